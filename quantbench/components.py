@@ -1,0 +1,72 @@
+"""What simulators, codecs, quantizers and gradients have in common: they are dataclasses of settings.
+
+A component holds settings and formulas, never weights: what is learned or drawn lives in plain dictionaries of tensors
+that the training hands in. Every tensor has the trial axis first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, dataclass_transform
+
+import torch
+from torch import Tensor
+
+from quantbench.errors import ConfigError
+
+PER_TRIAL = "per trial"
+"""Marks a numeric setting that may differ between the trials of one stack."""
+
+PerTrial = Annotated[float, PER_TRIAL]
+"""A float in the configuration, a tensor of shape (trials,) while a stack trains."""
+
+State = dict[str, Tensor]
+"""Tensors of a component by name, trial axis first. An ``nn.Parameter`` is trained; any other tensor is a buffer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """Base of everything that a configuration can choose."""
+
+    def check(self) -> None:
+        """Raise ConfigError when a setting cannot be used; called before anything trains."""
+
+
+Class = TypeVar("Class", bound=type)
+
+
+@dataclass_transform(frozen_default=True, eq_default=False)
+def component(cls: Class) -> Class:
+    """Make a class a component: a frozen dataclass of settings that is compared by identity."""
+    return dataclass(frozen=True, eq=False)(cls)  # type: ignore[return-value]
+
+
+def at_least(name: str, value: Any, lowest: float) -> None:
+    """Raise ConfigError unless ``value`` (a number or a list of numbers) is at least ``lowest``."""
+    for number in value if isinstance(value, list | tuple) else [value]:
+        if number < lowest:
+            raise ConfigError(f"{name}={value}: must be at least {lowest:g}")
+
+
+def between(name: str, value: float, low: float, high: float) -> None:
+    """Raise ConfigError unless ``low <= value <= high``."""
+    if not low <= value <= high:
+        raise ConfigError(f"{name}={value}: must lie between {low:g} and {high:g}")
+
+
+def over_frames(value: float | Tensor) -> float | Tensor:
+    """Shape a per-trial setting (trials,) so that it multiplies tensors (trials, frames, features)."""
+    return value[:, None, None] if isinstance(value, Tensor) else value
+
+
+def trial_mean(values: Tensor) -> Tensor:
+    """Mean over everything but the trial axis: (trials, ...) -> (trials,)."""
+    return values.flatten(1).mean(1)
+
+
+def over_chunks(function: Callable[[Tensor], Tensor], frames: Tensor, chunk: int) -> Tensor:
+    """Apply ``function`` to at most ``chunk`` frames (axis 1) at a time, so that memory stays bounded."""
+    if frames.shape[1] <= chunk:
+        return function(frames)
+    return torch.cat([function(part) for part in torch.split(frames, chunk, dim=1)], dim=1)

@@ -1,0 +1,20 @@
+"""Sources of frames with a known number of bits."""
+
+from quantbench.simulators.audio_frames import AudioFrames
+from quantbench.simulators.base import Frames, Simulator
+from quantbench.simulators.codeword import Codeword
+from quantbench.simulators.continuous import Gaussian, GaussMarkov, Laplace, Memoryless, Uniform
+from quantbench.simulators.rotation import Rotation
+
+__all__ = [
+    "AudioFrames",
+    "Codeword",
+    "Frames",
+    "GaussMarkov",
+    "Gaussian",
+    "Laplace",
+    "Memoryless",
+    "Rotation",
+    "Simulator",
+    "Uniform",
+]

@@ -1,0 +1,99 @@
+"""The interface of all simulators."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from quantbench.components import Component, State, component
+from quantbench.errors import ConfigError
+from quantbench.streams import Streams
+
+HELD_OUT_FRAMES = 4096
+"""Frames of the fixed held-out set on which an infinite source is evaluated."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames of every trial of a stack.
+
+    Attributes:
+        input: what the encoder sees, (trials, frames, input_dim).
+        target: what the decoder should give, (trials, frames, target_dim).
+        side: what the decoder is told beside the code, (trials, frames, side_dim), or None.
+    """
+
+    input: Tensor
+    target: Tensor
+    side: Tensor | None = None
+
+    def part(self, start: int, length: int) -> Frames:
+        """The frames ``start .. start + length - 1`` (fewer at the end) of each trial."""
+        length = min(length, self.input.shape[1] - start)
+        side = None if self.side is None else self.side.narrow(1, start, length)
+        return Frames(self.input.narrow(1, start, length), self.target.narrow(1, start, length), side)
+
+
+@component
+class Simulator(Component):
+    """Draws frames from a source.
+
+    A subclass gives ``draw`` and, where the source has random parts of its own, ``world``. All sources have about unit
+    variance in every dimension.
+    """
+
+    @property
+    def source_bits(self) -> float | None:
+        """Bits per frame that perfect reconstruction needs; None where no finite number is exact."""
+        return None
+
+    @property
+    def input_dim(self) -> int:
+        """Features of a frame that the encoder sees."""
+        raise NotImplementedError
+
+    @property
+    def target_dim(self) -> int:
+        """Features of a frame that the decoder should give."""
+        return self.input_dim
+
+    @property
+    def side_dim(self) -> int:
+        """Features of side information; 0 for none."""
+        return 0
+
+    @property
+    def bytes_per_trial(self) -> int:
+        """Memory that the source itself takes for each trial (its alphabet)."""
+        return 0
+
+    def prepare(self) -> None:
+        """Slow work done once for all trials before anything trains, such as reading recordings into a cache."""
+
+    def world(self, streams: Streams) -> State:
+        """What is drawn once per trial (an alphabet, a rotation), from the stream ``source``."""
+        return {}
+
+    def draw(self, world: State, streams: Streams, frames: int, purpose: str = "data") -> Frames:
+        """Draw ``frames`` frames for each trial from the stream ``purpose``."""
+        raise NotImplementedError
+
+    def evaluation(self, world: State, streams: Streams) -> Frames:
+        """The frames that judge a codec: every symbol of a finite source, else a fixed held-out set."""
+        return self.draw(world, streams, HELD_OUT_FRAMES, purpose="evaluation")
+
+
+def check_memory(setting: str, value: int, needed: int, largest: int) -> None:
+    """Raise ConfigError when ``needed`` bytes for one trial are more than a quarter of this machine's memory."""
+    if needed > memory_allowed():
+        raise ConfigError(
+            f"{setting}={value}: its alphabet would take {needed / 2**30:.3g} GiB a trial; "
+            f"this machine allows at most {setting}={largest} ({memory_allowed() / 2**30:.3g} GiB)"
+        )
+
+
+def memory_allowed() -> int:
+    """Bytes that one source may take: a quarter of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4

@@ -1,0 +1,86 @@
+"""Continuous sources with textbook rate-distortion functions."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from quantbench.components import State, at_least, between, component
+from quantbench.simulators.base import Frames, Simulator
+from quantbench.streams import Streams
+
+
+@component
+class Memoryless(Simulator):
+    """Independent, identically distributed features of zero mean and unit variance; the target is the input.
+
+    Attributes:
+        frame_dim: features of a frame.
+    """
+
+    frame_dim: int = 8
+
+    def check(self) -> None:
+        at_least("simulator.frame_dim", self.frame_dim, 1)
+
+    @property
+    def input_dim(self) -> int:
+        return self.frame_dim
+
+    def draw(self, world: State, streams: Streams, frames: int, purpose: str = "data") -> Frames:
+        frame = self.samples(streams, frames, purpose)
+        return Frames(frame, frame)
+
+    def samples(self, streams: Streams, frames: int, purpose: str) -> torch.Tensor:
+        """Frames of the source, (trials, frames, frame_dim)."""
+        raise NotImplementedError
+
+
+@component
+class Gaussian(Memoryless):
+    """Standard normal features."""
+
+    def samples(self, streams: Streams, frames: int, purpose: str) -> torch.Tensor:
+        return streams.normal(purpose, frames, self.frame_dim)
+
+
+@component
+class Laplace(Memoryless):
+    """Laplace features of unit variance (scale 1/sqrt(2))."""
+
+    def samples(self, streams: Streams, frames: int, purpose: str) -> torch.Tensor:
+        # The inverse of the distribution function. uniform() can give exactly 0, whose logarithm is infinite.
+        centred = streams.uniform(purpose, frames, self.frame_dim).clamp_min(2**-25) - 0.5
+        return -torch.sign(centred) * torch.log1p(-2 * centred.abs()) / math.sqrt(2)
+
+
+@component
+class Uniform(Memoryless):
+    """Uniform features on [-sqrt(3), sqrt(3))."""
+
+    def samples(self, streams: Streams, frames: int, purpose: str) -> torch.Tensor:
+        return math.sqrt(3) * (2 * streams.uniform(purpose, frames, self.frame_dim) - 1)
+
+
+@component
+class GaussMarkov(Memoryless):
+    """Blocks of a first-order Gauss-Markov (AR(1)) process of unit variance; a block is one frame.
+
+    Attributes:
+        correlation: between neighbouring samples, -1 < correlation < 1.
+    """
+
+    correlation: float = 0.9
+
+    def check(self) -> None:
+        super().check()
+        between("simulator.correlation", self.correlation, -0.9999, 0.9999)
+
+    def samples(self, streams: Streams, frames: int, purpose: str) -> torch.Tensor:
+        white = streams.normal(purpose, frames, self.frame_dim)
+        samples = [white[..., 0]]
+        for i in range(1, self.frame_dim):
+            innovation = math.sqrt(1 - self.correlation**2) * white[..., i]
+            samples.append(self.correlation * samples[-1] + innovation)
+        return torch.stack(samples, dim=-1)

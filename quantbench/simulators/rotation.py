@@ -1,0 +1,62 @@
+"""A rotation to be told: side information makes all but a few bits unnecessary."""
+
+from __future__ import annotations
+
+import torch
+
+from quantbench.components import State, at_least, component
+from quantbench.simulators.base import Frames, Simulator, check_memory, memory_allowed
+from quantbench.streams import Streams
+
+
+@component
+class Rotation(Simulator):
+    """A Gaussian frame and its rotated copy; the decoder knows the frame and needs to be told the rotation.
+
+    The rotation is one of ``2**bits``, drawn once per trial. The encoder sees the frame and its copy side by side, the
+    decoder gets the frame as side information, the target is the copy. Only ``bits`` bits per frame need to pass. Our
+    reading of the simulated data of Mack et al. (2025), arXiv 2502.04770.
+
+    Attributes:
+        bits: bits per frame; there are ``2**bits`` rotations.
+        frame_dim: features of the Gaussian frame; the encoder sees twice as many.
+    """
+
+    bits: int = 4
+    frame_dim: int = 4
+
+    def check(self) -> None:
+        at_least("simulator.bits", self.bits, 1)
+        at_least("simulator.frame_dim", self.frame_dim, 2)
+        largest = (memory_allowed() // (4 * self.frame_dim**2)).bit_length() - 1
+        check_memory("simulator.bits", self.bits, self.bytes_per_trial, largest)
+
+    @property
+    def source_bits(self) -> float:
+        return float(self.bits)
+
+    @property
+    def input_dim(self) -> int:
+        return 2 * self.frame_dim
+
+    @property
+    def target_dim(self) -> int:
+        return self.frame_dim
+
+    @property
+    def side_dim(self) -> int:
+        return self.frame_dim
+
+    @property
+    def bytes_per_trial(self) -> int:
+        return 4 * self.frame_dim * self.frame_dim * (1 << self.bits)
+
+    def world(self, streams: Streams) -> State:
+        return {"rotations": streams.rotations("source", 2**self.bits, dim=self.frame_dim)}
+
+    def draw(self, world: State, streams: Streams, frames: int, purpose: str = "data") -> Frames:
+        frame = streams.normal(purpose, frames, self.frame_dim)
+        chosen = streams.integers(purpose, 2**self.bits, frames)
+        trial = torch.arange(streams.trials, device=streams.device)[:, None]
+        copy = torch.einsum("tnij,tnj->tni", world["rotations"][trial, chosen], frame)
+        return Frames(torch.cat([frame, copy], dim=-1), copy, side=frame)
