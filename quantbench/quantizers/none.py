@@ -1,0 +1,19 @@
+"""No quantization at all: what the codec could reach with an unlimited rate."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from quantbench.components import State, component
+from quantbench.quantizers.base import Code, Quantizer
+
+
+@component
+class Identity(Quantizer):
+    """Passes latents on as they are; every strategy becomes the identity too."""
+
+    def alphabet(self, dim: int) -> list[int]:
+        return []
+
+    def quantize(self, state: State, latents: Tensor) -> Code:
+        return Code(latents.detach(), None)
