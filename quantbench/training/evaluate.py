@@ -1,0 +1,101 @@
+"""Measures the codecs of a stack with the hard quantizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from quantbench.gradients import Moment
+from quantbench.simulators import Frames
+from quantbench.streams import Streams
+from quantbench.training.model import Model
+
+CHUNK = 1024
+"""Frames measured at a time; fixed, so that a result does not depend on memory or on the stack."""
+
+Metrics = dict[str, Tensor]
+
+
+@torch.no_grad()
+def evaluate(model: Model, frames: Frames, streams: Streams) -> Metrics:
+    """Metrics over all ``frames``, (trials,) each, in double precision.
+
+    ``entropy_bits`` is the sum of the entropies of the single slots of the code: the rate of an entropy coder that knows
+    each slot's distribution and nothing else. ``perplexity`` is the mean over slots of 2**entropy. ``mismatch_db``
+    compares the distortion under the hard quantizer with that under the strategy's surrogate (positive: hard is worse).
+    """
+    sums: dict[str, Tensor] = {}
+    moment = Moment(1.0, streams, purpose="evaluation noise")
+    for part in _parts(frames):
+        encoded, latents = model.latents(part)
+        code = model.hard(latents)
+        received = model.surrogate(latents, moment).received
+        new = {
+            "error": _sum((model.decode(code.values, part) - part.target).square()),
+            "surrogate": _sum((model.decode(received, part) - part.target).square()),
+            "power": _sum(part.target.square()),
+            "quantization": _sum((latents - code.values).square()),
+            "encoded": encoded.double().sum(1),
+            "encoded_square": encoded.double().square().sum(1),
+        }
+        if code.indices is not None:
+            new["counts"] = _counts(code.indices, model.stack.quantizer.alphabet(latents.shape[-1]))
+        sums = {name: sums[name] + value if sums else value for name, value in new.items()}
+    count = frames.target.shape[1]
+    metrics = {
+        "mse": sums["error"] / (count * frames.target.shape[2]),
+        "nmse_db": decibel(sums["error"] / sums["power"]),
+        "mismatch_db": decibel(sums["error"] / sums["surrogate"]),
+        "encoder_std": _std(sums["encoded"], sums["encoded_square"], count),
+    }
+    if "counts" in sums:
+        metrics["quantization_error"] = sums["quantization"] / (count * latents.shape[-1])
+        metrics |= code_usage(sums["counts"], model.stack.quantizer.alphabet(latents.shape[-1]))
+    return metrics
+
+
+def code_usage(counts: Tensor, alphabet: list[int]) -> Metrics:
+    """Entropy, perplexity, usage and dead codes from counts (trials, sum of alphabet)."""
+    entropies = torch.stack([_entropy(part) for part in torch.split(counts, alphabet, dim=1)], dim=1)
+    used = (counts > 0).sum(1).double()
+    return {
+        "entropy_bits": entropies.sum(1),
+        "perplexity": (2**entropies).mean(1),
+        "usage": used / sum(alphabet),
+        "dead_codes": sum(alphabet) - used,
+    }
+
+
+def decibel(ratio: Tensor) -> Tensor:
+    return 10 * torch.log10(ratio)
+
+
+def _parts(frames: Frames) -> Iterator[Frames]:
+    for start in range(0, frames.input.shape[1], CHUNK):
+        yield frames.part(start, CHUNK)
+
+
+def _sum(values: Tensor) -> Tensor:
+    return values.double().flatten(1).sum(1)
+
+
+def _std(total: Tensor, square: Tensor, count: int) -> Tensor:
+    """Standard deviation about each dimension's mean, from sums over frames (trials, dim)."""
+    variance = (square / count - (total / count).square()).clamp_min(0)
+    return variance.mean(1).sqrt()
+
+
+def _counts(indices: Tensor, alphabet: list[int]) -> Tensor:
+    """How often every code of every slot occurs, (trials, sum of alphabet)."""
+    first = torch.tensor([0, *alphabet[:-1]], device=indices.device).cumsum(0)
+    flat = (indices + first).flatten(1)
+    zeros = torch.zeros(indices.shape[0], sum(alphabet), dtype=torch.float64, device=indices.device)
+    return zeros.scatter_add_(1, flat, torch.ones_like(flat, dtype=torch.float64))
+
+
+def _entropy(counts: Tensor) -> Tensor:
+    """Entropy in bits of counts (trials, codes)."""
+    share = counts / counts.sum(1, keepdim=True)
+    return -torch.where(share > 0, share * torch.log2(share.clamp_min(1e-300)), 0.0).sum(1)

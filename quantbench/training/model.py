@@ -1,0 +1,62 @@
+"""The codecs of a stack with their weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from quantbench.components import State
+from quantbench.gradients import Moment
+from quantbench.quantizers import Code, Passed
+from quantbench.simulators import Frames
+from quantbench.streams import Streams
+from quantbench.training.optimizer import Parameters
+from quantbench.training.stack import Stack
+
+
+class Model:
+    """Encoder, bottleneck and decoder of all trials of a stack."""
+
+    def __init__(self, stack: Stack, streams: Streams) -> None:
+        simulator = stack.simulator
+        self.stack = stack
+        self.codec = stack.codec.init(streams, simulator.input_dim, simulator.side_dim, simulator.target_dim)
+        self.quantizer = stack.quantizer.init(streams, stack.codec.latent_dim)
+        self.parameters = Parameters([self.codec, self.quantizer])
+        self._buffers = [
+            tensor
+            for state in (self.codec, self.quantizer)
+            for tensor in state.values()
+            if not any(tensor is leaf for leaf in self.parameters.leaves)
+        ]
+
+    def latents(self, frames: Frames) -> tuple[Tensor, Tensor]:
+        """The encoder's output and its prepared form."""
+        encoded = self.stack.codec.encode(self.codec, frames.input)
+        return encoded, self.stack.quantizer.prepare(self.quantizer, encoded)
+
+    def hard(self, latents: Tensor) -> Code:
+        """The hard code of prepared latents."""
+        return self.stack.quantizer.quantize(self.quantizer, latents)
+
+    def surrogate(self, latents: Tensor, moment: Moment) -> Passed:
+        """What passes while training."""
+
+        def pass_through(quantizer: object, state: State, latents: Tensor, code: Code) -> Tensor:
+            return self.stack.gradient.pass_through(quantizer, state, latents, code, moment)  # type: ignore[arg-type]
+
+        return self.stack.quantizer.forward(self.quantizer, latents, pass_through)
+
+    def decode(self, received: Tensor, frames: Frames) -> Tensor:
+        """The decoder's output for what it receives."""
+        restored = self.stack.quantizer.restore(self.quantizer, received)
+        return self.stack.codec.decode(self.codec, restored, frames.side)
+
+    def fit(self, frames: Frames, streams: Streams) -> None:
+        """Start the quantizer from the first latents."""
+        with torch.no_grad():
+            self.stack.quantizer.fit(self.quantizer, self.latents(frames)[1], streams)
+
+    def tensors(self) -> list[Tensor]:
+        """Everything a trial keeps, trial axis first."""
+        return [self.parameters.matrix, *self._buffers]

@@ -1,0 +1,57 @@
+"""Adam over all trials of a stack at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from quantbench.components import State
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+
+class Parameters:
+    """All trained tensors of a stack in one matrix, (trials, numbers of a trial).
+
+    One matrix makes an optimizer step, a gradient norm per trial and a snapshot of a trial one operation each.
+
+    Args:
+        states: tensors by name; each ``nn.Parameter`` is replaced, in the dictionary, by a view of the matrix.
+    """
+
+    def __init__(self, states: Sequence[State]) -> None:
+        places = [(state, name) for state in states for name, value in state.items() if isinstance(value, nn.Parameter)]
+        initial = [state[name].detach() for state, name in places]
+        self.matrix = torch.cat([value.flatten(1) for value in initial], dim=1)
+        parts = torch.split(self.matrix, [value[0].numel() for value in initial], dim=1)
+        self.leaves = [part.view(value.shape).requires_grad_() for part, value in zip(parts, initial, strict=True)]
+        for (state, name), leaf in zip(places, self.leaves, strict=True):
+            state[name] = leaf
+
+    def gradient(self, loss: Tensor) -> Tensor:
+        """Gradient of ``loss``, a scalar, in the shape of ``matrix``; zero where the loss does not depend on it."""
+        parts = torch.autograd.grad(loss, self.leaves, allow_unused=True, materialize_grads=True)
+        return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+
+class Adam:
+    """Kingma & Ba (2015), arXiv 1412.6980, with a learning rate and a largest gradient norm per trial."""
+
+    def __init__(self, parameters: Parameters, lr: Tensor, clip: Tensor) -> None:
+        self.matrix = parameters.matrix
+        self.lr, self.clip = lr.unsqueeze(1), clip
+        self.mean, self.square = torch.zeros_like(self.matrix), torch.zeros_like(self.matrix)
+        self.steps = 0
+
+    @torch.no_grad()
+    def step(self, gradient: Tensor, norm: Tensor) -> None:
+        """Update the matrix in place. ``norm`` is the gradient's norm per trial, (trials,)."""
+        self.steps += 1
+        scale = torch.where((self.clip > 0) & (norm > self.clip), self.clip / norm, 1.0)
+        gradient = gradient * scale.unsqueeze(1)
+        self.mean.lerp_(gradient, 1 - BETA1)
+        self.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+        denominator = (self.square / (1 - BETA2**self.steps)).sqrt_().add_(EPSILON)
+        self.matrix.sub_(self.lr * (self.mean / denominator) / (1 - BETA1**self.steps))

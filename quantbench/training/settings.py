@@ -1,0 +1,35 @@
+"""How a codec is trained."""
+
+from __future__ import annotations
+
+from quantbench.components import Component, PerTrial, at_least, component
+from quantbench.errors import ConfigError
+
+
+@component
+class TrainSettings(Component):
+    """Settings of a training.
+
+    Attributes:
+        steps: optimizer steps.
+        batch: frames per step.
+        lr: learning rate of Adam.
+        clip: largest gradient norm of a trial; 0 for no clipping.
+        log_every: steps between points of the curves.
+        explode: distortion, in multiples of the target's power, from which a trial counts as diverged.
+    """
+
+    steps: int = 4000
+    batch: int = 256
+    lr: PerTrial = 1e-3
+    clip: PerTrial = 0.0
+    log_every: int = 200
+    explode: float = 1e3
+
+    def check(self) -> None:
+        for name in ("steps", "batch", "log_every"):
+            at_least(f"train.{name}", getattr(self, name), 1)
+        for name in ("lr", "explode"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"train.{name}={getattr(self, name)}: must be above 0")
+        at_least("train.clip", self.clip, 0)

@@ -1,0 +1,162 @@
+"""Trains one stack and measures it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from quantbench.components import trial_mean
+from quantbench.gradients import Moment
+from quantbench.simulators import Frames
+from quantbench.streams import Streams
+from quantbench.training.evaluate import evaluate
+from quantbench.training.model import Model
+from quantbench.training.optimizer import Adam
+from quantbench.training.stack import Outcome, Stack
+
+BATCHES_AHEAD = 8
+"""Batches drawn at a time; fixed, for the frames depend on it."""
+CURVE_FRAMES = 1024
+"""Evaluation frames used for the points of a curve."""
+REPORT_EVERY = 50
+
+Report = Callable[[int], None]
+
+
+def train(stack: Stack, report: Report = lambda steps: None) -> list[Outcome]:
+    """Train all trials of a stack and measure each with the hard quantizer.
+
+    A trial whose loss or gradient is not finite, or whose distortion explodes, is frozen as it was before that step and
+    marked; the others do not notice.
+
+    Args:
+        report: called now and then with the number of steps since the last call.
+    """
+    began = time.perf_counter()
+    outcomes = _Training(stack).run(report)
+    for outcome in outcomes:
+        outcome.metrics["seconds"] = (time.perf_counter() - began) / len(outcomes)
+    return outcomes
+
+
+class _Training:
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        trials, settings = len(stack.seeds), stack.train
+        self.streams = Streams(stack.seeds, stack.device)
+        self.world = stack.simulator.world(self.streams)
+        self.model = Model(stack, self.streams)
+        fit_frames = stack.quantizer.fit_frames(settings.batch)
+        self.model.fit(stack.simulator.draw(self.world, self.streams, fit_frames, "first frames"), self.streams)
+        lr = torch.as_tensor(settings.lr, dtype=torch.float32, device=stack.device).expand(trials)
+        clip = torch.as_tensor(settings.clip, dtype=torch.float32, device=stack.device).expand(trials)
+        self.adam = Adam(self.model.parameters, lr, clip)
+        self.held_out = stack.simulator.evaluation(self.world, self.streams)
+        self.power = trial_mean(self.held_out.target.square())
+        self.frozen = torch.zeros(trials, dtype=torch.bool, device=stack.device)
+        self.snapshot: list[Tensor] = []
+        self.outcomes = [Outcome({}) for _ in stack.seeds]
+        self.norm = torch.full((trials,), math.nan, device=stack.device)
+
+    def run(self, report: Report) -> list[Outcome]:
+        steps = self.stack.train.steps
+        start = self._log(0, {})
+        for step, frames in enumerate(self._batches(), start=1):
+            distortion = self._step(step, frames)
+            if step % self.stack.train.log_every == 0 or step == steps:
+                self._log(step, {"loss": distortion, "gradient_norm": self.norm})
+            if step % REPORT_EVERY == 0:
+                report(REPORT_EVERY)
+        report(steps % REPORT_EVERY)
+        self._finish(start)
+        return self.outcomes
+
+    def _batches(self) -> Iterator[Frames]:
+        batch, left = self.stack.train.batch, self.stack.train.steps
+        while left > 0:
+            ahead = self.stack.simulator.draw(self.world, self.streams, BATCHES_AHEAD * batch)
+            for i in range(min(BATCHES_AHEAD, left)):
+                yield ahead.part(i * batch, batch)
+            left -= BATCHES_AHEAD
+
+    def _step(self, step: int, frames: Frames) -> Tensor:
+        """One optimizer step on one batch; gives the distortion per trial under the surrogate."""
+        model, stack = self.model, self.stack
+        moment = Moment((step - 1) / max(1, stack.train.steps - 1), self.streams)
+        latents = model.latents(frames)[1]
+        passed = model.surrogate(latents, moment)
+        distortion = trial_mean((model.decode(passed.received, frames) - frames.target).square())
+        loss = distortion + passed.loss
+        gradient = model.parameters.gradient(loss.sum())
+        distortion, loss = distortion.detach(), loss.detach()
+        self.norm = torch.linalg.vector_norm(gradient, dim=1)
+        self._freeze(step, distortion, loss)
+        self.adam.step(gradient, self.norm)
+        with torch.no_grad():
+            trace = [(latents.detach(), code) for latents, code in passed.trace]
+            stack.quantizer.update(model.quantizer, trace, self.streams, step)
+            self._restore_frozen()
+        return distortion
+
+    def _freeze(self, step: int, distortion: Tensor, loss: Tensor) -> None:
+        """Note trials that diverge at this step and keep them as they are now."""
+        finite = torch.isfinite(loss) & torch.isfinite(self.norm)
+        fine = finite & (distortion <= self.stack.train.explode * self.power)
+        new = ~fine & ~self.frozen
+        if not bool(new.any()):
+            return
+        current = [tensor.detach().clone() for tensor in self.model.tensors()]
+        kept = self.snapshot or current
+        self.snapshot = [_choose(self.frozen, old, now) for old, now in zip(kept, current, strict=True)]
+        self.frozen = self.frozen | new
+        for trial in new.nonzero().flatten().tolist():
+            outcome = self.outcomes[trial]
+            outcome.metrics["diverged_step"] = float(step)
+            multiple = float(distortion[trial] / self.power[trial])
+            outcome.diverged = (
+                f"distortion {multiple:.3g} times the target's power at step {step} (train.explode)"
+                if bool(finite[trial])
+                else f"loss or gradient not finite at step {step}"
+            )
+
+    def _restore_frozen(self) -> None:
+        for tensor, kept in zip(self.model.tensors(), self.snapshot, strict=False):
+            tensor.copy_(_choose(self.frozen, kept, tensor))
+
+    def _log(self, step: int, training: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add a point to the curves of the trials that still train."""
+        measured = evaluate(self.model, self.held_out.part(0, CURVE_FRAMES), self.streams)
+        wanted = ("mse", "encoder_std", "quantization_error", "usage")
+        points = training | {name: measured[name] for name in wanted if name in measured}
+        columns = {name: values.tolist() for name, values in points.items()}
+        for trial, frozen in enumerate(self.frozen.tolist()):
+            if not frozen:
+                self.outcomes[trial].curves += [(step, name, values[trial]) for name, values in columns.items()]
+        return measured
+
+    def _finish(self, start: dict[str, Tensor]) -> None:
+        """Measure every trial over the whole evaluation set."""
+        stack, alphabet = self.stack, self.stack.quantizer.alphabet(self.stack.codec.latent_dim)
+        measured = evaluate(self.model, self.held_out, self.streams)
+        measured["encoder_std_start"] = start["encoder_std"]
+        measured["encoder_growth"] = measured["encoder_std"] / start["encoder_std"]
+        measured["gradient_norm"] = self.norm
+        columns = {name: values.tolist() for name, values in measured.items()}
+        for trial, outcome in enumerate(self.outcomes):
+            metrics: dict[str, float | None] = {name: values[trial] for name, values in columns.items()}
+            metrics["source_bits"] = stack.simulator.source_bits
+            metrics["rate_bits"] = sum(math.log2(codes) for codes in alphabet) if alphabet else None
+            metrics["diverged_step"] = outcome.metrics.get("diverged_step")
+            metrics["steps"] = metrics["diverged_step"] or float(stack.train.steps)
+            outcome.metrics = {
+                name: value if value is not None and math.isfinite(value) else None for name, value in metrics.items()
+            }
+
+
+def _choose(trials: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """``first`` for the trials in the mask, ``second`` for the others."""
+    return torch.where(trials.view(-1, *[1] * (first.dim() - 1)), first, second)
