@@ -1,0 +1,1 @@
+"""Tables of results: their schema, reading and writing, summary and comparison. Needs no torch."""

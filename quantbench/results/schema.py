@@ -1,0 +1,48 @@
+"""Columns of results.csv. Scripts of others rely on these names: change them only with a CHANGELOG entry."""
+
+IDENTITY = ["trial", "experiment", "status", "error", "seed", "simulator", "codec", "quantizer", "gradient"]
+"""Who a trial is and how it ended. Settings that vary follow, by dotted name."""
+
+GROUPS = ["simulator", "codec", "quantizer", "gradient"]
+
+METRICS = [
+    "mse",
+    "nmse_db",
+    "source_bits",
+    "rate_bits",
+    "entropy_bits",
+    "perplexity",
+    "usage",
+    "dead_codes",
+    "quantization_error",
+    "mismatch_db",
+    "encoder_std_start",
+    "encoder_std",
+    "encoder_growth",
+    "gradient_norm",
+    "diverged_step",
+    "limit_mse",
+    "gap_db",
+    "reference_mse",
+    "steps",
+]
+"""What was measured. A metric that does not apply is empty."""
+
+COST = ["seconds", "stack_size", "device"]
+"""What it took; the only columns that differ when the same sweep runs again."""
+
+WHOLE = ["seed", "dead_codes", "diverged_step", "steps", "stack_size"]
+"""Columns of whole numbers."""
+
+CURVES = ["trial", "step", "metric", "value"]
+"""Columns of curves.csv."""
+
+STATUSES = ["completed", "diverged", "failed", "skipped"]
+
+LOWER_IS_BETTER = {"mse", "nmse_db", "mismatch_db", "gap_db", "dead_codes", "seconds", "quantization_error"}
+HIGHER_IS_BETTER = {"usage", "perplexity"}
+
+
+def setting_columns(columns: list[str]) -> list[str]:
+    """The columns of settings that vary: those with a dotted name."""
+    return [name for name in columns if "." in name]

@@ -1,0 +1,38 @@
+"""The table that a sweep prints when it ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from quantbench.results.render import estimate, number, render
+from quantbench.results.schema import GROUPS, setting_columns
+from quantbench.results.statistics import bootstrap_mean
+
+
+def summary(table: pd.DataFrame, form: str = "table") -> str:
+    """Mean and 95 % bootstrap interval over seeds of every setting, failures counted.
+
+    Means are over completed trials; the number of the others stands beside them. ``encoder_growth`` is a ratio that may
+    span many decades: its geometric mean is shown.
+    """
+    table = table[table["status"] != "skipped"]
+    settings = [name for name in [*GROUPS, *setting_columns(list(table.columns))] if name in table]
+    varying = [name for name in settings if table[name].nunique(dropna=False) > 1]
+    header = [*varying, "trials", "failed", "mse", "nmse_db", "usage", "encoder_growth"]
+    rows = []
+    groups = table.groupby(varying, sort=False, dropna=False) if varying else [((), table)]
+    for key, group in groups:
+        good = group[group["status"] == "completed"]
+        growth = np.log(good["encoder_growth"].dropna().to_numpy(float))
+        rows.append(
+            [
+                *map(number, key),
+                str(len(group)),
+                str(len(group) - len(good)),
+                *(estimate(bootstrap_mean(good[name].dropna().to_numpy(float))) for name in ("mse", "nmse_db")),
+                number(good["usage"].mean()),
+                number(float(np.exp(growth.mean()))) if len(growth) else "",
+            ]
+        )
+    return render(header, rows, form)

@@ -1,0 +1,59 @@
+"""Reads and writes results.csv and curves.csv."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.results.schema import COST, CURVES, IDENTITY, METRICS, WHOLE
+
+
+def results_table(rows: Sequence[Mapping[str, Any]], settings: Sequence[str]) -> pd.DataFrame:
+    """Rows as a table with all columns in their order; ``settings`` are the dotted names of settings that vary."""
+    columns = [*IDENTITY, *settings, *METRICS, *COST]
+    table = pd.DataFrame([[row.get(name) for name in columns] for row in rows], columns=columns)
+    for name in WHOLE:
+        table[name] = pd.to_numeric(table[name]).astype("Int64")
+    for name in settings:
+        table[name] = table[name].map(lambda value: json.dumps(value) if isinstance(value, list | tuple) else value)
+    return table
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write a table in one step: a reader sees the old file or the new one. Raises QuantBenchError."""
+    partial = path.with_suffix(".partial")
+    try:
+        table.to_csv(partial, index=False)
+        partial.replace(path)
+    except OSError as error:
+        raise QuantBenchError(f"{path}: cannot be written ({error.strerror}); the journal beside it is intact") from error
+
+
+def curves_table(points: Sequence[tuple[str, int, str, float]]) -> pd.DataFrame:
+    """Curves in long form."""
+    return pd.DataFrame(list(points), columns=CURVES)
+
+
+def read_results(path: Path) -> pd.DataFrame:
+    """Read a results.csv, or that of a run's folder.
+
+    Raises:
+        ConfigError: there is no such file, it is no table, or it lacks columns of a results.csv.
+    """
+    file = path / "results.csv" if path.is_dir() else path
+    try:
+        table = pd.read_csv(file, dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""])
+    except FileNotFoundError as error:
+        raise ConfigError(f"{file}: no such file") from error
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"{file}: cannot be read as a results.csv ({reason})") from error
+    missing = [name for name in ("trial", "status", "seed", "quantizer", "gradient") if name not in table]
+    if missing:
+        raise ConfigError(f"{file}: is no results.csv of QuantBench, it has no column {', '.join(missing)}")
+    return table
