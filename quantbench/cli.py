@@ -1,0 +1,158 @@
+"""The command line. Each subcommand imports what it needs, so that --help answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quantbench.errors import ConfigError, QuantBenchError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+INTERRUPTED = 130
+SUBCOMMANDS = ("run", "resume", "list", "diff")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; gives the exit code: 0, 1 for a failure, 2 for bad input, 130 after Ctrl-C."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if words[:1] == ["run"]:
+            return _run(words[1:])
+        if words[:1] in (["-sc"], ["--shell-completion"]):  # what Hydra's completion scripts call
+            return _complete(words)
+        arguments = _parser().parse_args(words)
+        command: Callable[[argparse.Namespace], int] = arguments.command
+        return command(arguments)
+    except QuantBenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    from quantbench import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="quantbench", description="Which quantizer, trained with which gradient-passing strategy, for my neural codec?"
+    )
+    parser.add_argument("--version", action="version", version=f"quantbench {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    commands.add_parser(
+        "run",
+        help="run an experiment or a sweep: quantbench run +experiment=ste_vs_anneal seed=range(0,16)",
+        description="Takes Hydra's grammar; `quantbench run --help` shows all settings.",
+    )
+
+    resume = commands.add_parser("resume", help="finish an interrupted sweep")
+    resume.add_argument("folder", type=Path, help="the folder of the run")
+    resume.set_defaults(command=_resume)
+
+    listing = commands.add_parser("list", help="show the choices of every group and which pairs fit")
+    listing.add_argument("group", nargs="?", help="one group only")
+    listing.add_argument("--config-dir", type=Path, help="a folder with choices of your own")
+    listing.set_defaults(command=_list)
+
+    diff = commands.add_parser("diff", help="compare two results.csv")
+    diff.add_argument("a", type=Path, help="results.csv or the folder of a run: the baseline")
+    diff.add_argument("b", type=Path, help="results.csv or the folder of a run: what is compared with it")
+    diff.add_argument("--metric", default="nmse_db,usage,encoder_growth", help="metrics, separated by commas")
+    diff.add_argument("--by", help="settings that make a group, separated by commas (all but the seed)")
+    diff.add_argument("--fail-on-regression", action="store_true", help="exit with 1 if anything is worse or newly failing")
+    diff.add_argument("--format", default="table", choices=["table", "csv", "markdown"])
+    diff.set_defaults(command=_diff)
+    return parser
+
+
+def _run(words: list[str]) -> int:
+    from hydra import main as hydra_main
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from quantbench.paths import config_folder
+
+    # Hydra would print errors itself and exit with 1; ours are shorter, and bad input exits with 2.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = ["quantbench", *words]
+    failures: list[QuantBenchError] = []
+
+    def job(config: DictConfig) -> str | None:
+        # Hydra prints what a job raises in its own way, so an error waits until Hydra is done.
+        try:
+            return _job(config)
+        except QuantBenchError as error:
+            failures.append(error)
+            return None
+
+    try:
+        hydra_main(config_path=str(config_folder()), config_name="config", version_base="1.3")(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        if isinstance(cause := error.__cause__, QuantBenchError):
+            raise cause from error
+        lines = [line for line in (str(error), str(error.__cause__ or "")) if line]
+        raise ConfigError("\n".join(dict.fromkeys(lines))) from error
+    for failure in failures[1:]:
+        print(f"error: {failure}", file=sys.stderr)
+    if failures:
+        raise failures[0]
+    return 0
+
+
+def _job(config: DictConfig) -> str | None:
+    """One trial: a run without axes, or a job of one of Hydra's own launchers."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from quantbench.sweeps.hydra_jobs import single
+    from quantbench.sweeps.runner import run
+
+    composed = HydraConfig.instance().cfg
+    assert composed is not None
+    folder = run(single(config, composed.hydra))
+    return None if folder is None else str(folder)
+
+
+def _complete(words: list[str]) -> int:
+    """Answer a shell that completes a command line; Hydra completes what follows ``run``."""
+    line = os.environ.get("COMP_LINE", "")
+    typed = line.split()
+    if any(word.startswith("query=") for word in words) and typed[1:2] != ["run"]:
+        print(" ".join(SUBCOMMANDS))
+        return 0
+    if typed[1:2] == ["run"]:
+        # Hydra knows an application, not a subcommand of one.
+        os.environ["COMP_LINE"] = typed[0] + line.partition(" run")[2]
+    return _run(words)
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    from quantbench.sweeps.runner import resume
+
+    resume(arguments.folder)
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from quantbench.sweeps.listing import listing
+
+    print(listing(arguments.group, arguments.config_dir))
+    return 0
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    from quantbench.results.diff import compare, render_comparison
+    from quantbench.results.tables import read_results
+
+    by = arguments.by.split(",") if arguments.by else None
+    comparison = compare(read_results(arguments.a), read_results(arguments.b), arguments.metric.split(","), by)
+    print(render_comparison(comparison, arguments.format))
+    return 1 if arguments.fail_on_regression and comparison.regressions else 0

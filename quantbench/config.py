@@ -1,0 +1,198 @@
+"""The configuration: its schema, its checks, and how it becomes components.
+
+A configuration arrives as plain dictionaries. Every choice of a group names its class with ``_target_``; the fields of
+that dataclass are the schema.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from quantbench.codecs import Codec
+from quantbench.components import PER_TRIAL, Component, component
+from quantbench.errors import ConfigError
+from quantbench.gradients import Gradient
+from quantbench.quantizers import Quantizer
+from quantbench.simulators import Simulator
+from quantbench.training import Stack, TrainSettings
+
+COMPONENTS: dict[str, type[Component]] = {
+    "simulator": Simulator,
+    "codec": Codec,
+    "quantizer": Quantizer,
+    "gradient": Gradient,
+}
+"""Groups of which a trial is made, and the class that a choice must derive from."""
+
+Settings = dict[str, Any]
+
+
+@component
+class RunSettings(Component):
+    """Settings of a run that are no group's and no component's.
+
+    Attributes:
+        experiment: a name; results go to ``output/experiment``.
+        seed: of all random numbers of a trial.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        output: folder of all results.
+        dry_run: plan, check and print what would run; train nothing.
+    """
+
+    experiment: str
+    seed: int = 0
+    device: str = "auto"
+    output: str = "outputs"
+    dry_run: bool = False
+
+    def check(self) -> None:
+        if not self.experiment or "/" in self.experiment or self.experiment.startswith("."):
+            raise ConfigError(f"experiment={self.experiment}: must be a name that can be a folder's")
+        find_device(self.device)
+
+
+def find_device(name: str) -> torch.device:
+    """The torch device called ``name``; ``auto`` takes a GPU where there is one. Raises ConfigError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device={name}: must be auto, cpu, cuda or cuda:N")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ConfigError(f"device={name}: this machine has {count} CUDA devices that PyTorch can use")
+    return device
+
+
+def find_class(target: Any, base: type[Component], where: str) -> type[Component]:
+    """The class named by ``_target_``. Raises ConfigError when there is none, or it is no subclass of ``base``."""
+    from hydra.utils import get_class
+
+    if not isinstance(target, str):
+        raise ConfigError(f"{where}._target_={target}: must name a class, as in 'package.module.Class'")
+    try:
+        cls = get_class(target)
+    except Exception as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise ConfigError(f"{where}._target_={target}: cannot be loaded ({reason})") from error
+    if not issubclass(cls, base) or not dataclasses.is_dataclass(cls):
+        raise ConfigError(f"{where}._target_={target}: must be a dataclass that derives from {base.__qualname__}")
+    return cls
+
+
+def check_settings(cls: type[Component], given: Mapping[str, Any], where: str) -> Settings:
+    """All settings of ``cls`` in its own types: those given, and defaults for the rest.
+
+    Raises:
+        ConfigError: an unknown setting, a missing one, a wrong type, or a value that ``cls.check`` refuses.
+    """
+    prefix = f"{where}." if where else ""
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for name, value in given.items():
+        if name not in fields:
+            raise ConfigError(f"{prefix}{name}={value}: unknown setting; {cls.__name__} takes {', '.join(fields)}")
+    hints = typing.get_type_hints(cls, include_extras=True)
+    settings: Settings = {}
+    for name, field in fields.items():
+        if name in given:
+            settings[name] = _coerce(given[name], hints[name], f"{prefix}{name}")
+        elif field.default is not dataclasses.MISSING:
+            settings[name] = _coerce(field.default, hints[name], f"{prefix}{name}")
+        else:
+            raise ConfigError(f"{prefix}{name}: must be given; {cls.__name__} has no default for it")
+    cls(**settings).check()
+    return settings
+
+
+def per_trial_fields(cls: type[Component]) -> frozenset[str]:
+    """Settings that may differ between the trials of one stack."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return frozenset(name for name, hint in hints.items() if PER_TRIAL in getattr(hint, "__metadata__", ()))
+
+
+def build(cls: type[Component], settings: Sequence[Settings], device: torch.device) -> Any:
+    """One component for several trials that differ only in per-trial settings, which become tensors (trials,)."""
+    stacked = per_trial_fields(cls)
+    values = {
+        name: torch.tensor([one[name] for one in settings], dtype=torch.float32, device=device) if name in stacked else value
+        for name, value in settings[0].items()
+    }
+    return cls(**values)
+
+
+def build_stack(configs: Sequence[Mapping[str, Any]], device: torch.device) -> Stack:
+    """The stack of trials with checked configurations of equal shape."""
+    parts: dict[str, Any] = {}
+    for group, base in COMPONENTS.items():
+        cls = find_class(configs[0][group]["_target_"], base, group)
+        parts[group] = build(cls, [without_target(config[group]) for config in configs], device)
+    train = build(TrainSettings, [config["train"] for config in configs], device)
+    return Stack(**parts, train=train, seeds=tuple(config["seed"] for config in configs), device=device)
+
+
+def without_target(node: Mapping[str, Any]) -> Settings:
+    """A group's settings without the name of its class."""
+    return {name: value for name, value in node.items() if name != "_target_"}
+
+
+def canonical(value: Any) -> str:
+    """One text for equal settings, whatever their order."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "text", types.NoneType: "null"}
+
+
+def _describe(hint: Any) -> str:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return _describe(args[0])
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(str, args))
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(_describe, args))
+    if origin in (tuple, list):
+        return f"a list, each {_describe(args[0])}"
+    return _NAMES.get(hint, str(hint))
+
+
+def _coerce(value: Any, hint: Any, where: str) -> Any:
+    """``value`` in the type ``hint``. Raises ConfigError."""
+    found = _try_coerce(value, hint)
+    if found is _NO:
+        raise ConfigError(f"{where}={value!r}: must be {_describe(hint)}")
+    return found
+
+
+_NO = object()
+
+
+def _try_coerce(value: Any, hint: Any) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return _try_coerce(value, args[0])
+    if origin is typing.Literal:
+        return value if value in args else _NO
+    if origin in (typing.Union, types.UnionType):
+        return next((found for found in (_try_coerce(value, arg) for arg in args) if found is not _NO), _NO)
+    if origin in (tuple, list):
+        items = [_try_coerce(item, args[0]) for item in value] if isinstance(value, list | tuple) and value else [_NO]
+        return _NO if _NO in items else tuple(items)
+    if hint is Any:
+        return value
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if math.isfinite(value) else _NO
+    if hint in (int, bool, str, types.NoneType) and type(value) is hint:
+        return value
+    return _NO

@@ -1,0 +1,1 @@
+"""Plans sweeps, runs them and loses nothing."""

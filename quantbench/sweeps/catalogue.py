@@ -1,0 +1,49 @@
+"""The choices of every group, read from the YAML files without Hydra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from quantbench.config import COMPONENTS, check_settings, find_class, without_target
+from quantbench.errors import ConfigError
+from quantbench.paths import config_folder
+
+GROUPS = ("experiment", "simulator", "codec", "quantizer", "gradient", "executor")
+
+
+def choices(group: str, config_dir: Path | None = None) -> dict[str, Path]:
+    """Name and file of every choice in a group; those of ``config_dir`` come before the project's own."""
+    found: dict[str, Path] = {}
+    for root in [config_dir, config_folder()]:
+        for path in sorted((root / group).glob("*.yaml")) if root else []:
+            found.setdefault(path.stem, path)
+    return found
+
+
+def description(path: Path) -> str:
+    """The first comment of a choice's file that is no directive of Hydra's."""
+    for line in path.read_text().splitlines():
+        if line.startswith("#") and "@package" not in line:
+            return line.lstrip("# ")
+    return ""
+
+
+def default_component(group: str, name: str, config_dir: Path | None = None) -> Any:
+    """The component of a choice with the settings of its file. Raises ConfigError."""
+    files = choices(group, config_dir)
+    if name not in files:
+        raise ConfigError(f"{group}={name}: no such choice; there are {', '.join(files)}")
+    node = OmegaConf.to_container(OmegaConf.load(files[name]))
+    assert isinstance(node, dict)
+    cls = find_class(node.get("_target_"), COMPONENTS[group], group)
+    given = {name: value for name, value in without_target(node).items() if "${" not in str(value)}  # type: ignore[arg-type]
+    return cls(**check_settings(cls, given, group))
+
+
+def fits(quantizer: str, gradient: str, config_dir: Path | None = None) -> list[str]:
+    """What a gradient needs and a quantizer does not offer; empty when the pair fits."""
+    offers = default_component("quantizer", quantizer, config_dir).offers
+    return sorted(default_component("gradient", gradient, config_dir).needs - offers)

@@ -1,0 +1,49 @@
+"""The one seam behind which all engines are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from quantbench.components import Component, at_least, component
+from quantbench.sweeps.plan import Trial
+from quantbench.sweeps.worker import Advance, Record
+
+
+class WorkerDied(Exception):
+    """A stack was lost with its worker; it may be submitted again."""
+
+
+class Engine:
+    """A running executor: takes stacks, gives futures of their records."""
+
+    capacity = 1
+    """How many stacks to keep submitted at a time."""
+
+    def submit(self, stack: Sequence[Trial]) -> Future[list[Record]]:
+        """Train a stack. The future raises WorkerDied when the stack was lost."""
+        raise NotImplementedError
+
+    def poll(self) -> None:
+        """Pass progress of running stacks on; called a few times a second."""
+
+    def close(self) -> None:
+        """Stop at once; stacks that still run are lost."""
+
+
+@component
+class Executor(Component):
+    """Where stacks are trained. No setting here can change a result.
+
+    Attributes:
+        stack_size: largest number of trials trained together.
+    """
+
+    stack_size: int = 16
+
+    def check(self) -> None:
+        at_least("executor.stack_size", self.stack_size, 1)
+
+    def open(self, stacks: int, device: str, advance: Advance) -> Engine:
+        """Start for a sweep of so many stacks; ``advance`` is told how far the work has come, in trials."""
+        raise NotImplementedError

@@ -1,0 +1,30 @@
+"""Stacks one after the other, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from quantbench.components import component
+from quantbench.sweeps.executors.base import Engine, Executor
+from quantbench.sweeps.plan import Trial
+from quantbench.sweeps.worker import Advance, Record, keep_memory, run_stack
+
+
+class InlineEngine(Engine):
+    def __init__(self, device: str, advance: Advance) -> None:
+        self.device, self.advance = device, advance
+        keep_memory()
+
+    def submit(self, stack: Sequence[Trial]) -> Future[list[Record]]:
+        future: Future[list[Record]] = Future()
+        future.set_result(run_stack(stack, self.device, self.advance))
+        return future
+
+
+@component
+class Inline(Executor):
+    """Trains in the driver's own process, with one thread: easy to debug and to profile."""
+
+    def open(self, stacks: int, device: str, advance: Advance) -> Engine:
+        return InlineEngine(device, advance)

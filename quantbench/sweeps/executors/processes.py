@@ -1,0 +1,116 @@
+"""One single-threaded worker process per core."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from quantbench.components import at_least, component
+from quantbench.config import find_device
+from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
+from quantbench.sweeps.executors.inline import InlineEngine
+from quantbench.sweeps.plan import Trial
+from quantbench.sweeps.worker import Advance, Record, keep_memory, run_stack
+
+_progress: Any = None
+"""In a worker: trials done, summed over all workers, in shared memory."""
+
+
+class ProcessEngine(Engine):
+    def __init__(self, workers: int, device: str, advance: Advance) -> None:
+        self.capacity, self.device, self.advance = workers, device, advance
+        # A fork server imports torch once and forks clean workers from it: they start at once and share its memory.
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        self.context = multiprocessing.get_context(method)
+        if method == "forkserver":
+            self.context.set_forkserver_preload(["quantbench.sweeps.worker"])
+        self.done = self.context.Value("d", 0.0)
+        self.seen = 0.0
+        self.pool = self._pool()
+
+    def _pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(self.capacity, self.context, initializer=_start_worker, initargs=(self.done,))
+
+    def submit(self, stack: Sequence[Trial]) -> Future[list[Record]]:
+        try:
+            submitted = self.pool.submit(_run, tuple(stack), self.device)
+        except BrokenProcessPool:
+            self.pool = self._pool()
+            submitted = self.pool.submit(_run, tuple(stack), self.device)
+        future: Future[list[Record]] = Future()
+        submitted.add_done_callback(lambda finished: _pass_on(finished, future))
+        return future
+
+    def poll(self) -> None:
+        now = self.done.value
+        self.advance(now - self.seen)
+        self.seen = now
+
+    def close(self) -> None:
+        workers = list((self.pool._processes or {}).values())
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.terminate()
+
+
+def _pass_on(finished: Future[list[Record]], future: Future[list[Record]]) -> None:
+    """Give the result of ``finished`` to ``future``; a broken pool becomes WorkerDied."""
+    if finished.cancelled():
+        future.cancel()
+    elif isinstance(error := finished.exception(), BrokenProcessPool):
+        future.set_exception(WorkerDied("its worker process died (out of memory, or killed)"))
+    elif error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(finished.result())
+
+
+@component
+class Processes(Executor):
+    """One worker process per core, each with one thread.
+
+    Attributes:
+        workers: number of processes; null for one a core (on a GPU: one).
+    """
+
+    workers: int | None = None
+
+    def check(self) -> None:
+        super().check()
+        if self.workers is not None:
+            at_least("executor.workers", self.workers, 1)
+
+    def open(self, stacks: int, device: str, advance: Advance) -> Engine:
+        own = 1 if find_device(device).type == "cuda" else len(os.sched_getaffinity(0))
+        workers = min(self.workers or own, stacks)
+        return ProcessEngine(workers, device, advance) if workers > 1 else InlineEngine(device, advance)
+
+
+def _start_worker(done: Any) -> None:
+    global _progress
+    _progress = done
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
+    keep_memory()
+    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _die_with(parent: int) -> None:
+    """End this process when its parent is gone: a killed driver must not leave workers behind."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _run(stack: tuple[Trial, ...], device: str) -> list[Record]:
+    def advance(trials: float) -> None:
+        with _progress.get_lock():
+            _progress.value += trials
+
+    return run_stack(stack, device, advance)

@@ -1,0 +1,42 @@
+"""What `quantbench list` shows."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from quantbench.errors import ConfigError
+from quantbench.results.render import render
+from quantbench.sweeps.catalogue import GROUPS, choices, default_component, description
+
+
+def listing(group: str | None = None, config_dir: Path | None = None) -> str:
+    """Every choice with one line each, and the table of pairs. Raises ConfigError."""
+    if group is not None and group not in GROUPS:
+        raise ConfigError(f"group {group}: there are {', '.join(GROUPS)}")
+    if config_dir is not None:
+        if not config_dir.is_dir():
+            raise ConfigError(f"--config-dir {config_dir}: no such folder")
+        sys.path.append(str(config_dir))
+    parts = [_group(one, config_dir) for one in ([group] if group else GROUPS)]
+    if group in (None, "quantizer", "gradient"):
+        parts.append(pairs(config_dir))
+    return "\n\n".join(parts)
+
+
+def _group(group: str, config_dir: Path | None) -> str:
+    found = choices(group, config_dir)
+    width = max(map(len, found), default=0)
+    lines = [f"  {name.ljust(width)}  {description(path)}".rstrip() for name, path in found.items()]
+    return "\n".join([f"{group}:", *lines])
+
+
+def pairs(config_dir: Path | None) -> str:
+    """Which gradient fits which quantizer; where none does, what the quantizer lacks."""
+    quantizers = {name: default_component("quantizer", name, config_dir).offers for name in choices("quantizer", config_dir)}
+    gradients = {name: default_component("gradient", name, config_dir).needs for name in choices("gradient", config_dir)}
+    rows = []
+    for gradient, needs in gradients.items():
+        cells = [f"no {', '.join(sorted(needs - offers))}" if needs - offers else "fits" for offers in quantizers.values()]
+        rows.append([gradient, *cells])
+    return "pairs that fit (rows: gradient, columns: quantizer):\n" + render(["", *quantizers], rows)

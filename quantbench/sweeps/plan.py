@@ -1,0 +1,222 @@
+"""From a sweep to trials and stacks: apply values, resolve, check, identify, group by shape."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from quantbench.config import (
+    COMPONENTS,
+    RunSettings,
+    Settings,
+    canonical,
+    check_settings,
+    find_class,
+    per_trial_fields,
+    without_target,
+)
+from quantbench.errors import ConfigError
+from quantbench.sweeps.sweep import Sweep
+from quantbench.training import TrainSettings
+
+PER_RUN = ("experiment", "device", "executor", "output", "dry_run")
+"""Settings of a whole sweep. They are no part of a trial's identity: they cannot change what it finds."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of one codec.
+
+    Attributes:
+        id: hash of everything but the seed, a dash, the seed.
+        choices: the name chosen in each group.
+        config: checked settings of each group, of ``train``, and the seed.
+        skipped: why the trial cannot be trained, or None.
+    """
+
+    id: str
+    choices: dict[str, str]
+    config: Settings
+    skipped: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep amounts to.
+
+    Attributes:
+        run: settings of the whole sweep.
+        executor: its settings, with ``_target_``.
+        trials: all of them, in order.
+        stacks: those to train, grouped by shape.
+        columns: settings that vary, by dotted name.
+    """
+
+    run: RunSettings
+    executor: Settings
+    trials: list[Trial]
+    stacks: list[list[Trial]]
+    columns: list[str]
+
+
+def plan(sweep: Sweep, done: frozenset[str] = frozenset()) -> Plan:
+    """Plan a sweep.
+
+    Args:
+        done: identities of trials that need not be trained again.
+
+    Raises:
+        ConfigError: a setting is wrong, or no trial is left that can be trained.
+    """
+    planner = _Planner()
+    trials: dict[str, Trial] = {}
+    run: tuple[RunSettings, Settings] | None = None
+    for combination, config in sweep.configs():
+        run = run or _run_settings(config)
+        trial = planner.trial(config, combination.choices)
+        trials.setdefault(trial.id, trial)  # an axis may name a value twice
+    if run is None:
+        raise ConfigError("the sweep has no trials")
+    settings, executor = run
+    every = list(trials.values())
+    if all(trial.skipped for trial in every):
+        raise ConfigError(f"nothing to train: {every[0].skipped}")
+    to_train = [trial for trial in every if not trial.skipped and trial.id not in done]
+    return Plan(settings, executor, every, _stacks(to_train, planner, executor), _columns(every, sweep))
+
+
+def _run_settings(config: Mapping[str, Any]) -> tuple[RunSettings, Settings]:
+    known = {*COMPONENTS, "train", "executor"}
+    given = {name: value for name, value in config.items() if name not in known}
+    settings = RunSettings(**check_settings(RunSettings, given, ""))
+    return settings, dict(config["executor"])
+
+
+@dataclass
+class _Planner:
+    """Checks each distinct group of settings once, however many trials share it."""
+
+    nodes: dict[tuple[str, str], Settings] = field(default_factory=dict)
+    misfits: dict[tuple[int, int, int], str | None] = field(default_factory=dict)
+    shapes: dict[int, str] = field(default_factory=dict)
+    texts: dict[int, str] = field(default_factory=dict)
+
+    def trial(self, config: Mapping[str, Any], choices: dict[str, str]) -> Trial:
+        checked: Settings = {group: self._component(group, config[group]) for group in COMPONENTS}
+        checked["train"] = self._node("train", config["train"], lambda node: check_settings(TrainSettings, node, "train"))
+        seed = config["seed"]
+        if type(seed) is not int:
+            raise ConfigError(f"seed={seed!r}: must be an integer")
+        texts = [self.texts[id(node)] for node in checked.values()]
+        digest = hashlib.sha256(canonical([choices, texts]).encode()).hexdigest()[:12]
+        misfit = self._misfit(checked, choices)
+        return Trial(f"{digest}-{seed}", choices, checked | {"seed": seed}, misfit)
+
+    def shape(self, trial: Trial) -> str:
+        """A text that is equal for trials that can share a stack."""
+        return "\n".join(self.shapes[id(trial.config[group])] for group in [*COMPONENTS, "train"])
+
+    def _component(self, group: str, given: Any) -> Settings:
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"{group}={given!r}: must be a choice of that group; `quantbench list {group}` shows them")
+
+        def check(node: Settings) -> Settings:
+            cls = find_class(node.get("_target_"), COMPONENTS[group], group)
+            return {"_target_": node["_target_"]} | check_settings(cls, without_target(node), group)
+
+        return self._node(group, given, check)
+
+    def _node(self, group: str, given: Mapping[str, Any], check: Any) -> Settings:
+        try:
+            key = (group, canonical(given))
+        except TypeError as error:
+            raise ConfigError(f"{group}: holds something that is no plain value ({error})") from error
+        if key not in self.nodes:
+            node = check(dict(given))
+            self.nodes[key] = node
+            self.texts[id(node)] = canonical(node)
+            self.shapes[id(node)] = canonical(_structural(group, node))
+        return self.nodes[key]
+
+    def _misfit(self, checked: Settings, choices: dict[str, str]) -> str | None:
+        """Why quantizer, gradient and codec do not fit together, or None."""
+        key = (id(checked["quantizer"]), id(checked["gradient"]), id(checked["codec"]))
+        if key not in self.misfits:
+            parts = {group: _instance(group, checked[group]) for group in ("quantizer", "gradient", "codec")}
+            parts["quantizer"].check_dim(parts["codec"].latent_dim)
+            missing = sorted(parts["gradient"].needs - parts["quantizer"].offers)
+            self.misfits[key] = (
+                f"gradient={choices['gradient']} needs {' and '.join(missing)}, which "
+                f"quantizer={choices['quantizer']} does not offer; {_fitting(parts['quantizer'])}"
+                if missing
+                else None
+            )
+        return self.misfits[key]
+
+
+def _fitting(quantizer: Any) -> str:
+    """The gradients of this project that fit a quantizer, in words."""
+    from quantbench.sweeps.catalogue import choices, default_component
+
+    fitting = [name for name in choices("gradient") if default_component("gradient", name).needs <= quantizer.offers]
+    return f"gradients that fit it: {', '.join(fitting)}"
+
+
+def _instance(group: str, node: Settings) -> Any:
+    return find_class(node["_target_"], COMPONENTS[group], group)(**without_target(node))
+
+
+def _structural(group: str, node: Settings) -> Settings:
+    """The settings that trials of one stack must share."""
+    cls = TrainSettings if group == "train" else find_class(node["_target_"], COMPONENTS[group], group)
+    stacked = per_trial_fields(cls)
+    return {name: value for name, value in node.items() if name not in stacked}
+
+
+def _stacks(trials: list[Trial], planner: _Planner, executor: Settings) -> list[list[Trial]]:
+    """Trials of equal shape in stacks of nearly equal size, the largest stacks first."""
+    from quantbench.sweeps.executors import Executor
+
+    cls = find_class(executor.get("_target_"), Executor, "executor")
+    settings = check_settings(cls, without_target(executor), "executor")
+    groups: dict[str, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        groups[planner.shape(trial)].append(trial)
+    stacks = []
+    for members in groups.values():
+        limit = min(settings["stack_size"], _fitting_memory(members[0]))
+        count = math.ceil(len(members) / limit)
+        bounds = [round(i * len(members) / count) for i in range(count + 1)]
+        stacks += [members[low:high] for low, high in itertools.pairwise(bounds)]
+    return sorted(stacks, key=len, reverse=True)
+
+
+def _fitting_memory(trial: Trial) -> int:
+    """How many trials' sources fit into the memory that one source may take."""
+    from quantbench.simulators.base import memory_allowed
+
+    each: int = _instance("simulator", trial.config["simulator"]).bytes_per_trial
+    return max(1, memory_allowed() // max(1, each))
+
+
+def _columns(trials: list[Trial], sweep: Sweep) -> list[str]:
+    """Dotted settings that vary among trials with the same choice in that setting's group, and those swept over."""
+    values: dict[str, set[str]] = defaultdict(set)
+    seen: set[tuple[str, int]] = set()
+    for trial in trials:
+        for group in [*COMPONENTS, "train"]:
+            node, choice = trial.config[group], trial.choices.get(group, "")
+            if (choice, id(node)) in seen:
+                continue
+            seen.add((choice, id(node)))
+            for name, value in node.items():
+                values[f"{group}.{name}\n{choice}"].add(canonical(value))
+    varying = {key.partition("\n")[0] for key, found in values.items() if len(found) > 1}
+    varying |= {axis for axis in sweep.axes if "." in axis}
+    order = dict.fromkeys(key.partition("\n")[0] for key in values)
+    return [name for name in order if name in varying]

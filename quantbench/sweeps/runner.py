@@ -1,0 +1,243 @@
+"""Runs a sweep: plan, train stack by stack, keep every row, write the tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from quantbench import __version__
+from quantbench.config import COMPONENTS, check_settings, find_class, find_device, without_target
+from quantbench.errors import QuantBenchError
+from quantbench.paths import config_folder
+from quantbench.results.summary import summary
+from quantbench.results.tables import curves_table, results_table, write
+from quantbench.sweeps.executors import Executor, WorkerDied
+from quantbench.sweeps.journal import Journal, new_folder
+from quantbench.sweeps.plan import Plan, Trial, plan
+from quantbench.sweeps.sweep import Sweep
+from quantbench.sweeps.worker import Record, failure
+
+SWEEP_FILE = "sweep.yaml"
+INTERRUPTED = 130
+POLL_SECONDS = 0.2
+
+
+def run(sweep: Sweep) -> Path | None:
+    """Run a new sweep and give its folder; None after a dry run.
+
+    Raises:
+        ConfigError: something in the configuration is wrong; nothing was trained.
+        SweepFailed: at least one trial failed; everything else is in the tables.
+    """
+    planned = plan(sweep)
+    print(outline(planned))
+    if planned.run.dry_run:
+        print(details(planned))
+        return None
+    prepare(planned)
+    folder = new_folder(planned.run.output, planned.run.experiment)
+    journal = Journal(folder)
+    sweep.save(folder / SWEEP_FILE)
+    (folder / "environment.json").write_text(json.dumps(environment(planned), indent=2) + "\n")
+    execute(planned, folder, journal, {})
+    return folder
+
+
+def resume(folder: Path) -> None:
+    """Finish the sweep in ``folder``: train what is missing or failed, nothing else. Raises as ``run`` does."""
+    sweep = Sweep.load(folder / SWEEP_FILE)
+    for path in sweep.search_path:
+        if path not in sys.path:
+            sys.path.append(path)
+    if (folder / "results.csv").exists() and not (folder / "journal").exists():
+        print(f"{folder}: complete, nothing to resume")
+        return
+    journal = Journal(folder)
+    records = journal.read()
+    planned = plan(sweep, done=frozenset(trial for trial, one in records.items() if one.row["status"] != "failed"))
+    print(f"resuming {folder}: {len(records)} trials are there")
+    prepare(planned)
+    execute(planned, folder, journal, records)
+
+
+class SweepFailed(QuantBenchError):
+    """At least one trial failed."""
+
+
+def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Record]) -> None:
+    """Train the stacks of a plan, keep their records and write the tables, whatever happens."""
+    complete = False
+    try:
+        with _terminate_as_interrupt():
+            _train(planned, journal, records)
+        complete = True
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; finished trials are kept, `quantbench resume {folder}` goes on", file=sys.stderr)
+        raise
+    finally:
+        table = write_tables(planned, folder, records)
+        failed = [record for record in records.values() if record.row["status"] == "failed"]
+        journal.close(complete=complete and not failed)
+    print(f"\n{summary(table)}\n\nresults: {folder / 'results.csv'}")
+    if failed:
+        for record in failed:
+            print(f"failed: {record.trial}: {record.row['error']}", file=sys.stderr)
+        raise SweepFailed(f"{len(failed)} of {len(planned.trials)} trials failed; `quantbench resume {folder}` tries again")
+
+
+def _train(planned: Plan, journal: Journal, records: dict[str, Record]) -> None:
+    waiting = deque(planned.stacks)
+    suspects: deque[list[Trial]] = deque()  # lost with a worker: trained again, one at a time, to find the culprit
+    running: dict[Future[list[Record]], list[Trial]] = {}
+    total = sum(map(len, planned.stacks))
+    if not total:
+        return
+    form = "{l_bar}{bar}| {n:.1f}/{total} trials [{elapsed}<{remaining}, {rate_fmt}]"
+    with tqdm(total=total, unit="trial", bar_format=form, disable=None, smoothing=0.1) as bar:
+        engine = _executor(planned).open(len(planned.stacks), planned.run.device, lambda trials: _advance(bar, trials))
+        try:
+            while waiting or suspects or running:
+                while (waiting or suspects) and len(running) < (1 if suspects else engine.capacity):
+                    stack = suspects[0] if suspects else waiting.popleft()
+                    running[engine.submit(stack)] = stack
+                done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+                engine.poll()
+                for future in done:
+                    stack = running.pop(future)
+                    again = bool(suspects) and stack is suspects[0]
+                    if again:
+                        suspects.popleft()
+                    try:
+                        new = future.result()
+                    except WorkerDied as error:
+                        if not again:
+                            suspects.append(stack)
+                            continue
+                        new = [failure(trial, str(error)) for trial in stack]
+                    journal.write(new)
+                    records.update((record.trial, record) for record in new)
+            bar.update(total - bar.n)
+        finally:
+            engine.close()
+
+
+def _advance(bar: tqdm[Any], trials: float) -> None:
+    bar.update(trials)
+
+
+def _executor(planned: Plan) -> Executor:
+    cls = find_class(planned.executor["_target_"], Executor, "executor")
+    executor = cls(**check_settings(cls, without_target(planned.executor), "executor"))
+    assert isinstance(executor, Executor)
+    return executor
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C: keep what is finished, write the tables, end."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def write_tables(planned: Plan, folder: Path, records: dict[str, Record]) -> pd.DataFrame:
+    """Write results.csv and curves.csv from the records so far; gives the results."""
+    rows = [row for trial in planned.trials if (row := _row(trial, planned, records)) is not None]
+    table = results_table(rows, planned.columns)
+    write(table, folder / "results.csv")
+    finished = [records[trial.id] for trial in planned.trials if trial.id in records]
+    write(curves_table([(one.trial, *point) for one in finished for point in one.curves]), folder / "curves.csv")
+    return table
+
+
+def _row(trial: Trial, planned: Plan, records: dict[str, Record]) -> dict[str, Any] | None:
+    """A trial's row; None while it is not trained."""
+    row: dict[str, Any] = {"trial": trial.id, "experiment": planned.run.experiment, "seed": trial.config["seed"]}
+    row |= trial.choices
+    for column in planned.columns:
+        group, _, name = column.partition(".")
+        row[column] = trial.config[group].get(name)
+    if trial.skipped:
+        return row | {"status": "skipped", "error": trial.skipped}
+    return row | records[trial.id].row if trial.id in records else None
+
+
+def prepare(planned: Plan) -> None:
+    """Let every distinct simulator do its slow work once."""
+    nodes = {id(trial.config["simulator"]): trial.config["simulator"] for trial in planned.trials if not trial.skipped}
+    for node in nodes.values():
+        find_class(node["_target_"], COMPONENTS["simulator"], "simulator")(**without_target(node)).prepare()  # type: ignore[attr-defined]
+
+
+def outline(planned: Plan) -> str:
+    """What will run, in one line."""
+    skipped = sum(trial.skipped is not None for trial in planned.trials)
+    text = f"{planned.run.experiment}: {len(planned.trials)} trials in {len(planned.stacks)} stacks"
+    return f"{text}, {skipped} skipped" if skipped else text
+
+
+def details(planned: Plan) -> str:
+    """Every trial, every stack, and every pair that is skipped with its reason."""
+    lines = []
+    for number, stack in enumerate(planned.stacks, start=1):
+        lines.append(f"stack {number}: {len(stack)} trials, {stack[0].config['train']['steps']} steps")
+        for trial in stack:
+            settings = {name: _row(trial, planned, {trial.id: failure(trial, "")})[name] for name in planned.columns}  # type: ignore[index]
+            shown = trial.choices | {name: value for name, value in settings.items() if value is not None}
+            lines.append(f"  {trial.id}  " + " ".join(f"{k}={v}" for k, v in (shown | {"seed": trial.config["seed"]}).items()))
+    reasons: dict[str, int] = {}
+    for trial in planned.trials:
+        if trial.skipped:
+            reasons[trial.skipped] = reasons.get(trial.skipped, 0) + 1
+    lines += [f"skipped, {count} trials: {reason}" for reason, count in reasons.items()]
+    return "\n".join(lines)
+
+
+def environment(planned: Plan) -> dict[str, Any]:
+    """Versions, device, threads and git revision of a run."""
+    packages = ("torch", "numpy", "pandas", "hydra-core", "omegaconf")
+    return {
+        "quantbench": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in packages},
+        "device": str(find_device(planned.run.device)),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "cores": os.cpu_count(),
+        "threads_per_worker": 1,
+        "git_revision": _git_revision(),
+    }
+
+
+def _git_revision() -> str | None:
+    """Revision of the checkout that this code runs from; None when it is installed or git is missing."""
+    root = config_folder().parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,156 @@
+"""A sweep: base configurations and the values that vary, enough to run it again without Hydra."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from quantbench import __version__
+from quantbench.errors import ConfigError, QuantBenchError
+
+OmegaConf.register_new_resolver("two_to", lambda power: 2**power, replace=True)
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One choice in every group.
+
+    Attributes:
+        choices: group to name.
+        config: the composed configuration; interpolations are not resolved, for values may still change.
+    """
+
+    choices: dict[str, str]
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All trials of one command.
+
+    Attributes:
+        command: the words after ``quantbench run``.
+        search_path: folders from which the command may import classes.
+        combinations: the base configurations.
+        axes: values of each setting that varies within a combination, by dotted name.
+        points: ``[combination, index into each axis]`` of each trial; None for the full product.
+    """
+
+    command: list[str]
+    search_path: list[str]
+    combinations: list[Combination]
+    axes: dict[str, list[Any]] = field(default_factory=dict)
+    points: list[list[int]] | None = None
+
+    def configs(self) -> Iterator[tuple[Combination, dict[str, Any]]]:
+        """Every trial's combination and resolved configuration, combination by combination.
+
+        Raises:
+            ConfigError: an axis names a setting that is not there, or an interpolation cannot be resolved.
+        """
+        for number, combination in enumerate(self.combinations):
+            template = _Template(combination.config)
+            for indices in self._points_of(number):
+                values = {name: self.axes[name][i] for name, i in zip(self.axes, indices, strict=True)}
+                yield combination, template.apply(values)
+
+    def _points_of(self, number: int) -> Iterator[tuple[int, ...]]:
+        if self.points is None:
+            yield from itertools.product(*(range(len(values)) for values in self.axes.values()))
+        else:
+            yield from (tuple(point[1:]) for point in self.points if point[0] == number)
+
+    def save(self, path: Path) -> None:
+        """Write ``sweep.yaml``."""
+        content = {"quantbench": __version__} | asdict(self)
+        path.write_text(yaml.dump(content, Dumper=_dumper(), sort_keys=False, default_flow_style=None, width=120))
+
+    @staticmethod
+    def load(path: Path) -> Sweep:
+        """Read ``sweep.yaml``. Raises QuantBenchError when it is not one."""
+        try:
+            content = yaml.safe_load(path.read_text())
+            content.pop("quantbench")
+            combinations = [Combination(**one) for one in content.pop("combinations")]
+            return Sweep(combinations=combinations, **content)
+        except FileNotFoundError as error:
+            raise QuantBenchError(f"{path.parent}: no folder of a run (it has no {path.name})") from error
+        except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+            raise QuantBenchError(f"{path}: cannot be read as a sweep ({error})") from error
+
+
+class _Template:
+    """A configuration into which values are put, again and again."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.plain = config
+        self.live = OmegaConf.create(config)
+        assert isinstance(self.live, DictConfig)
+        self.interpolated = list(_interpolated(config))
+        self.applied: dict[str, Any] = {}
+
+    def apply(self, values: dict[str, Any]) -> dict[str, Any]:
+        """A copy with ``values`` set and everything resolved."""
+        config: dict[str, Any] = copy_nodes(self.plain)
+        for name, value in values.items():
+            _set(config, name, value)
+        # Resolving costs most, so only what changed is told to OmegaConf, and only interpolated leaves are asked for.
+        if self.interpolated:
+            for name, value in values.items():
+                if name not in self.applied or self.applied[name] != value:
+                    OmegaConf.update(self.live, name, value)
+                    self.applied[name] = value
+            try:
+                for name in self.interpolated:
+                    value = OmegaConf.select(self.live, name)
+                    _set(config, name, OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
+            except OmegaConfBaseException as error:
+                raise ConfigError(f"{name}: cannot be resolved ({str(error).splitlines()[0]})") from error
+        return config
+
+
+def copy_nodes(value: Any) -> Any:
+    """A copy of nested dictionaries; everything else is shared."""
+    return {name: copy_nodes(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def _interpolated(config: Any, path: str = "") -> Iterator[str]:
+    """Dotted names of leaves that hold an interpolation."""
+    for name, value in config.items():
+        dotted = f"{path}.{name}" if path else str(name)
+        if isinstance(value, dict):
+            yield from _interpolated(value, dotted)
+        elif "${" in str(value):
+            yield dotted
+
+
+def _set(config: dict[str, Any], name: str, value: Any) -> None:
+    """Set a setting by its dotted name. Raises ConfigError unless it is there."""
+    *parents, last = name.split(".")
+    node: Any = config
+    for i, parent in enumerate([*parents, last]):
+        if not isinstance(node, dict) or parent not in node:
+            where = ".".join(parents[:i]) or "the configuration"
+            allowed = ", ".join(key for key in node if key != "_target_") if isinstance(node, dict) else "nothing"
+            raise ConfigError(f"{name}={value}: unknown setting; {where} takes {allowed}")
+        if i < len(parents):
+            node = node[parent]
+    node[last] = copy.deepcopy(value)
+
+
+def _dumper() -> Any:
+    """The fast YAML writer where libyaml is there, without anchors for shared values."""
+
+    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    return Dumper
