@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -76,11 +77,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(words: list[str]) -> int:
     from hydra import main as hydra_main
+    from hydra._internal.utils import get_args_parser
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     from quantbench.paths import config_folder
 
+    # Hydra's parser takes overrides in one piece only; people write flags between them.
+    overrides = get_args_parser().parse_intermixed_args(words).overrides
+    words = [word for word in words if word not in overrides] + overrides
     # Hydra would print errors itself and exit with 1; ours are shorter, and bad input exits with 2.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["quantbench", *words]
@@ -99,6 +104,8 @@ def _run(words: list[str]) -> int:
     except (HydraException, OmegaConfBaseException) as error:
         if isinstance(cause := error.__cause__, QuantBenchError):
             raise cause from error
+        if unknown := re.search(r"Could not override '([^']+)'", str(error)):
+            raise ConfigError(_unknown_setting(unknown[1], overrides)) from error
         lines = [line for line in (str(error), str(error.__cause__ or "")) if line]
         raise ConfigError("\n".join(dict.fromkeys(lines))) from error
     for failure in failures[1:]:
@@ -119,6 +126,24 @@ def _job(config: DictConfig) -> str | None:
     assert composed is not None
     folder = run(single(config, composed.hydra))
     return None if folder is None else str(folder)
+
+
+def _unknown_setting(name: str, overrides: list[str]) -> str:
+    """What to say of an override that names nothing: the settings that stand in its place."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from quantbench.paths import config_folder
+
+    parent, _, last = name.rpartition(".")
+    if name == "experiment":
+        return "experiment: choose one with +experiment=NAME; `quantbench list experiment` shows them"
+    others = [word for word in overrides if last not in word.partition("=")[0]]
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = compose("config", [word for word in others if "," not in word])
+    node = OmegaConf.select(config, parent) if parent else config
+    known = [str(key) for key in node if key not in ("_target_", "hydra")] if OmegaConf.is_dict(node) else []
+    return f"{name}: unknown setting; {parent or 'a run'} takes {', '.join(known) or 'none'}"
 
 
 def _complete(words: list[str]) -> int:

@@ -103,8 +103,11 @@ class VectorQuantizer(Quantizer):
         return Code(take(state["codebook"], index), index.unsqueeze(-1))
 
     def soft(self, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
-        weights = torch.softmax(-distances(state["codebook"], latents) / over_frames(temperature), dim=-1)
-        return torch.bmm(weights, state["codebook"])
+        # (2 y c - c c) / T, with the small codebook divided instead of the large table of distances.
+        codebook = state["codebook"]
+        scaled = codebook / over_frames(temperature)
+        logits = torch.baddbmm(-(codebook * scaled).sum(-1).unsqueeze(1), latents, scaled.transpose(1, 2), alpha=2)
+        return torch.bmm(torch.softmax(logits, dim=-1), codebook)
 
     def loss(self, latents: Tensor, code: Code) -> Tensor:
         commitment = super().loss(latents, code)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 from typing import Any
 
 from quantbench.components import at_least, component
@@ -33,10 +34,11 @@ class ProcessEngine(Engine):
             self.context.set_forkserver_preload(["quantbench.sweeps.worker"])
         self.done = self.context.Value("d", 0.0)
         self.seen = 0.0
+        self.lifeline, self.life = self.context.Pipe(duplex=False)
         self.pool = self._pool()
 
     def _pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.capacity, self.context, initializer=_start_worker, initargs=(self.done,))
+        return ProcessPoolExecutor(self.capacity, self.context, initializer=_start_worker, initargs=(self.done, self.lifeline))
 
     def submit(self, stack: Sequence[Trial]) -> Future[list[Record]]:
         try:
@@ -93,18 +95,18 @@ class Processes(Executor):
         return ProcessEngine(workers, device, advance) if workers > 1 else InlineEngine(device, advance)
 
 
-def _start_worker(done: Any) -> None:
+def _start_worker(done: Any, lifeline: Connection) -> None:
     global _progress
     _progress = done
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
     keep_memory()
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
 
 
-def _die_with(parent: int) -> None:
-    """End this process when its parent is gone: a killed driver must not leave workers behind."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
+def _die_with(lifeline: Connection) -> None:
+    """End this process when the driver, who alone holds the other end, is gone: no killed driver leaves workers behind."""
+    with contextlib.suppress(EOFError, OSError):
+        lifeline.recv_bytes()
     os._exit(1)
 
 

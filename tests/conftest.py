@@ -1,0 +1,59 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from quantbench.cli import main
+
+SMALL = ["train.steps=20", "train.batch=16", "train.log_every=10", "codec.hidden=8", "simulator.bits=3"]
+"""Overrides that make a trial of the default configuration take milliseconds."""
+
+
+@pytest.fixture
+def quantbench(tmp_path, monkeypatch, capsys):
+    """Runs the command line in an empty folder, in this process; gives exit code, standard output and error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def run(*words):
+        try:
+            code = main(list(words))
+        except SystemExit as end:
+            code = end.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def small_run(quantbench, tmp_path):
+    """Runs a small sweep inline and gives its folder."""
+
+    def run(*words):
+        before = set((tmp_path / "outputs").rglob("sweep.yaml"))
+        code, out, err = quantbench("run", "executor=inline", *SMALL, *words)
+        assert code == 0, err + out
+        (new,) = set((tmp_path / "outputs").rglob("sweep.yaml")) - before
+        return new.parent
+
+    return run
+
+
+@pytest.fixture
+def command():
+    """Starts the command line as a process of its own."""
+
+    def start(*words, **settings):
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        return subprocess.Popen(
+            [sys.executable, "-m", "quantbench", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            **settings,
+        )
+
+    return start

@@ -1,0 +1,70 @@
+import torch
+
+from quantbench.gradients import STE, Moment
+from quantbench.quantizers import ResidualVQ, VectorQuantizer
+from quantbench.streams import Streams
+
+STREAMS = Streams([0, 1])
+LATENTS = STREAMS.normal("x", 400, 3)
+
+
+def fitted(**settings):
+    quantizer = ResidualVQ(codes=8, stages=3, **settings)
+    state = quantizer.init(Streams([0, 1]), 3)
+    quantizer.fit(state, LATENTS, Streams([0, 1]))
+    return quantizer, state
+
+
+def test_every_stage_lowers_the_error():
+    quantizer, state = fitted()
+    errors = []
+    for stages in (1, 2, 3):
+        code = ResidualVQ(codes=8, stages=stages).quantize(state, LATENTS)
+        errors.append((code.values - LATENTS).square().mean().item())
+        assert code.indices.shape == (2, 400, stages)
+    assert errors[0] > errors[1] > errors[2]
+    assert quantizer.alphabet(3) == [8, 8, 8]
+
+
+def test_code_can_be_decoded_from_its_indices():
+    quantizer, state = fitted()
+    code = quantizer.quantize(state, LATENTS)
+    for trial in range(2):
+        decoded = sum(state[f"{i}.codebook"][trial][code.indices[trial, :, i]] for i in range(3))
+        assert torch.allclose(decoded, code.values[trial], atol=1e-6)
+
+
+def test_one_stage_is_vq():
+    residual, plain = ResidualVQ(codes=8, stages=1), VectorQuantizer(codes=8)
+    state = plain.init(Streams([0]), 3)
+    one = residual.quantize({f"0.{name}": value for name, value in state.items()}, LATENTS[:1])
+    assert torch.equal(one.values, plain.quantize(state, LATENTS[:1]).values)
+
+
+def test_ste_over_all_stages_is_one_ste():
+    """Stages see the latent less what was passed on, so that the Jacobian of the sum is the identity, not 3 times it."""
+    quantizer, state = fitted()
+    latents = LATENTS.clone().requires_grad_()
+
+    def pass_through(*arguments):
+        return STE().pass_through(*arguments, Moment(0.0, STREAMS))
+
+    passed = quantizer.forward(state, latents, pass_through)
+    assert torch.allclose(passed.received, quantizer.quantize(state, LATENTS).values, atol=1e-5)
+    weights = torch.randn_like(latents)
+    (gradient,) = torch.autograd.grad((passed.received * weights).sum(), latents)
+    assert torch.allclose(gradient, weights, atol=1e-6)
+    assert len(passed.trace) == 3
+
+
+def test_ema_updates_every_stage():
+    quantizer, state = fitted(update_by="ema", decay=0.5)
+    before = {name: value.clone() for name, value in state.items()}
+
+    def pass_through(*arguments):
+        return STE().pass_through(*arguments, Moment(0.0, STREAMS))
+
+    with torch.no_grad():
+        passed = quantizer.forward(state, LATENTS, pass_through)
+        quantizer.update(state, passed.trace, STREAMS, 1)
+    assert all(not torch.equal(before[f"{i}.codebook"], state[f"{i}.codebook"]) for i in range(3))

@@ -1,0 +1,104 @@
+import pytest
+import torch
+
+from quantbench.quantizers import VectorQuantizer
+from quantbench.quantizers.vector import count_and_sum, nearest, take
+from quantbench.streams import Streams
+
+STREAMS = Streams([0, 1])
+LATENTS = STREAMS.normal("x", 400, 3)
+
+
+def fitted(**settings):
+    quantizer = VectorQuantizer(codes=16, **settings)
+    state = quantizer.init(Streams([0, 1]), 3)
+    quantizer.fit(state, LATENTS, Streams([0, 1]))
+    return quantizer, state
+
+
+def test_nearest_is_nearest_also_in_chunks(monkeypatch):
+    codebook = STREAMS.normal("c", 16, 3)
+    expected = torch.cdist(LATENTS, codebook).argmin(-1)
+    assert torch.equal(nearest(codebook, LATENTS), expected)
+    monkeypatch.setattr("quantbench.quantizers.vector.DISTANCES_PER_TRIAL", 50)
+    assert torch.equal(nearest(codebook, LATENTS), expected)
+
+
+def test_count_and_sum():
+    index = torch.tensor([[0, 0, 2], [1, 1, 1]])
+    latents = torch.arange(12.0).view(2, 3, 2)
+    counts, sums = count_and_sum(index, latents, 3)
+    assert counts.tolist() == [[2, 0, 1], [0, 3, 0]]
+    assert sums[0].tolist() == [[2, 4], [0, 0], [4, 5]]
+    assert sums[1, 1].tolist() == [24, 27]
+
+
+def test_losses_reach_codebook_and_latents_as_declared():
+    quantizer, state = fitted(commitment=0.5, codebook_weight=2.0)
+    latents = LATENTS.clone().requires_grad_()
+    code = quantizer.quantize(state, latents)
+    loss = quantizer.loss(latents, code)
+    to_codebook, to_latents = torch.autograd.grad(loss.sum(), [state["codebook"], latents])
+    error = latents.detach() - code.values.detach()
+    assert torch.allclose(loss, 2.5 * error.square().mean((1, 2)))
+    assert torch.allclose(to_latents, 0.5 * 2 * error / error[0].numel(), atol=1e-7)
+    _, sums = count_and_sum(code.indices.squeeze(-1), -error, 16)
+    assert torch.allclose(to_codebook, 2.0 * 2 * sums / error[0].numel(), atol=1e-6)
+
+
+def test_data_initialisation_takes_latents():
+    _, state = fitted()
+    for trial in range(2):
+        assert torch.cdist(state["codebook"][trial], LATENTS[trial]).amin(1).max() < 1e-3
+    assert len(state["codebook"][0].unique(dim=0)) == 16
+
+
+def test_kmeans_initialisation_is_a_fixed_point_of_lloyd_and_beats_data():
+    quantizer, state = fitted(init_by="kmeans")
+
+    def error(state):
+        return (quantizer.quantize(state, LATENTS).values - LATENTS).square().mean((1, 2))
+
+    assert torch.all(error(state) < error(fitted()[1]))
+    counts, sums = count_and_sum(nearest(state["codebook"], LATENTS), LATENTS, 16)
+    assert (sums / counts.unsqueeze(-1) - state["codebook"]).abs().max() < 0.05
+
+
+def test_ema_converges_to_the_centroids():
+    quantizer, state = fitted(update_by="ema", decay=torch.tensor([0.9, 0.9]))
+    code = quantizer.quantize(state, LATENTS)
+    counts, sums = count_and_sum(code.indices.squeeze(-1), LATENTS, 16)
+    for step in range(1, 200):
+        quantizer.update(state, [(LATENTS, code)], STREAMS, step)
+    used = counts > 0
+    assert torch.allclose(state["codebook"][used], (sums / counts.unsqueeze(-1).clamp_min(1))[used], atol=1e-4)
+
+
+@pytest.mark.parametrize("update_by", ["gradient", "ema"])
+def test_restart_brings_dead_codes_back(update_by):
+    quantizer, state = fitted(restart=0.1, restart_every=10, update_by=update_by)
+    with torch.no_grad():
+        state["codebook"][0, :8] += 1000
+        if update_by == "ema":
+            state["sums"][0, :8] = state["codebook"][0, :8]
+    before = state["codebook"][1].clone()
+    streams = Streams([0, 1])
+    for step in range(1, 601):
+        quantizer.update(state, [(LATENTS, quantizer.quantize(state, LATENTS))], streams, step)
+    used = quantizer.quantize(state, LATENTS).indices[0].unique()
+    assert len(used) == 16
+    if update_by == "gradient":
+        assert torch.equal(before, state["codebook"][1])  # the other trial had no dead codes
+
+
+def test_soft_assignment_between_mean_and_code():
+    quantizer, state = fitted()
+    hard = quantizer.quantize(state, LATENTS).values
+    assert (quantizer.soft(state, LATENTS, 1e-5) - hard).abs().quantile(0.98) < 1e-2
+    mean = state["codebook"].mean(1, keepdim=True).expand_as(LATENTS)
+    assert torch.allclose(quantizer.soft(state, LATENTS, 1e7), mean, atol=1e-4)
+
+
+def test_take_keeps_trials_apart():
+    vectors = torch.arange(12.0).view(2, 3, 2)
+    assert take(vectors, torch.tensor([[2], [0]])).tolist() == [[[4, 5]], [[6, 7]]]

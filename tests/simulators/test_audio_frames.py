@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import torch
+
+from quantbench.errors import ConfigError
+from quantbench.simulators import AudioFrames
+from quantbench.simulators.audio_frames import _load
+from quantbench.simulators.recordings import mel_filters
+from quantbench.streams import Streams
+
+soundfile = pytest.importorskip("soundfile", reason="needs the extra 'audio'")
+
+
+@pytest.fixture
+def recordings(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    _load.cache_clear()
+    folder = tmp_path / "recordings"
+    (folder / "speaker").mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for i in range(10):
+        rate = 8000 if i == 3 else 16000
+        samples = 0.1 * generator.standard_normal((rate // 2, 2 if i == 4 else 1))
+        suffix = ["wav", "flac", "ogg"][i % 3]
+        soundfile.write(folder / "speaker" / f"{i}.{suffix}", samples, rate)
+    return folder
+
+
+def frames_of(simulator):
+    streams = Streams([0, 1])
+    world = simulator.world(streams)
+    return simulator.draw(world, streams, 50), simulator.evaluation(world, streams)
+
+
+def test_bands_are_normalised_and_files_are_split(recordings):
+    simulator = AudioFrames(folder=str(recordings), frame_dim=12, held_out=0.2)
+    simulator.check()
+    drawn, held_out = frames_of(simulator)
+    assert drawn.input.shape == (2, 50, 12)
+    assert held_out.input.shape[0] == 2
+    train = simulator.world(Streams([0]))["train"]
+    assert torch.allclose(train.mean(0), torch.zeros(12), atol=1e-4)
+    assert torch.allclose(train.std(0), torch.ones(12), atol=1e-2)
+    files = 10
+    assert held_out.input.shape[1] / (held_out.input.shape[1] + len(train)) == pytest.approx(2 / files, abs=0.03)
+
+
+def test_the_cache_is_used_and_follows_the_files(recordings, tmp_path, capsys):
+    simulator = AudioFrames(folder=str(recordings), frame_dim=12)
+    first = simulator.world(Streams([0]))["train"]
+    cached = list((tmp_path / "cache" / "quantbench").glob("*.npz"))
+    assert len(cached) == 1
+    _load.cache_clear()
+    assert torch.equal(first, simulator.world(Streams([0]))["train"])
+    (recordings / "speaker" / "0.wav").unlink()
+    _load.cache_clear()
+    assert len(simulator.world(Streams([0]))["train"]) != len(first)
+
+
+def test_corrupt_files_are_named_and_counted(recordings, capsys):
+    (recordings / "broken.flac").write_bytes(b"no audio")
+    frames_of(AudioFrames(folder=str(recordings), frame_dim=12))
+    told = capsys.readouterr().err
+    assert "broken.flac" in told
+    assert "1 of 11 recordings could not be read" in told
+
+
+def test_nothing_readable_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).write_bytes(b"no audio")
+    with pytest.raises(ConfigError, match="no frames to train on"):
+        AudioFrames(folder=str(tmp_path)).prepare()
+
+
+def test_a_missing_folder_says_which_command_fetches_it(tmp_path):
+    with pytest.raises(ConfigError, match=r"simulator.folder=.*missing.*scripts/get_audio.sh"):
+        AudioFrames(folder=str(tmp_path / "missing")).check()
+
+
+def test_bands_that_hold_no_frequency_are_refused(recordings):
+    with pytest.raises(ConfigError, match=r"simulator.frame_dim=200: .* mel bands hold no frequency"):
+        AudioFrames(folder=str(recordings), frame_dim=200).check()
+
+
+def test_mel_filters_peak_in_order_and_overlap_by_half():
+    filters = mel_filters(16000, 512, 40)
+    peaks = filters.argmax(1)
+    assert np.all(np.diff(peaks) > 0)
+    between = filters[:, peaks[0] + 1 : peaks[-1]].sum(0)
+    assert np.allclose(between, 1, atol=1e-5)  # neighbouring triangles add up to one

@@ -1,0 +1,121 @@
+import math
+
+import pytest
+import torch
+
+from quantbench.errors import ConfigError
+from quantbench.simulators import Codeword, Gaussian, GaussMarkov, Laplace, Rotation, Simulator, Uniform
+from quantbench.streams import Streams
+
+ALL: list[Simulator] = [
+    Codeword(bits=3, frame_dim=5),
+    Rotation(bits=2, frame_dim=3),
+    Gaussian(),
+    Laplace(),
+    Uniform(),
+    GaussMarkov(),
+]
+
+
+@pytest.mark.parametrize("simulator", ALL, ids=lambda s: type(s).__name__)
+def test_frames_have_the_declared_shapes_and_unit_variance(simulator):
+    streams = Streams([0, 1])
+    world = simulator.world(streams)
+    frames = simulator.draw(world, streams, 20000)
+    assert frames.input.shape == (2, 20000, simulator.input_dim)
+    assert frames.target.shape == (2, 20000, simulator.target_dim)
+    assert (frames.side is None) == (simulator.side_dim == 0)
+    if not isinstance(simulator, Codeword):  # whose few codewords have the variance that they happen to have
+        assert torch.allclose(frames.target.var(dim=(1, 2)), torch.ones(2), rtol=0.03)
+
+
+@pytest.mark.parametrize("simulator", ALL, ids=lambda s: type(s).__name__)
+def test_evaluation_does_not_depend_on_what_training_drew(simulator):
+    def evaluation(draws: int) -> torch.Tensor:
+        streams = Streams([4])
+        world = simulator.world(streams)
+        for _ in range(draws):
+            simulator.draw(world, streams, 10)
+        return simulator.evaluation(world, streams).input
+
+    assert torch.equal(evaluation(0), evaluation(3))
+
+
+def test_codeword_needs_exactly_its_bits():
+    simulator, streams = Codeword(bits=5, frame_dim=6), Streams([0, 1])
+    world = simulator.world(streams)
+    seen = simulator.draw(world, streams, 2000).input
+    assert all(len(trial.unique(dim=0)) == 2**5 for trial in seen)
+    every = simulator.evaluation(world, streams)
+    assert every.input.shape == (2, 32, 6)
+    assert torch.equal(every.input, world["codewords"])
+    assert simulator.source_bits == 5
+
+
+def test_codeword_target_is_one_rotation_of_the_codeword():
+    simulator, streams = Codeword(bits=4, frame_dim=6), Streams([0])
+    frames = simulator.evaluation(simulator.world(streams), streams)
+    rotation = torch.linalg.lstsq(frames.input[0].double(), frames.target[0].double()).solution
+    assert torch.allclose(rotation @ rotation.T, torch.eye(6).double(), atol=1e-4)
+
+
+def test_nuisance_is_on_the_input_alone():
+    clean, noisy = Codeword(bits=3), Codeword(bits=3, nuisance=0.5)
+    streams = Streams([0])
+    world = noisy.world(streams)
+    frames = noisy.evaluation(world, streams)
+    reference = clean.evaluation(world, streams)
+    repeats = frames.input.shape[1] // 8
+    assert torch.equal(frames.target, reference.target.repeat(1, repeats, 1))
+    noise = frames.input - reference.input.repeat(1, repeats, 1)
+    assert noise.std().item() == pytest.approx(0.5, rel=0.02)
+
+
+def test_rotation_copy_follows_from_side_information_and_the_index():
+    simulator, streams = Rotation(bits=2, frame_dim=3), Streams([0, 1])
+    world = simulator.world(streams)
+    frames = simulator.draw(world, streams, 50)
+    assert frames.side is not None
+    candidates = torch.einsum("trij,tnj->tnri", world["rotations"], frames.side)
+    distance = (candidates - frames.target.unsqueeze(2)).norm(dim=-1)
+    assert torch.all(distance.amin(-1) < 1e-5)
+    assert all(len(best.unique()) == 4 for best in distance.argmin(-1))
+    assert torch.equal(frames.input, torch.cat([frames.side, frames.target], dim=-1))
+
+
+def test_distributions_by_their_fourth_moment():
+    for simulator, kurtosis in ((Gaussian(), 3.0), (Laplace(), 6.0), (Uniform(), 1.8)):
+        samples = simulator.draw({}, Streams([0]), 100000).input.double()
+        assert samples.pow(4).mean().item() == pytest.approx(kurtosis, rel=0.03)
+
+
+def test_gauss_markov_correlation_falls_geometrically():
+    samples = GaussMarkov(frame_dim=6, correlation=0.8).draw({}, Streams([0]), 100000).input[0]
+    found = torch.corrcoef(samples.T)[0]
+    assert torch.allclose(found, 0.8 ** torch.arange(6), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("simulator", "message"),
+    [
+        (Codeword(bits=0), "simulator.bits=0: must be at least 1"),
+        (Codeword(bits=60), "simulator.bits=60: its alphabet would take .* allows at most simulator.bits="),
+        (Rotation(bits=50), "allows at most simulator.bits="),
+        (Codeword(nuisance=-1.0), "simulator.nuisance"),
+        (GaussMarkov(correlation=1.0), "simulator.correlation=1.0: must lie between"),
+        (Gaussian(frame_dim=0), "simulator.frame_dim=0: must be at least 1"),
+    ],
+)
+def test_bad_settings_are_named(simulator, message):
+    with pytest.raises(ConfigError, match=message):
+        simulator.check()
+
+
+def test_the_largest_alphabet_that_the_message_names_is_accepted():
+    with pytest.raises(ConfigError) as refused:
+        Codeword(bits=60).check()
+    largest = int(str(refused.value).rpartition("simulator.bits=")[2].split()[0])
+    Codeword(bits=largest).check()
+    with pytest.raises(ConfigError):
+        Codeword(bits=largest + 1).check()
+    assert math.log2(Codeword(bits=largest).bytes_per_trial) > 20

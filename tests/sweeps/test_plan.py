@@ -1,0 +1,122 @@
+import pytest
+
+from quantbench.errors import ConfigError
+from quantbench.sweeps.plan import plan
+from quantbench.sweeps.sweep import Combination, Sweep
+
+CHOICES = {"simulator": "codeword", "codec": "mlp", "quantizer": "vq", "gradient": "ste"}
+
+
+def config(**changes):
+    base = {
+        "simulator": {"_target_": "quantbench.simulators.Codeword", "bits": 4},
+        "codec": {"_target_": "quantbench.codecs.MLP", "latent_dim": 4},
+        "quantizer": {
+            "_target_": "quantbench.quantizers.VectorQuantizer",
+            "codes": "${two_to:${simulator.bits}}",
+            "commitment": 1,
+        },
+        "gradient": {"_target_": "quantbench.gradients.STE"},
+        "executor": {"_target_": "quantbench.sweeps.executors.Inline", "stack_size": 4},
+        "train": {"steps": 10, "lr": 0.001},
+        "experiment": "test",
+        "seed": 0,
+        "device": "cpu",
+        "output": "outputs",
+        "dry_run": False,
+    }
+    for name, value in changes.items():
+        base[name] = base[name] | value if isinstance(value, dict) else value
+    return base
+
+
+def sweep(axes=None, points=None, combinations=None):
+    return Sweep([], [], combinations or [Combination(CHOICES, config())], axes or {}, points)
+
+
+def test_stacks_share_shape_but_not_per_trial_settings():
+    planned = plan(sweep({"simulator.bits": [4, 6], "quantizer.commitment": [0, 0.5, 1], "seed": [0, 1]}))
+    assert len(planned.trials) == 12
+    assert sorted(map(len, planned.stacks)) == [3, 3, 3, 3]  # 6 of each shape, at most 4 in a stack, evenly
+    for stack in planned.stacks:
+        assert len({trial.config["simulator"]["bits"] for trial in stack}) == 1
+    assert planned.columns == ["simulator.bits", "quantizer.commitment", "quantizer.codes"]
+
+
+def test_interpolations_follow_the_values():
+    planned = plan(sweep({"simulator.bits": [4, 6]}))
+    assert [trial.config["quantizer"]["codes"] for trial in planned.trials] == [16, 64]
+
+
+def test_identity_ignores_what_cannot_change_the_result_and_nothing_else():
+    def identity(**changes):
+        return plan(sweep(combinations=[Combination(CHOICES, config(**changes))])).trials[0].id
+
+    base = identity()
+    assert base == identity(output="elsewhere", experiment="other", dry_run=True, executor={"stack_size": 1})
+    assert base == identity(quantizer={"commitment": 1.0})
+    assert base == identity(train={"batch": 256})  # a default, spelled out
+    assert base != identity(quantizer={"commitment": 0.5})
+    assert base != identity(train={"steps": 11})
+    assert identity(seed=7).partition("-")[0] == base.partition("-")[0]
+    assert identity(seed=7).endswith("-7")
+
+
+def test_points_name_the_trials_that_are_no_full_product():
+    planned = plan(sweep({"quantizer.commitment": [0, 1], "seed": [0, 1, 2]}, points=[[0, 0, 2], [0, 1, 0]]))
+    found = [(trial.config["quantizer"]["commitment"], trial.config["seed"]) for trial in planned.trials]
+    assert found == [(0.0, 2), (1.0, 0)]
+
+
+def test_a_value_named_twice_is_one_trial():
+    assert len(plan(sweep({"seed": [3, 3]})).trials) == 1
+
+
+def test_pairs_that_do_not_fit_are_skipped_or_refused():
+    none = Combination(
+        CHOICES | {"quantizer": "none", "gradient": "soft_to_hard"},
+        config()
+        | {
+            "quantizer": {"_target_": "quantbench.quantizers.Identity"},
+            "gradient": {"_target_": "quantbench.gradients.SoftToHard"},
+        },
+    )
+    planned = plan(sweep(combinations=[none, Combination(CHOICES, config())]))
+    reason = planned.trials[0].skipped
+    assert "gradient=soft_to_hard needs soft assignment, which quantizer=none does not offer" in reason
+    assert "gradients that fit it: mste, noise, ste" in reason
+    assert [len(stack) for stack in planned.stacks] == [1]
+    with pytest.raises(ConfigError, match="nothing to train: gradient=soft_to_hard needs"):
+        plan(sweep(combinations=[none]))
+
+
+def test_done_trials_are_not_planned_again():
+    first = plan(sweep({"seed": [0, 1, 2]}))
+    rest = plan(sweep({"seed": [0, 1, 2]}), done=frozenset({first.trials[1].id}))
+    assert [trial.config["seed"] for stack in rest.stacks for trial in stack] == [0, 2]
+    assert len(rest.trials) == 3
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"quantizer.codez": [1, 2]}, "quantizer.codez=1: unknown setting; quantizer takes codes, commitment"),
+        ({"nothing.at.all": [1]}, "nothing.at.all=1: unknown setting; the configuration takes simulator"),
+        ({"simulator.bits.deep": [1]}, "unknown setting"),
+        ({"quantizer.commitment": ["high"]}, "quantizer.commitment='high': must be a number"),
+        ({"quantizer.codes": [1]}, "quantizer.codes=1: must be at least 2"),
+        ({"seed": ["zero"]}, "seed='zero': must be an integer"),
+        ({"train.steps": [1.5]}, "train.steps=1.5: must be an integer"),
+        ({"quantizer.commitment": [float("nan")]}, "must be a number"),
+        ({"experiment": ["../x"]}, "experiment=../x: must be a name"),
+    ],
+)
+def test_wrong_axes_are_named(axes, message):
+    with pytest.raises(ConfigError, match=message):
+        plan(sweep(axes))
+
+
+def test_a_sweep_survives_its_file(tmp_path):
+    original = sweep({"quantizer.commitment": [0, 0.5], "seed": [0, 1]}, points=[[0, 0, 1], [0, 1, 0]])
+    original.save(tmp_path / "sweep.yaml")
+    assert Sweep.load(tmp_path / "sweep.yaml") == original

@@ -1,0 +1,273 @@
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pandas as pd
+import pytest
+
+from quantbench.results.tables import read_results
+from tests.conftest import SMALL
+
+
+def test_help_and_version_do_not_import_torch():
+    for words in (["--help"], ["--version"]):
+        code = f"""
+import sys
+from quantbench.cli import main
+try:
+    main({words})
+except SystemExit as end:
+    assert not end.code
+assert "torch" not in sys.modules and "pandas" not in sys.modules and "hydra" not in sys.modules
+"""
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        assert "run" in out or version("quantbench") in out
+
+
+def test_help_of_run_shows_choices_and_settings(quantbench):
+    code, out, _ = quantbench("run", "--help")
+    assert code == 0
+    for text in ("quantizer: fsq, none, rvq, scalar, vq", "ste_vs_anneal", "steps: 4000", "--config-dir"):
+        assert text in out
+
+
+def test_cfg_job_shows_the_composed_configuration(quantbench):
+    code, out, _ = quantbench("run", "--cfg", "job", "quantizer=fsq", "+experiment=ste_vs_anneal", "simulator.bits=6")
+    assert code == 0
+    assert "_target_: quantbench.quantizers.FSQ" in out
+    assert "bits: 6" in out
+
+
+def test_list_shows_every_choice_and_the_pairs(quantbench):
+    code, out, _ = quantbench("list")
+    assert code == 0
+    for text in ("codeword", "ste_vs_anneal", "soft_to_hard", "Vector quantization with a learned codebook."):
+        assert text in out
+    row = next(line for line in out.rpartition("pairs that fit")[2].splitlines() if line.startswith("soft_to_hard"))
+    assert row.split() == ["soft_to_hard", "fits", "no", "soft", "assignment", "fits", "fits", "fits"]
+    assert "quantizer:" not in quantbench("list", "simulator")[1]
+
+
+def test_a_sweep_from_the_command_line(small_run):
+    table = read_results(small_run("-m", "quantizer=fsq,scalar", "seed=0,1"))
+    assert len(table) == 4
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(tmp_path):
+    yield
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+RUN = ["run", "executor=inline", *SMALL]
+BAD = {
+    "unknown experiment": (["run", "+experiment=nothing"], ["experiment/nothing", "ste_vs_anneal"]),
+    "unknown choice": (["run", "quantizer=nothing"], ["quantizer/nothing", "fsq", "rvq"]),
+    "unknown group": (["run", "quantiser=vq"], ["quantiser"]),
+    "unknown setting": (["run", "quantizer.codez=4"], ["quantizer.codez", "codes, commitment"]),
+    "added setting": (["run", "+quantizer.codez=4"], ["quantizer.codez=4: unknown setting", "codes"]),
+    "added top-level setting": (["run", "+colour=red"], ["colour=red: unknown setting", "seed"]),
+    "unknown train setting": (["run", "train.epochs=4"], ["train.epochs", "steps, batch"]),
+    "wrong type": (["run", "train.steps=many"], ["train.steps='many': must be an integer"]),
+    "wrong type of seed": (["run", "seed=first"], ["seed='first': must be an integer"]),
+    "levels": (["run", "quantizer=fsq", "quantizer.levels=1"], ["quantizer.levels=1: must be at least 2"]),
+    "levels for another latent": (["run", "quantizer=fsq", "quantizer.levels=[8,5]"], ["codec.latent_dim=8"]),
+    "bits": (["run", "simulator.bits=0"], ["simulator.bits=0: must be at least 1"]),
+    "too many bits": (["run", "simulator.bits=50"], ["simulator.bits=50", "allows at most simulator.bits="]),
+    "a pair": (["run", "quantizer=none", "gradient=soft_to_hard"], ["soft assignment", "gradients that fit it: mste"]),
+    "one of": (["run", "gradient=noise", "gradient.match=nothing"], ["gradient.match='nothing': must be one of step, error"]),
+    "empty axis": (["run", "-m", "seed=range(0,0)"], ["seed=range(0,0)", "no values"]),
+    "empty value": (["run", "seed="], ["seed=''"]),
+    "missing folder": (["run", "simulator=audio_frames"], ["simulator.folder=data/speech", "scripts/get_audio.sh"]),
+    "no such GPU": (["run", "device=cuda:77"], ["device=cuda:77", "CUDA devices"]),
+    "no device": (["run", "device=abacus"], ["device=abacus: must be auto, cpu, cuda or cuda:N"]),
+    "no class": (["run", "quantizer._target_=nowhere.Nothing"], ["quantizer._target_=nowhere.Nothing: cannot be loaded"]),
+    "another class": (["run", "quantizer._target_=quantbench.codecs.MLP"], ["must be a dataclass that derives from Quantizer"]),
+    "an axis of the run": (["run", "-m", "output=a,b"], ["output", "cannot vary"]),
+    "a sweep without -m": (["run", "seed=0,1"], ["seed=0,1"]),
+    "an interval": (["run", "-m", "seed=interval(0,1)"], ["interval"]),
+    "bad grammar": (["run", "seed=[1"], ["[1"]),
+    "config dir": (["run", "--config-dir", "nowhere"], ["nowhere"]),
+    "axis that is not there": (["run", "-m", "quantizer.codez=1,2"], ["quantizer.codez", "codes, commitment"]),
+    "stack size": (["run", "executor.stack_size=0"], ["executor.stack_size=0: must be at least 1"]),
+    "experiment without +": (["run", "experiment=smoke"], ["+experiment=NAME"]),
+    "list": (["list", "nothing"], ["group nothing"]),
+    "diff": (["diff", "a.csv", "b.csv"], ["a.csv: no such file"]),
+    "metric": (["diff", "r.csv", "r.csv", "--metric", "beauty"], ["--metric beauty: no such metric; there are dead_codes"]),
+    "command": (["frobnicate"], ["frobnicate"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_clear_message(quantbench, tmp_path, case):
+    words, expected = BAD[case]
+    row = "a,x,completed,,0,codeword,mlp,vq,ste," + ",".join("1" for _ in range(2))
+    header = "trial,experiment,status,error,seed,simulator,codec,quantizer,gradient,mse,dead_codes"
+    (tmp_path / "r.csv").write_text(f"{header}\n{row}\n")
+    code, out, err = quantbench(*words)
+    assert code == 2, out + err
+    assert "Traceback" not in err
+    for text in expected:
+        assert text in err
+    assert not (tmp_path / "outputs").exists()  # nothing was trained
+
+
+def test_resume_of_no_run(quantbench, tmp_path):
+    code, _, err = quantbench("resume", str(tmp_path))
+    assert code == 1
+    assert "no folder of a run" in err
+
+
+def test_a_sweep_skips_pairs_that_do_not_fit_and_says_why(small_run):
+    table = read_results(small_run("-m", "quantizer=vq,none", "gradient=ste,soft_to_hard"))
+    skipped = table[table["status"] == "skipped"]
+    assert len(table) == 4
+    assert skipped["quantizer"].tolist() == ["none"]
+    assert "soft assignment" in skipped["error"].item()
+    assert skipped["mse"].isna().all()
+
+
+def test_dry_run_trains_nothing(quantbench, tmp_path):
+    words = ["run", "dry_run=true", "-m", "quantizer=vq,none", "gradient=ste,soft_to_hard", "seed=0,1"]
+    code, out, _ = quantbench(*words)
+    assert code == 0
+    assert "default: 8 trials in 3 stacks, 2 skipped" in out
+    assert "skipped, 2 trials: gradient=soft_to_hard needs soft assignment" in out
+    assert out.count("quantizer=vq gradient=ste seed=") == 2
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_an_axis_on_the_command_line_replaces_the_experiments(quantbench):
+    words = ["run", "+experiment=ste_vs_anneal", "dry_run=true"]
+    assert "ste_vs_anneal: 50 trials in 8 stacks" in quantbench(*words)[1]
+    _, out, _ = quantbench(*words, "seed=range(0,16)", "gradient=ste,mste")
+    assert "ste_vs_anneal: 96 trials" in out
+    assert "soft_to_hard" not in out
+
+
+@pytest.mark.parametrize("experiment", ["smoke", "ste_vs_anneal", "ste_stability", "bit_budget"])
+def test_every_experiment_can_be_planned(quantbench, experiment):
+    code, out, err = quantbench("run", f"+experiment={experiment}", "dry_run=true")
+    assert code == 0, err
+    assert out.startswith(f"{experiment}: ")
+
+
+def test_hydras_own_launcher_trains_the_same(small_run, quantbench, tmp_path):
+    words = ["-m", "gradient=ste,mste", "seed=0,1"]
+    stacked = read_results(small_run(*words))
+    before = set((tmp_path / "outputs" / "default").iterdir())
+    code, _, err = quantbench("run", "executor=inline", *SMALL, "hydra/launcher=basic", *words)
+    assert code == 0, err
+    folders = set((tmp_path / "outputs" / "default").iterdir()) - before
+    assert len(folders) == 4
+    single = pd.concat([read_results(folder) for folder in folders]).set_index("trial")
+    for _, row in stacked.iterrows():
+        assert single.loc[row["trial"], "mse"] == row["mse"]
+
+
+def test_shell_completion(quantbench, monkeypatch):
+    assert "complete" in quantbench("-sc", "install=bash")[1]
+    monkeypatch.setenv("COMP_LINE", "quantbench r")
+    assert quantbench("-sc", "query=bash")[1].split() == ["run", "resume", "list", "diff"]
+    monkeypatch.setenv("COMP_LINE", "quantbench run quantizer=")
+    assert "quantizer=fsq" in quantbench("-sc", "query=bash")[1].split()
+    monkeypatch.setenv("COMP_LINE", "quantbench run +experiment=ste_v")
+    assert quantbench("-sc", "query=bash")[1].split() == ["+experiment=ste_vs_anneal"]
+
+
+EXTENSION = '''
+import torch
+from quantbench.components import component
+from quantbench.gradients import Gradient
+from quantbench.quantizers import Code, Quantizer
+from quantbench.simulators import Gaussian
+
+
+@component
+class Sign(Quantizer):
+    """One bit a dimension."""
+
+    scale: float = 1.0
+
+    def alphabet(self, dim):
+        return [2] * dim
+
+    def quantize(self, state, latents):
+        positive = latents.detach() > 0
+        return Code(self.scale * (2.0 * positive - 1), positive.long())
+
+
+@component
+class Half(Gradient):
+    def pass_through(self, quantizer, state, latents, code, moment):
+        return 0.5 * latents + (code.values - 0.5 * latents).detach()
+
+
+@component
+class Broken(Gradient):
+    def pass_through(self, quantizer, state, latents, code, moment):
+        raise ValueError("a bug of the user's")
+
+
+@component
+class Cubed(Gaussian):
+    def samples(self, streams, frames, purpose):
+        return super().samples(streams, frames, purpose) ** 3
+'''
+
+
+@pytest.fixture
+def extension(tmp_path):
+    """A user's own folder: choices in YAML and the classes beside them."""
+    folder = tmp_path / "mine"
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "my_classes.py").write_text(EXTENSION)
+    for group, name, cls in (
+        ("quantizer", "sign", "Sign\nscale: 0.5"),
+        ("gradient", "half", "Half"),
+        ("gradient", "broken", "Broken"),
+        ("simulator", "cubed", "Cubed\nframe_dim: 4"),
+    ):
+        (folder / group).mkdir(exist_ok=True)
+        (folder / group / f"{name}.yaml").write_text(f"# Mine: {name}.\n_target_: my_classes.{cls}\n")
+    (folder / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /simulator: cubed\n  - override /quantizer: sign\n"
+        "experiment: mine\ntrain: {steps: 20, batch: 16}\n"
+        "hydra: {mode: MULTIRUN, sweeper: {params: {gradient: 'half,ste', quantizer.scale: '0.5,1', seed: '0,1'}}}\n"
+    )
+    yield folder
+    sys.modules.pop("my_classes", None)
+
+
+@pytest.mark.parametrize("executor", [["executor=inline"], ["executor.workers=2", "executor.stack_size=2"]])
+def test_ones_own_classes_and_experiment(quantbench, extension, tmp_path, executor):
+    code, _, err = quantbench("run", "--config-dir", str(extension), "+experiment=mine", *executor)
+    assert code == 0, err
+    (folder,) = (tmp_path / "outputs" / "mine").iterdir()
+    table = read_results(folder)
+    assert len(table) == 8
+    assert set(table["status"]) == {"completed"}
+    assert set(table["gradient"]) == {"half", "ste"}
+    assert sorted(table["quantizer.scale"].unique()) == [0.5, 1.0]
+    out = quantbench("list", "--config-dir", str(extension))[1]
+    assert "Mine: sign." in out
+    row = next(line for line in out.rpartition("pairs that fit")[2].splitlines() if line.startswith("soft_to_hard"))
+    assert row.count("no soft assignment") == 2
+
+
+def test_a_failing_trial_is_told_and_spares_the_others(quantbench, extension, tmp_path):
+    words = ["--config-dir", str(extension), "+experiment=mine", "executor=inline", "gradient=ste,broken"]
+    code, out, err = quantbench("run", *words)
+    assert code == 1
+    assert "4 of 8 trials failed" in err
+    assert err.count("a bug of the user's") == 4
+    assert "my_classes.py:" in err
+    (folder,) = (tmp_path / "outputs" / "mine").iterdir()
+    table = read_results(folder)
+    assert table.groupby("gradient")["status"].unique().map(list).to_dict() == {"broken": ["failed"], "ste": ["completed"]}
+    source = extension / "my_classes.py"
+    source.write_text(source.read_text().replace('raise ValueError("a bug of the user\'s")', "return latents"))
+    sys.modules.pop("my_classes")
+    code, out, err = quantbench("resume", str(folder))
+    assert code == 0, err
+    assert set(read_results(folder)["status"]) == {"completed"}

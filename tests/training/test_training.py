@@ -1,0 +1,144 @@
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from quantbench.codecs import MLP
+from quantbench.gradients import MSTE, STE, Noise, SoftToHard
+from quantbench.quantizers import FSQ, Identity, ResidualVQ, Uniform, VectorQuantizer
+from quantbench.simulators import Codeword, Gaussian, Rotation
+from quantbench.training import Stack, TrainSettings, train
+
+torch.set_num_threads(1)
+CPU = torch.device("cpu")
+
+
+def stack(trials, quantizer=None, gradient=None, simulator=None, **settings):
+    given = {"steps": 60, "batch": 32, "log_every": 20} | settings
+    return Stack(
+        simulator or Codeword(bits=4, frame_dim=6),
+        MLP(hidden=16, latent_dim=4),
+        quantizer or VectorQuantizer(codes=16, commitment=torch.full((trials,), 0.25)),
+        gradient or STE(),
+        TrainSettings(**given),
+        tuple(range(trials)),
+        CPU,
+    )
+
+
+def of_trials(whole, chosen):
+    """The same stack with some of its trials."""
+
+    def cut(component):
+        values = {f.name: getattr(component, f.name) for f in dataclasses.fields(component)}
+        return type(component)(**{k: v[chosen] if isinstance(v, torch.Tensor) else v for k, v in values.items()})
+
+    parts = {name: cut(getattr(whole, name)) for name in ("simulator", "codec", "quantizer", "gradient", "train")}
+    return Stack(**parts, seeds=tuple(whole.seeds[i] for i in chosen), device=CPU)
+
+
+def results(outcomes):
+    return [({k: v for k, v in one.metrics.items() if k != "seconds"}, one.curves, one.diverged) for one in outcomes]
+
+
+WEIGHTS = torch.tensor([0.0, 0.25, 1.0, 4.0, 0.5])
+CASES = {
+    "vq": (VectorQuantizer(codes=16, commitment=WEIGHTS), STE(), Codeword(bits=4, frame_dim=6)),
+    "ema": (
+        VectorQuantizer(codes=16, commitment=WEIGHTS, update_by="ema", restart=0.1, restart_every=5, init_by="kmeans"),
+        MSTE(),
+        Rotation(bits=2, frame_dim=3),
+    ),
+    "rvq": (ResidualVQ(codes=4, stages=2, commitment=WEIGHTS), Noise(distribution="gaussian"), Gaussian(frame_dim=6)),
+    "soft": (
+        VectorQuantizer(codes=16, commitment=WEIGHTS),
+        SoftToHard(temperature_start=1 + WEIGHTS),
+        Codeword(bits=4, frame_dim=6, nuisance=0.1),
+    ),
+    "fsq": (FSQ(levels=3, commitment=WEIGHTS), SoftToHard(), Gaussian(frame_dim=6)),
+    "scalar": (Uniform(levels=(2, 3, 4, 5), commitment=WEIGHTS), Noise(match="step"), Gaussian(frame_dim=6)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_trial_is_bit_equal_alone_and_in_any_stack(case):
+    quantizer, gradient, simulator = CASES[case]
+    whole = stack(5, quantizer, gradient, simulator, lr=torch.tensor([1e-3, 1e-3, 3e-3, 1e-2, 1e-3]))
+    together = results(train(whole))
+    for chosen in ([0], [3], [1, 4], [4, 2, 0]):
+        assert results(train(of_trials(whole, chosen))) == [together[i] for i in chosen]
+
+
+def poison(mask, value):
+    """STE that gives the trials in a mask, from a step on, something that no training survives."""
+
+    def pass_through(quantizer, state, latents, code, moment):
+        received = STE().pass_through(quantizer, state, latents, code, moment)
+        bad = torch.tensor(mask)[:, None, None] & (moment.progress > 0.4) & (moment.progress < 1)
+        return received * torch.where(bad, value, 1.0)
+
+    gradient = STE()
+    object.__setattr__(gradient, "pass_through", pass_through)
+    return gradient
+
+
+@pytest.mark.parametrize(("value", "reason"), [(math.nan, "not finite"), (math.inf, "not finite"), (1e6, "train.explode")])
+def test_a_diverging_trial_is_frozen_and_harms_no_neighbour(value, reason):
+    healthy = results(train(stack(3)))
+    outcomes = train(stack(3, gradient=poison([False, True, False], value)))
+    found = results(outcomes)
+    assert found[0] == healthy[0]
+    assert found[2] == healthy[2]
+    metrics, curves, diverged = found[1]
+    assert reason in diverged
+    assert metrics["diverged_step"] == metrics["steps"] == 25
+    assert max(step for step, _, _ in curves) < 25
+    assert math.isfinite(metrics["mse"])  # frozen as it was before the step that ruined it
+    assert metrics["mse"] < 2
+
+
+def test_ste_without_commitment_makes_the_encoder_grow_and_mste_does_not():
+    """The finding this project exists for, in small."""
+
+    def growth(gradient, commitment):
+        quantizer = VectorQuantizer(codes=64, commitment=torch.full((3,), commitment))
+        whole = stack(3, quantizer, gradient, Codeword(bits=6), steps=1000, batch=128, log_every=1000)
+        return [one.metrics["encoder_growth"] for one in train(whole)]
+
+    assert min(growth(STE(), 0.0)) > 100
+    assert max(growth(STE(), 1.0)) < 3
+    assert max(growth(MSTE(), 0.0)) < 5
+
+
+def test_without_a_quantizer_the_codec_learns_the_source():
+    (outcome,) = train(stack(1, Identity(), steps=1500, batch=64, lr=3e-3, log_every=1500))
+    assert outcome.metrics["nmse_db"] < -25
+    for name in ("rate_bits", "entropy_bits", "usage", "quantization_error", "perplexity"):
+        assert outcome.metrics.get(name) is None
+
+
+def test_metrics_of_a_finished_trial():
+    (outcome,) = train(stack(1, steps=200))
+    metrics = outcome.metrics
+    assert metrics["source_bits"] == 4
+    assert metrics["rate_bits"] == 4
+    assert 0 < metrics["entropy_bits"] <= 4
+    assert metrics["dead_codes"] == 16 * (1 - metrics["usage"])
+    assert metrics["encoder_growth"] == pytest.approx(metrics["encoder_std"] / metrics["encoder_std_start"])
+    assert metrics["mismatch_db"] == pytest.approx(0, abs=1e-4)  # STE passes the hard code itself
+    assert metrics["diverged_step"] is None
+    assert metrics["steps"] == 200
+    steps = sorted({step for step, _, _ in outcome.curves})
+    assert steps == list(range(0, 201, 20))
+    at_end = {name: value for step, name, value in outcome.curves if step == 200}
+    assert at_end["mse"] == metrics["mse"]
+    assert at_end["encoder_std"] == metrics["encoder_std"]
+    assert at_end["gradient_norm"] == metrics["gradient_norm"]
+
+
+def test_noise_has_a_mismatch_and_side_information_is_used():
+    (noisy,) = train(stack(1, gradient=Noise(), steps=200))
+    assert abs(noisy.metrics["mismatch_db"]) > 0.01
+    (told,) = train(stack(1, Identity(), simulator=Rotation(bits=1, frame_dim=2), steps=600, batch=128, lr=3e-3))
+    assert told.metrics["nmse_db"] < -15
