@@ -41,7 +41,7 @@ class Adam:
 
     def __init__(self, parameters: Parameters, lr: Tensor, clip: Tensor) -> None:
         self.matrix = parameters.matrix
-        self.lr, self.clip = lr.unsqueeze(1), clip
+        self.lr, self.clip = lr.unsqueeze(1), clip if bool((clip > 0).any()) else None
         self.mean, self.square = torch.zeros_like(self.matrix), torch.zeros_like(self.matrix)
         self.steps = 0
 
@@ -49,9 +49,10 @@ class Adam:
     def step(self, gradient: Tensor, norm: Tensor) -> None:
         """Update the matrix in place. ``norm`` is the gradient's norm per trial, (trials,)."""
         self.steps += 1
-        scale = torch.where((self.clip > 0) & (norm > self.clip), self.clip / norm, 1.0)
-        gradient = gradient * scale.unsqueeze(1)
+        if self.clip is not None:
+            scale = torch.where((self.clip > 0) & (norm > self.clip), self.clip / norm, 1.0)
+            gradient = gradient * scale.unsqueeze(1)
         self.mean.lerp_(gradient, 1 - BETA1)
         self.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-        denominator = (self.square / (1 - BETA2**self.steps)).sqrt_().add_(EPSILON)
-        self.matrix.sub_(self.lr * (self.mean / denominator) / (1 - BETA1**self.steps))
+        denominator = self.square.sqrt().div_((1 - BETA2**self.steps) ** 0.5).add_(EPSILON)
+        self.matrix.addcmul_(torch.div(self.mean, denominator, out=denominator), self.lr / (BETA1**self.steps - 1))
