@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from quantbench.errors import ConfigError, QuantBenchError
 
@@ -122,9 +122,7 @@ def _job(config: DictConfig) -> str | None:
     from quantbench.sweeps.hydra_jobs import single
     from quantbench.sweeps.runner import run
 
-    composed = HydraConfig.instance().cfg
-    assert composed is not None
-    folder = run(single(config, composed.hydra))
+    folder = run(single(config, cast("DictConfig", HydraConfig.get())))
     return None if folder is None else str(folder)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fills data/speech (or the folder given as an argument) with real speech: the Asterisk core sounds, 125 minutes of four
+# Fills data/speech (or the folder given as an argument) with real speech: the Asterisk core sounds, 131 minutes of four
 # human speakers at 16 kHz, as FLAC. Licences: CC BY-SA 3.0 and CC BY 3.0, kept beside the files.
 # Needs a Debian-based system (packages are downloaded and unpacked, not installed) and scripts/setup.sh.
 set -euo pipefail

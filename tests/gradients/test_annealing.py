@@ -59,5 +59,5 @@ def test_soft_assignment_is_the_published_mixture():
 
 
 def test_temperatures_must_be_positive():
-    with pytest.raises(ConfigError, match="gradient.temperature_end=0.0: must be above 0"):
+    with pytest.raises(ConfigError, match=r"gradient.temperature_end=0\.0: must be above 0"):
         SoftToHard(temperature_end=0.0).check()

@@ -52,5 +52,5 @@ def test_without_quantization_there_is_no_noise():
 def test_needs_a_step_size_only_to_match_it():
     assert Noise(match="step").needs == {STEP}
     assert not Noise(match="error").needs
-    with pytest.raises(ConfigError, match="gradient.scale_gradient"):
+    with pytest.raises(ConfigError, match=r"gradient\.scale_gradient"):
         Noise(match="step", scale_gradient=False).check()

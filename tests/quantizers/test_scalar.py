@@ -61,7 +61,7 @@ def test_soft_assignment_becomes_the_hard_code(quantizer):
 def test_levels_must_fit_the_latent():
     with pytest.raises(ConfigError, match=r"quantizer.levels=\[8, 5\]: 2 entries for codec.latent_dim=3"):
         FSQ(levels=(8, 5)).check_dim(3)
-    with pytest.raises(ConfigError, match="quantizer.levels=1: must be at least 2"):
+    with pytest.raises(ConfigError, match=r"quantizer\.levels=1: must be at least 2"):
         FSQ(levels=1).check()
-    with pytest.raises(ConfigError, match="quantizer.range=0"):
+    with pytest.raises(ConfigError, match=r"quantizer\.range=0"):
         Uniform(range=0.0).check()

@@ -85,7 +85,7 @@ def test_a_lost_stack_is_tried_once_more(quantbench, monkeypatch, tmp_path, loss
 
     monkeypatch.setattr(Inline, "open", open_)
     words = ["executor=inline", "executor.stack_size=1", "-m", "seed=0,1,2", *SMALL]
-    code, out, err = quantbench("run", *words)
+    code, _out, err = quantbench("run", *words)
     assert code == (1 if failed else 0)
     (folder,) = (tmp_path / "outputs" / "default").iterdir()
     table = read_results(folder)
@@ -131,7 +131,7 @@ def test_a_stopped_sweep_is_resumed_and_ends_with_the_same_table(command, tmp_pa
     assert 2 <= len(finished) < 12
 
     resumed = command("resume", str(folder), cwd=tmp_path)
-    out, err = resumed.communicate(timeout=120)
+    _out, err = resumed.communicate(timeout=120)
     assert resumed.returncode == 0, err
     table = read_results(folder)
     assert list(table["seed"]) == list(range(12))
