@@ -108,7 +108,7 @@ def _train(planned: Plan, journal: Journal, records: dict[str, Record]) -> None:
     total = sum(map(len, planned.stacks))
     if not total:
         return
-    form = "{l_bar}{bar}| {n:.1f}/{total} trials [{elapsed}<{remaining}, {rate_fmt}]"
+    form = "{l_bar}{bar}| {n:.1f}/{total} trials [{elapsed}<{remaining}, {rate_noinv_fmt}]"
     with tqdm(total=total, unit="trial", bar_format=form, disable=None, smoothing=0.1) as bar:
         engine = _executor(planned).open(len(planned.stacks), planned.run.device, lambda trials: _advance(bar, trials))
         try:

@@ -1,0 +1,37 @@
+"""The README's own example of an extension works as it stands there."""
+
+import re
+import sys
+from pathlib import Path
+
+from quantbench.results.tables import read_results
+from tests.conftest import SMALL
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def test_the_extension_shown_in_the_readme(quantbench, tmp_path):
+    section = README.partition("## Your own quantizer")[2].partition("\n## ")[0]
+    (yaml,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    (python,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (command,) = re.findall(r"\$ quantbench (.*)", section)
+    (tmp_path / "mine" / "gradient").mkdir(parents=True)
+    (tmp_path / "mine" / "gradient" / "damped.yaml").write_text(yaml)
+    (tmp_path / "mine" / "damped.py").write_text(python)
+    try:
+        code, _, err = quantbench(*command.split(), *SMALL, "executor=inline")
+    finally:
+        sys.modules.pop("damped", None)
+    assert code == 0, err
+    (folder,) = (tmp_path / "outputs" / "default").iterdir()
+    table = read_results(folder)
+    assert len(table) == 10
+    assert sorted(table["gradient.factor"].unique()) == [0.5, 1.0]
+
+
+def test_every_choice_is_named_in_the_readme():
+    from quantbench.sweeps.catalogue import GROUPS, choices
+
+    for group in GROUPS:
+        for name in choices(group):
+            assert f"`{name}`" in README, (group, name)
