@@ -257,7 +257,7 @@ def test_ones_own_classes_and_experiment(quantbench, extension, tmp_path, execut
 
 def test_a_failing_trial_is_told_and_spares_the_others(quantbench, extension, tmp_path):
     words = ["--config-dir", str(extension), "+experiment=mine", "executor=inline", "gradient=ste,broken"]
-    code, out, err = quantbench("run", *words)
+    code, _out, err = quantbench("run", *words)
     assert code == 1
     assert "4 of 8 trials failed" in err
     assert err.count("a bug of the user's") == 4
