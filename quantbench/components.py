@@ -65,6 +65,13 @@ def trial_mean(values: Tensor) -> Tensor:
     return values.flatten(1).mean(1)
 
 
+def take(vectors: Tensor, index: Tensor) -> Tensor:
+    """Each trial's vectors (trials, number, dim) at index (trials, frames): (trials, frames, dim)."""
+    trials, number, dim = vectors.shape
+    flat = index + number * torch.arange(trials, device=index.device).unsqueeze(1)
+    return vectors.reshape(-1, dim).index_select(0, flat.flatten()).view(*index.shape, dim)
+
+
 def over_chunks(function: Callable[[Tensor], Tensor], frames: Tensor, chunk: int) -> Tensor:
     """Apply ``function`` to at most ``chunk`` frames (axis 1) at a time, so that memory stays bounded."""
     if frames.shape[1] <= chunk:

@@ -29,7 +29,7 @@ class PReLU(torch.autograd.Function):
         positive = torch.ops.aten.threshold_backward(gradients[0], x, 0)
         negative = gradients[0] - positive
         to_slope = (negative * x).sum((1, 2), keepdim=True)
-        return torch.addcmul(positive, negative, slope), to_slope
+        return positive.add_(negative.mul_(slope)), to_slope
 
 
 @component

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from quantbench.components import State, at_least, component
+from quantbench.components import State, at_least, component, take
 from quantbench.simulators.base import HELD_OUT_FRAMES, Frames, Simulator, check_memory, memory_allowed
 from quantbench.streams import Streams
 
@@ -62,8 +62,7 @@ class Codeword(Simulator):
 
     def _frames(self, world: State, streams: Streams, symbols: torch.Tensor, purpose: str) -> Frames:
         """The frames of ``symbols``, (trials, frames), with nuisance drawn from the stream ``purpose``."""
-        index = symbols.unsqueeze(-1).expand(-1, -1, self.frame_dim)
-        codeword = world["codewords"].gather(1, index)
+        codeword = take(world["codewords"], symbols)
         if self.nuisance:
             codeword = codeword + self.nuisance * streams.normal(purpose, symbols.shape[1], self.frame_dim)
-        return Frames(codeword, world["targets"].gather(1, index))
+        return Frames(codeword, take(world["targets"], symbols))

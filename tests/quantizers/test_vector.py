@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from quantbench.components import take
 from quantbench.quantizers import VectorQuantizer
-from quantbench.quantizers.vector import count_and_sum, nearest, take
+from quantbench.quantizers.vector import count_and_sum, first_minimum, nearest
 from quantbench.streams import Streams
 
 STREAMS = Streams([0, 1])
@@ -22,6 +23,17 @@ def test_nearest_is_nearest_also_in_chunks(monkeypatch):
     assert torch.equal(nearest(codebook, LATENTS), expected)
     monkeypatch.setattr("quantbench.quantizers.vector.DISTANCES_PER_TRIAL", 50)
     assert torch.equal(nearest(codebook, LATENTS), expected)
+
+
+def test_first_minimum_is_argmin():
+    values = torch.randn(2, 50, 33).round(decimals=1)  # with equals
+    assert torch.equal(first_minimum(values), values.argmin(-1))
+    values[0, 3] = torch.nan
+    values[1, 4] = torch.inf
+    index = first_minimum(values)
+    assert index.min() >= 0
+    assert index.max() < 33
+    assert torch.equal(index[1, :4], values.argmin(-1)[1, :4])
 
 
 def test_count_and_sum():
