@@ -80,6 +80,7 @@ def _run(words: list[str]) -> int:
     from hydra._internal.utils import get_args_parser
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from quantbench.paths import config_folder
 
@@ -101,6 +102,8 @@ def _run(words: list[str]) -> int:
 
     try:
         hydra_main(config_path=str(config_folder()), config_name="config", version_base="1.3")(job)()
+    except YAMLError as error:
+        raise ConfigError(f"a choice cannot be read: {' '.join(str(error).split())}") from error
     except (HydraException, OmegaConfBaseException) as error:
         if isinstance(cause := error.__cause__, QuantBenchError):
             raise cause from error

@@ -84,6 +84,8 @@ BAD = {
     "no class": (["run", "quantizer._target_=nowhere.Nothing"], ["quantizer._target_=nowhere.Nothing: cannot be loaded"]),
     "another class": (["run", "quantizer._target_=quantbench.codecs.MLP"], ["must be a dataclass that derives from Quantizer"]),
     "an axis of the run": (["run", "-m", "output=a,b"], ["output", "cannot vary"]),
+    "several experiments": (["run", "-m", "+experiment=smoke,bit_budget"], ["experiment", "cannot vary"]),
+    "several executors": (["run", "-m", "executor.stack_size=1,2"], ["executor.stack_size", "cannot vary"]),
     "a sweep without -m": (["run", "seed=0,1"], ["seed=0,1"]),
     "an interval": (["run", "-m", "seed=interval(0,1)"], ["interval"]),
     "bad grammar": (["run", "seed=[1"], ["[1"]),
@@ -216,6 +218,16 @@ class Cubed(Gaussian):
 '''
 
 
+def test_a_choice_that_is_no_yaml_is_named(quantbench, tmp_path):
+    (tmp_path / "quantizer").mkdir()
+    (tmp_path / "quantizer" / "bad.yaml").write_text("_target_: [unclosed\n")
+    for words in (["run", "--config-dir", str(tmp_path), "quantizer=bad"], ["list", "--config-dir", str(tmp_path)]):
+        code, _, err = quantbench(*words)
+        assert code == 2
+        assert "bad.yaml" in err
+        assert "Traceback" not in err
+
+
 @pytest.fixture
 def extension(tmp_path):
     """A user's own folder: choices in YAML and the classes beside them."""
@@ -271,3 +283,10 @@ def test_a_failing_trial_is_told_and_spares_the_others(quantbench, extension, tm
     code, _out, err = quantbench("resume", str(folder))
     assert code == 0, err
     assert set(read_results(folder)["status"]) == {"completed"}
+
+
+def test_excluded_points_are_matched_by_value(quantbench):
+    words = ["run", "+experiment=ste_vs_anneal", "dry_run=true", "simulator.bits=6"]
+    assert "ste_vs_anneal: 25 trials" in quantbench(*words)[1]
+    assert "ste_vs_anneal: 25 trials" in quantbench(*words, "quantizer.commitment=0,1.0")[1]
+    assert "ste_vs_anneal: 20 trials" in quantbench(*words, "quantizer.commitment=0")[1]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from quantbench.config import COMPONENTS, check_settings, find_class, without_target
 from quantbench.errors import ConfigError
@@ -36,8 +37,12 @@ def default_component(group: str, name: str, config_dir: Path | None = None) -> 
     files = choices(group, config_dir)
     if name not in files:
         raise ConfigError(f"{group}={name}: no such choice; there are {', '.join(files)}")
-    node = OmegaConf.to_container(OmegaConf.load(files[name]))
-    assert isinstance(node, dict)
+    try:
+        node = OmegaConf.to_container(OmegaConf.load(files[name]))
+    except (YAMLError, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{files[name]}: cannot be read ({' '.join(str(error).split())})") from error
+    if not isinstance(node, dict):
+        raise ConfigError(f"{files[name]}: must be a mapping of settings, with _target_")
     cls = find_class(node.get("_target_"), COMPONENTS[group], group)
     given = {name: value for name, value in without_target(node).items() if "${" not in str(value)}  # type: ignore[arg-type]
     return cls(**check_settings(cls, given, group))

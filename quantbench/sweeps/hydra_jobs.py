@@ -53,10 +53,18 @@ def expand(params: Settings, exclude: Sequence[Settings], arguments: Sequence[st
         if not axes[key]:
             raise ConfigError(f"{override.input_line}: this axis has no values")
     for key in axes:
-        if key in PER_RUN and len(axes[key]) > 1:
+        if key.lstrip("+").partition(".")[0] in PER_RUN and len(axes[key]) > 1:
             raise ConfigError(f"{key}: is a setting of the whole run and cannot vary within it")
-    unwanted = [{f"{key}={value}" for key, value in point.items()} for point in exclude]
-    return [list(job) for job in itertools.product(*axes.values()) if not any(point <= set(job) for point in unwanted)]
+    grid = itertools.product(*axes.values())
+    if not exclude:
+        return [list(job) for job in grid]
+    value = {text: parser.parse_override(text).value() for texts in axes.values() for text in texts}
+
+    def left_out(job: tuple[str, ...]) -> bool:
+        point = {key: value[text] for key, text in zip(axes, job, strict=True)}
+        return any(all(point.get(key) == unwanted for key, unwanted in one.items()) for one in exclude)
+
+    return [list(job) for job in grid if not left_out(job)]
 
 
 def _axis_text(key: str, value: Any) -> str:
