@@ -13,21 +13,21 @@ from quantbench.results.statistics import Estimate
 FORMATS = ("table", "csv", "markdown")
 
 
-def number(value: Any) -> str:
-    """Four significant digits; empty for a missing value."""
+def number(value: Any, digits: int = 4) -> str:
+    """So many significant digits; empty for a missing value."""
     if isinstance(value, bool | str) or value is None:
         return "" if value is None else str(value)
     if isinstance(value, float) and math.isnan(value):
         return ""
     if float(value).is_integer() and abs(value) < 1e6:
         return str(int(value))
-    return f"{value:.4g}"
+    return f"{value:.{digits}g}"
 
 
 def estimate(value: Estimate, sign: bool = False) -> str:
-    """``mean [low, high]``; the mean alone where there is no interval."""
-    mean = ("+" if sign and value.mean > 0 else "") + number(value.mean)
-    return mean if math.isnan(value.low) else f"{mean} [{number(value.low)}, {number(value.high)}]"
+    """``mean [low, high]`` with three digits; the mean alone where there is no interval."""
+    mean = ("+" if sign and value.mean > 0 else "") + number(value.mean, 3)
+    return mean if math.isnan(value.low) else f"{mean} [{number(value.low, 3)}, {number(value.high, 3)}]"
 
 
 def render(header: Sequence[str], rows: Sequence[Sequence[str]], form: str = "table") -> str:

@@ -18,7 +18,10 @@ def summary(table: pd.DataFrame, form: str = "table") -> str:
     """
     table = table[table["status"] != "skipped"]
     settings = [name for name in [*GROUPS, *setting_columns(list(table.columns))] if name in table]
-    varying = [name for name in settings if table[name].nunique(dropna=False) > 1]
+    varying: list[str] = []
+    for name in settings:
+        if table[name].nunique(dropna=False) > 1 and not _follows(table, name, varying):
+            varying.append(name)
     header = [*varying, "trials", "failed", "mse", "nmse_db", "usage", "encoder_growth"]
     rows = []
     groups = table.groupby(varying, sort=False, dropna=False) if varying else [((), table)]
@@ -31,8 +34,14 @@ def summary(table: pd.DataFrame, form: str = "table") -> str:
                 str(len(group)),
                 str(len(group) - len(good)),
                 *(estimate(bootstrap_mean(good[name].dropna().to_numpy(float))) for name in ("mse", "nmse_db")),
-                number(good["usage"].mean()),
-                number(float(np.exp(growth.mean()))) if len(growth) else "",
+                number(good["usage"].mean(), 3),
+                number(float(np.exp(growth.mean())), 3) if len(growth) else "",
             ]
         )
     return render(header, rows, form)
+
+
+def _follows(table: pd.DataFrame, name: str, shown: list[str]) -> bool:
+    """Whether a setting follows from another one that is shown, as the size of a codebook may from the source's bits."""
+    dotted = [other for other in shown if "." in other]
+    return any(table.groupby(other, dropna=False)[name].nunique(dropna=False).max() == 1 for other in dotted)

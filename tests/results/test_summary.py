@@ -1,0 +1,55 @@
+import pandas as pd
+
+from quantbench.results.summary import summary
+from quantbench.results.tables import results_table
+
+
+def rows():
+    for gradient in ("ste", "mste"):
+        for bits in (4, 6):
+            for seed in range(3):
+                failed = gradient == "ste" and seed == 2
+                yield {
+                    "trial": f"{gradient}{bits}-{seed}",
+                    "status": "diverged" if failed else "completed",
+                    "seed": seed,
+                    "simulator": "codeword",
+                    "codec": "mlp",
+                    "quantizer": "vq",
+                    "gradient": gradient,
+                    "simulator.bits": bits,
+                    "quantizer.codes": 2**bits,
+                    "mse": 1e9 if failed else 0.1 * seed + 0.1,
+                    "nmse_db": -5.0,
+                    "usage": 0.5,
+                    "encoder_growth": 10.0 ** (seed + 1),
+                }
+
+
+def table() -> pd.DataFrame:
+    return results_table(list(rows()), ["simulator.bits", "quantizer.codes"])
+
+
+def lines():
+    header, *body = summary(table(), "csv").splitlines()
+    return header.split(","), body
+
+
+def test_one_line_a_setting_and_no_column_that_follows_from_another():
+    header, body = lines()
+    assert header == ["gradient", "simulator.bits", "trials", "failed", "mse", "nmse_db", "usage", "encoder_growth"]
+    assert len(body) == 4
+
+
+def test_failures_are_counted_and_never_averaged():
+    ste = next(line for line in lines()[1] if line.startswith("ste,4"))
+    assert ste.split(",")[2:4] == ["3", "1"]
+    assert '"0.15 [' in ste  # the mean of 0.1 and 0.2
+    mste = next(line for line in lines()[1] if line.startswith("mste,4"))
+    assert mste.split(",")[2:4] == ["3", "0"]
+    assert mste.endswith(",0.5,100")  # the geometric mean of 10, 100 and 1000
+
+
+def test_skipped_trials_do_not_show():
+    skipped = table().assign(status="skipped", gradient="noise")
+    assert "noise" not in summary(pd.concat([table(), skipped]))
