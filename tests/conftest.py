@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 
@@ -53,6 +54,8 @@ def command():
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
+            # A shell that starts the tests in the background makes them, and all they start, deaf to Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **settings,
         )
 

@@ -81,5 +81,8 @@ class Journal:
     def close(self, complete: bool) -> None:
         """Let go; remove the journal when the tables hold all of it."""
         if complete:
-            shutil.rmtree(self.folder)
+            # Renamed first, in one step: half a journal would look like a sweep that was cut short.
+            finished = self.folder.with_name("journal.finished")
+            self.folder.rename(finished)
+            shutil.rmtree(finished)
         self._lock.close()

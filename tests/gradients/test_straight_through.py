@@ -35,12 +35,12 @@ def test_ste_has_the_identity_as_jacobian(quantizer):
 
 
 def scale_derivative(gradient, latents, code):
-    """d/da, at a = 1, of what the decoder receives for latents ``a y``, by forward-mode differentiation."""
+    """d/da, at a = 1, of what the decoder receives for latents ``a y``."""
 
     def received(scale):
         return gradient.pass_through(Identity(), {}, scale * latents, code, MOMENT)
 
-    return torch.func.jvp(received, (torch.tensor(1.0),), (torch.tensor(1.0),))[1]
+    return torch.autograd.functional.jvp(received, torch.tensor(1.0), torch.tensor(1.0))[1]
 
 
 def test_mste_knows_how_scale_acts_and_ste_does_not():
