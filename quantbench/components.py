@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from quantbench.errors import ConfigError
 
@@ -70,6 +70,25 @@ def take(vectors: Tensor, index: Tensor) -> Tensor:
     trials, number, dim = vectors.shape
     flat = index + number * torch.arange(trials, device=index.device).unsqueeze(1)
     return vectors.reshape(-1, dim).index_select(0, flat.flatten()).view(*index.shape, dim)
+
+
+ALIGNED = 8
+"""Sizes of matrix products are filled up to a multiple of this."""
+
+
+def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``a @ b + bias`` trial by trial, each trial's numbers bit-equal whatever the number of trials (on a CPU).
+
+    The batched product of the CPU library takes another path, with other rounding, for matrices of odd sizes in a batch
+    than for the same matrix alone. Zeros fill such sizes up; the products of the backward pass are then filled up too.
+    """
+    sizes = (a.shape[1], a.shape[2], b.shape[2])
+    rows, inner, columns = (-size % ALIGNED for size in sizes)
+    if rows or inner or columns:
+        a, b = nn.functional.pad(a, (0, inner, 0, rows)), nn.functional.pad(b, (0, columns, 0, inner))
+        found = torch.bmm(a, b)[:, : sizes[0], : sizes[2]]
+        return found if bias is None else found + bias
+    return torch.bmm(a, b) if bias is None else torch.baddbmm(bias, a, b)
 
 
 def over_chunks(function: Callable[[Tensor], Tensor], frames: Tensor, chunk: int) -> Tensor:

@@ -54,11 +54,8 @@ class Streams:
 
     def rotations(self, purpose: str, *shape: int, dim: int) -> Tensor:
         """Random rotation matrices (Haar measure, determinant 1), shape (trials, *shape, dim, dim)."""
-        orthogonal, upper = torch.linalg.qr(self.normal(purpose, *shape, dim, dim))
-        # The signs of R's diagonal make the distribution uniform (Mezzadri 2007); one column's sign, the determinant 1.
-        orthogonal = orthogonal * torch.sign(torch.diagonal(upper, dim1=-2, dim2=-1)).unsqueeze(-2)
-        first = orthogonal[..., :1] * torch.linalg.det(orthogonal)[..., None, None]
-        return torch.cat([first, orthogonal[..., 1:]], dim=-1)
+        # Trial by trial: in a batch, a decomposition may round otherwise than alone.
+        return self._draw(purpose, lambda g: _rotation(torch.randn(*shape, dim, dim, generator=g, device=g.device)))
 
     def _draw(self, purpose: str, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
         if purpose not in self._generators:
@@ -68,3 +65,12 @@ class Streams:
             ]
         drawn = torch.stack([draw(g) for g in self._generators[purpose]]).to(self.device)
         return drawn if len(self._unique) == self.trials else drawn.index_select(0, self._of_trial)
+
+
+def _rotation(normal: Tensor) -> Tensor:
+    """A rotation of the Haar measure from a matrix (..., dim, dim) of normal numbers."""
+    orthogonal, upper = torch.linalg.qr(normal)
+    # The signs of R's diagonal make the distribution uniform (Mezzadri 2007); one column's sign, the determinant 1.
+    orthogonal = orthogonal * torch.sign(torch.diagonal(upper, dim1=-2, dim2=-1)).unsqueeze(-2)
+    first = orthogonal[..., :1] * torch.linalg.det(orthogonal)[..., None, None]
+    return torch.cat([first, orthogonal[..., 1:]], dim=-1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from quantbench.codecs.base import Codec
-from quantbench.components import State, at_least, component
+from quantbench.components import State, at_least, component, product
 from quantbench.streams import Streams
 
 
@@ -72,7 +72,7 @@ class MLP(Codec):
 
     def _network(self, weights: State, name: str, x: Tensor) -> Tensor:
         def affine(layer: int, x: Tensor) -> Tensor:
-            return torch.baddbmm(weights[f"{name}.bias{layer}"], x, weights[f"{name}.weight{layer}"])
+            return product(x, weights[f"{name}.weight{layer}"], weights[f"{name}.bias{layer}"])
 
         def prelu(layer: int, x: Tensor) -> Tensor:
             activated: Tensor = PReLU.apply(x, weights[f"{name}.slope{layer}"])  # type: ignore[no-untyped-call]

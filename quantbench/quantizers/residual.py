@@ -58,17 +58,21 @@ class ResidualVQ(VectorQuantizer):
         return Code(values, torch.cat(indices, dim=-1))
 
     def forward(self, state: State, latents: Tensor, pass_through: PassThrough) -> Passed:
-        residual, passed = latents, []
+        # Two residuals: what the strategy left over carries the decoder's gradient; what the hard codes left over trains the
+        # codebooks, which evaluation will use on just that, and brings every stage's commitment loss to the encoder.
+        residual = hard = latents
+        received, losses, trace = [], [], []
         for own in self._states(state):
-            passed.append(self.stage.forward(own, residual, pass_through))
-            residual = residual - passed[-1].received
-        indices = torch.cat([one.code.indices for one in passed if one.code.indices is not None], dim=-1)
-        return Passed(
-            received=torch.stack([one.received for one in passed]).sum(0),
-            code=Code(torch.stack([one.code.values for one in passed]).sum(0), indices),
-            loss=torch.stack([one.loss for one in passed]).sum(0),
-            trace=[entry for one in passed for entry in one.trace],
-        )
+            passed = self.stage.quantize(own, residual)
+            received.append(pass_through(self.stage, own, residual, passed))
+            residual = residual - received[-1]
+            code = self.stage.quantize(own, hard)
+            losses.append(self.stage.loss(hard, code))
+            trace.append((hard, code))
+            hard = hard - code.values.detach()
+        values = torch.stack([code.values for _, code in trace]).sum(0)
+        indices = torch.cat([code.indices for _, code in trace if code.indices is not None], dim=-1)
+        return Passed(torch.stack(received).sum(0), Code(values, indices), torch.stack(losses).sum(0), trace)
 
     def update(self, state: State, trace: list[tuple[Tensor, Code]], streams: Streams, step: int) -> None:
         for own, entry in zip(self._states(state), trace, strict=True):

@@ -96,8 +96,10 @@ class FSQ(PerDimension):
     Mentzer et al. (2024), arXiv 2309.15505. ``prepare`` maps a latent z to ``h tanh(z + s) - o`` with
     ``h = (levels - 1)(1 + 0.001)/2``, ``o`` = 1/2 for an even number of levels and 0 otherwise, ``s = artanh(o / h)``;
     ``quantize`` rounds to integers; ``restore`` divides by ``levels // 2``, so that codes lie in [-1, 1]. The paper trains
-    without a commitment loss.
+    without a commitment loss and advises at least 5 levels; with 2 the shift s is so large that the tanh starts saturated.
     """
+
+    levels: Levels = 5
 
     def prepare(self, state: State, latents: Tensor) -> Tensor:
         counts = self._counts(latents)

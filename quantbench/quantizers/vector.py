@@ -15,6 +15,7 @@ from quantbench.components import (
     component,
     over_chunks,
     over_frames,
+    product,
     take,
     trial_mean,
 )
@@ -104,11 +105,9 @@ class VectorQuantizer(Quantizer):
         return Code(take(state["codebook"], index), index.unsqueeze(-1))
 
     def soft(self, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
-        # (2 y c - c c) / T, with the small codebook divided instead of the large table of distances.
         codebook = state["codebook"]
-        scaled = codebook / over_frames(temperature)
-        logits = torch.baddbmm(-(codebook * scaled).sum(-1).unsqueeze(1), latents, scaled.transpose(1, 2), alpha=2)
-        return torch.bmm(torch.softmax(logits, dim=-1), codebook)
+        logits = distances(codebook, latents, -1 / over_frames(temperature))
+        return product(torch.softmax(logits, dim=-1), codebook)
 
     def loss(self, latents: Tensor, code: Code) -> Tensor:
         commitment = super().loss(latents, code)
@@ -146,9 +145,16 @@ class VectorQuantizer(Quantizer):
             state["sums"].copy_(torch.where(dead.unsqueeze(-1), candidates, state["sums"]))
 
 
-def distances(codebook: Tensor, latents: Tensor) -> Tensor:
-    """Squared distances less the latents' own squared length, (trials, frames, codes): enough for argmin and softmax."""
-    return torch.baddbmm(codebook.square().sum(-1).unsqueeze(1), latents, codebook.transpose(1, 2), alpha=-2)
+def distances(codebook: Tensor, latents: Tensor, factor: float | Tensor = 1.0) -> Tensor:
+    """``factor`` times the squared distances less the latents' own squared length, (trials, frames, codes).
+
+    Enough for argmin and softmax. The factor, (trials, 1, 1), goes to the small codebook instead of the large table.
+    Distances are taken about the codebook's mean: far from the origin the squares would swallow the differences.
+    """
+    mean = codebook.detach().mean(1, keepdim=True)
+    centred = codebook - mean
+    scaled = factor * centred
+    return product(latents - mean, -2 * scaled.transpose(1, 2), (centred * scaled).sum(-1).unsqueeze(1))
 
 
 def nearest(codebook: Tensor, latents: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from quantbench.components import Component, State, component
@@ -34,6 +35,15 @@ class Frames:
         length = min(length, self.input.shape[1] - start)
         side = None if self.side is None else self.side.narrow(1, start, length)
         return Frames(self.input.narrow(1, start, length), self.target.narrow(1, start, length), side)
+
+    def spread(self, most: int) -> Frames:
+        """At most ``most`` frames of each trial, evenly spaced over all of them."""
+        total = self.input.shape[1]
+        if total <= most:
+            return self
+        chosen = torch.linspace(0, total - 1, most, device=self.input.device).long()
+        side = None if self.side is None else self.side.index_select(1, chosen)
+        return Frames(self.input.index_select(1, chosen), self.target.index_select(1, chosen), side)
 
 
 @component

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from quantbench.components import State, at_least, component, take
+from quantbench.components import State, at_least, component, product, take
 from quantbench.simulators.base import HELD_OUT_FRAMES, Frames, Simulator, check_memory, memory_allowed
 from quantbench.streams import Streams
 
@@ -48,7 +48,7 @@ class Codeword(Simulator):
 
     def world(self, streams: Streams) -> State:
         codewords = streams.normal("source", 2**self.bits, self.frame_dim)
-        return {"codewords": codewords, "targets": codewords @ streams.rotations("source", dim=self.frame_dim)}
+        return {"codewords": codewords, "targets": product(codewords, streams.rotations("source", dim=self.frame_dim))}
 
     def draw(self, world: State, streams: Streams, frames: int, purpose: str = "data") -> Frames:
         return self._frames(world, streams, streams.integers(purpose, 2**self.bits, frames), purpose)

@@ -58,5 +58,5 @@ class Rotation(Simulator):
         frame = streams.normal(purpose, frames, self.frame_dim)
         chosen = streams.integers(purpose, 2**self.bits, frames)
         trial = torch.arange(streams.trials, device=streams.device)[:, None]
-        copy = torch.einsum("tnij,tnj->tni", world["rotations"][trial, chosen], frame)
+        copy = (world["rotations"][trial, chosen] * frame.unsqueeze(-2)).sum(-1)
         return Frames(torch.cat([frame, copy], dim=-1), copy, side=frame)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -58,18 +59,24 @@ def evaluate(model: Model, frames: Frames, streams: Streams) -> Metrics:
 
 def code_usage(counts: Tensor, alphabet: list[int]) -> Metrics:
     """Entropy, perplexity, usage and dead codes from counts (trials, sum of alphabet)."""
-    entropies = torch.stack([_entropy(part) for part in torch.split(counts, alphabet, dim=1)], dim=1)
-    used = (counts > 0).sum(1).double()
+    entropies = [_entropy(part) for part in torch.split(counts.cpu(), alphabet, dim=1)]
+    used = (counts.cpu() > 0).sum(1).double()
     return {
-        "entropy_bits": entropies.sum(1),
-        "perplexity": (2**entropies).mean(1),
+        "entropy_bits": torch.stack(entropies).sum(0),
+        "perplexity": torch.stack([_each(lambda bits: 2.0**bits, entropy) for entropy in entropies]).mean(0),
         "usage": used / sum(alphabet),
         "dead_codes": sum(alphabet) - used,
     }
 
 
 def decibel(ratio: Tensor) -> Tensor:
-    return 10 * torch.log10(ratio)
+    """``10 log10(ratio)``; minus infinity for 0."""
+    return _each(lambda one: 10 * math.log10(one) if one > 0 else -math.inf if one == 0 else math.nan, ratio)
+
+
+def _each(function: Callable[[float], float], values: Tensor) -> Tensor:
+    """``function`` of every value (trials,), one by one: vector instructions may round otherwise than single ones."""
+    return torch.tensor([function(value) for value in values.tolist()], dtype=torch.float64, device=values.device)
 
 
 def _parts(frames: Frames) -> Iterator[Frames]:
@@ -96,6 +103,10 @@ def _counts(indices: Tensor, alphabet: list[int]) -> Tensor:
 
 
 def _entropy(counts: Tensor) -> Tensor:
-    """Entropy in bits of counts (trials, codes)."""
-    share = counts / counts.sum(1, keepdim=True)
-    return -torch.where(share > 0, share * torch.log2(share.clamp_min(1e-300)), 0.0).sum(1)
+    """Entropy in bits of counts (trials, codes); trial by trial, for sums over a batch of short rows round otherwise."""
+    return torch.stack([_entropy_of_one(trial) for trial in counts])
+
+
+def _entropy_of_one(counts: Tensor) -> Tensor:
+    share = counts / counts.sum()
+    return -torch.where(share > 0, share * torch.log2(share.clamp_min(1e-300)), 0.0).sum()

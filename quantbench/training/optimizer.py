@@ -24,8 +24,11 @@ class Parameters:
     def __init__(self, states: Sequence[State]) -> None:
         places = [(state, name) for state in states for name, value in state.items() if isinstance(value, nn.Parameter)]
         initial = [state[name].detach() for state, name in places]
-        self.matrix = torch.cat([value.flatten(1) for value in initial], dim=1)
-        parts = torch.split(self.matrix, [value[0].numel() for value in initial], dim=1)
+        sizes = [value[0].numel() for value in initial]
+        # Rows of whole cache lines: weights then lie alike for every trial, and products of them round alike.
+        self.filling = initial[0].new_zeros(len(initial[0]), -sum(sizes) % 16)
+        self.matrix = torch.cat([*(value.flatten(1) for value in initial), self.filling], dim=1)
+        parts = torch.split(self.matrix, [*sizes, self.filling.shape[1]], dim=1)[:-1]
         self.leaves = [part.view(value.shape).requires_grad_() for part, value in zip(parts, initial, strict=True)]
         for (state, name), leaf in zip(places, self.leaves, strict=True):
             state[name] = leaf
@@ -33,7 +36,7 @@ class Parameters:
     def gradient(self, loss: Tensor) -> Tensor:
         """Gradient of ``loss``, a scalar, in the shape of ``matrix``; zero where the loss does not depend on it."""
         parts = torch.autograd.grad(loss, self.leaves, allow_unused=True, materialize_grads=True)
-        return torch.cat([part.flatten(1) for part in parts], dim=1)
+        return torch.cat([*(part.flatten(1) for part in parts), self.filling], dim=1)
 
 
 class Adam:

@@ -56,6 +56,7 @@ class _Training:
         clip = torch.as_tensor(settings.clip, dtype=torch.float32, device=stack.device).expand(trials)
         self.adam = Adam(self.model.parameters, lr, clip)
         self.held_out = stack.simulator.evaluation(self.world, self.streams)
+        self.curve_frames = self.held_out.spread(CURVE_FRAMES)
         self.power = trial_mean(self.held_out.target.square())
         self.frozen = torch.zeros(trials, dtype=torch.bool, device=stack.device)
         self.snapshot: list[Tensor] = []
@@ -64,7 +65,8 @@ class _Training:
 
     def run(self, report: Report) -> list[Outcome]:
         steps = self.stack.train.steps
-        start = self._log(0, {})
+        start = evaluate(self.model, self.held_out, self.streams)["encoder_std"]
+        self._log(0, {})
         for step, frames in enumerate(self._batches(), start=1):
             distortion = self._step(step, frames)
             if step % self.stack.train.log_every == 0 or step == steps:
@@ -127,23 +129,22 @@ class _Training:
         for tensor, kept in zip(self.model.tensors(), self.snapshot, strict=False):
             tensor.copy_(_choose(self.frozen, kept, tensor))
 
-    def _log(self, step: int, training: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _log(self, step: int, training: dict[str, Tensor]) -> None:
         """Add a point to the curves of the trials that still train."""
-        measured = evaluate(self.model, self.held_out.part(0, CURVE_FRAMES), self.streams)
+        measured = evaluate(self.model, self.curve_frames, self.streams)
         wanted = ("mse", "encoder_std", "quantization_error", "usage")
         points = training | {name: measured[name] for name in wanted if name in measured}
         columns = {name: values.tolist() for name, values in points.items()}
         for trial, frozen in enumerate(self.frozen.tolist()):
             if not frozen:
                 self.outcomes[trial].curves += [(step, name, values[trial]) for name, values in columns.items()]
-        return measured
 
-    def _finish(self, start: dict[str, Tensor]) -> None:
-        """Measure every trial over the whole evaluation set."""
+    def _finish(self, start: Tensor) -> None:
+        """Measure every trial over the whole evaluation set. ``start`` is the encoder's standard deviation before training."""
         stack, alphabet = self.stack, self.stack.quantizer.alphabet(self.stack.codec.latent_dim)
         measured = evaluate(self.model, self.held_out, self.streams)
-        measured["encoder_std_start"] = start["encoder_std"]
-        measured["encoder_growth"] = measured["encoder_std"] / start["encoder_std"]
+        measured["encoder_std_start"] = start
+        measured["encoder_growth"] = measured["encoder_std"] / start
         measured["gradient_norm"] = self.norm
         columns = {name: values.tolist() for name, values in measured.items()}
         for trial, outcome in enumerate(self.outcomes):

@@ -57,6 +57,36 @@ def test_ste_over_all_stages_is_one_ste():
     assert len(passed.trace) == 3
 
 
+def test_commitment_of_every_stage_reaches_the_latents():
+    quantizer, state = fitted(commitment=1.0, codebook_weight=0.0)
+    latents = LATENTS.clone().requires_grad_()
+
+    def pass_through(*arguments):
+        return STE().pass_through(*arguments, Moment(0.0, STREAMS))
+
+    passed = quantizer.forward(state, latents, pass_through)
+    (gradient,) = torch.autograd.grad(passed.loss.sum(), latents)
+    expected = torch.zeros_like(LATENTS)
+    residual = LATENTS
+    for own in quantizer._states(state):
+        residual = residual - quantizer.stage.quantize(own, residual).values.detach()
+        expected += 2 * residual / residual[0].numel()
+    assert torch.allclose(gradient, expected, atol=1e-6)
+
+
+def test_later_stages_train_on_what_the_hard_codes_leave_over():
+    quantizer, state = fitted()
+
+    def pass_through(quantizer, state, latents, code):
+        return latents + 100  # a surrogate far from the code
+
+    passed = quantizer.forward(state, LATENTS, pass_through)
+    code = quantizer.quantize(state, LATENTS)
+    assert torch.equal(passed.code.indices, code.indices)
+    first = quantizer.stage.quantize(quantizer._states(state)[0], LATENTS).values
+    assert torch.allclose(passed.trace[1][0], LATENTS - first, atol=1e-6)
+
+
 def test_ema_updates_every_stage():
     quantizer, state = fitted(update_by="ema", decay=0.5)
     before = {name: value.clone() for name, value in state.items()}

@@ -25,6 +25,13 @@ def test_nearest_is_nearest_also_in_chunks(monkeypatch):
     assert torch.equal(nearest(codebook, LATENTS), expected)
 
 
+def test_nearest_is_nearest_far_from_the_origin():
+    codebook = STREAMS.normal("c", 16, 3)
+    shift = torch.tensor([3000.0, -3000.0, 1000.0])
+    near, far = nearest(codebook, LATENTS), nearest(codebook + shift, LATENTS + shift)
+    assert (near == far).float().mean() > 0.99
+
+
 def test_first_minimum_is_argmin():
     values = torch.randn(2, 50, 33).round(decimals=1)  # with equals
     assert torch.equal(first_minimum(values), values.argmin(-1))

@@ -33,7 +33,8 @@ def test_clipping_is_per_trial():
     state = {"w": nn.Parameter(torch.zeros(3, 2))}
     parameters = Parameters([state])
     adam = Adam(parameters, torch.ones(3), torch.tensor([0.0, 1.0, 10.0]))
-    gradient = torch.tensor([[3.0, 4.0]]).repeat(3, 1)
+    gradient = torch.zeros_like(parameters.matrix)
+    gradient[:, :2] = torch.tensor([3.0, 4.0])
     adam.step(gradient, gradient.norm(dim=1))
     lengths = (adam.mean / 0.1).norm(dim=1)
     assert torch.allclose(lengths, torch.tensor([5.0, 1.0, 5.0]), rtol=1e-5)

@@ -14,11 +14,11 @@ torch.set_num_threads(1)
 CPU = torch.device("cpu")
 
 
-def stack(trials, quantizer=None, gradient=None, simulator=None, **settings):
+def stack(trials, quantizer=None, gradient=None, simulator=None, hidden=16, latent_dim=4, **settings):
     given = {"steps": 60, "batch": 32, "log_every": 20} | settings
     return Stack(
         simulator or Codeword(bits=4, frame_dim=6),
-        MLP(hidden=16, latent_dim=4),
+        MLP(hidden=hidden, latent_dim=latent_dim),
         quantizer or VectorQuantizer(codes=16, commitment=torch.full((trials,), 0.25)),
         gradient or STE(),
         TrainSettings(**given),
@@ -57,6 +57,8 @@ CASES = {
         Codeword(bits=4, frame_dim=6, nuisance=0.1),
     ),
     "fsq": (FSQ(levels=3, commitment=WEIGHTS), SoftToHard(), Gaussian(frame_dim=6)),
+    "odd sizes": (ResidualVQ(codes=5, stages=3, commitment=WEIGHTS), MSTE(), Codeword(bits=3, frame_dim=5)),
+    "odd rotation": (VectorQuantizer(codes=17, commitment=WEIGHTS), STE(), Rotation(bits=2, frame_dim=3)),
     "scalar": (Uniform(levels=(2, 3, 4, 5), commitment=WEIGHTS), Noise(match="step"), Gaussian(frame_dim=6)),
 }
 
@@ -64,7 +66,8 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_trial_is_bit_equal_alone_and_in_any_stack(case):
     quantizer, gradient, simulator = CASES[case]
-    whole = stack(5, quantizer, gradient, simulator, lr=torch.tensor([1e-3, 1e-3, 3e-3, 1e-2, 1e-3]))
+    odd = {"hidden": 13, "latent_dim": 3, "batch": 33} if "odd" in case else {}
+    whole = stack(5, quantizer, gradient, simulator, lr=torch.tensor([1e-3, 1e-3, 3e-3, 1e-2, 1e-3]), **odd)
     together = results(train(whole))
     for chosen in ([0], [3], [1, 4], [4, 2, 0]):
         assert results(train(of_trials(whole, chosen))) == [together[i] for i in chosen]
