@@ -104,6 +104,10 @@ def _run(words: list[str]) -> int:
         hydra_main(config_path=str(config_folder()), config_name="config", version_base="1.3")(job)()
     except YAMLError as error:
         raise ConfigError(f"a choice cannot be read: {' '.join(str(error).split())}") from error
+    except ValueError as error:  # Hydra raises a plain one for a group that is set to null
+        if "Config group override" not in str(error):
+            raise
+        raise ConfigError(str(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
         if isinstance(cause := error.__cause__, QuantBenchError):
             raise cause from error
@@ -139,9 +143,12 @@ def _unknown_setting(name: str, overrides: list[str]) -> str:
     parent, _, last = name.rpartition(".")
     if name == "experiment":
         return "experiment: choose one with +experiment=NAME; `quantbench list experiment` shows them"
-    others = [word for word in overrides if last not in word.partition("=")[0]]
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = compose("config", [word for word in others if "," not in word])
+    try:
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            # Choices of groups are enough to know what a group takes.
+            config = compose("config", [word for word in overrides if re.fullmatch(r"\+?\w+=\w+", word) and last not in word])
+    except Exception:  # what is wrong beside it gets its own message once this one is put right
+        return f"{name}: unknown setting; `quantbench run --cfg job` shows all"
     node = OmegaConf.select(config, parent) if parent else config
     known = [str(key) for key in node if key not in ("_target_", "hydra")] if OmegaConf.is_dict(node) else []
     return f"{name}: unknown setting; {parent or 'a run'} takes {', '.join(known) or 'none'}"

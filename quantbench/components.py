@@ -49,6 +49,12 @@ def at_least(name: str, value: Any, lowest: float) -> None:
             raise ConfigError(f"{name}={value}: must be at least {lowest:g}")
 
 
+def at_most(name: str, value: float, highest: float) -> None:
+    """Raise ConfigError unless ``value`` is at most ``highest``."""
+    if value > highest:
+        raise ConfigError(f"{name}={value}: must be at most {highest:g}")
+
+
 def between(name: str, value: float, low: float, high: float) -> None:
     """Raise ConfigError unless ``low <= value <= high``."""
     if not low <= value <= high:

@@ -34,6 +34,9 @@ COMPONENTS: dict[str, type[Component]] = {
 
 Settings = dict[str, Any]
 
+LARGEST_FLOAT = torch.finfo(torch.float32).max
+"""Numbers of a trial become float32."""
+
 
 @component
 class RunSettings(Component):
@@ -192,7 +195,7 @@ def _try_coerce(value: Any, hint: Any) -> Any:
     if hint is Any:
         return value
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) if math.isfinite(value) else _NO
+        return float(value) if math.isfinite(value) and abs(value) <= LARGEST_FLOAT else _NO
     if hint in (int, bool, str, types.NoneType) and type(value) is hint:
         return value
     return _NO

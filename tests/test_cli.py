@@ -73,6 +73,24 @@ BAD = {
     "levels": (["run", "quantizer=fsq", "quantizer.levels=1"], ["quantizer.levels=1: must be at least 2"]),
     "levels for another latent": (["run", "quantizer=fsq", "quantizer.levels=[8,5]"], ["codec.latent_dim=8"]),
     "bits": (["run", "simulator.bits=0"], ["simulator.bits=0: must be at least 1"]),
+    "far too many bits": (["run", "simulator.bits=1000000000000"], ["simulator.bits=1000000000000", "at most simulator.bits="]),
+    "far too many rotations": (["run", "simulator=rotation", "simulator.bits=2000"], ["allows at most simulator.bits="]),
+    "codes": (["run", "quantizer.codes=100000000000"], ["quantizer.codes=100000000000: must be at most"]),
+    "a rate that float32 lacks": (["run", "train.lr=1e39"], ["train.lr=1e+39: must be a number"]),
+    "no train": (["run", "train=5"], ["train"]),
+    "train deleted": (["run", "~train"], ["train=None: must hold settings"]),
+    "gradient deleted": (["run", "~gradient"], ["gradient=None: must hold settings"]),
+    "executor null": (["run", "executor=null"], ["Config group override"]),
+    "seed deleted": (["run", "~seed"], ["seed=None: must be an integer"]),
+    "seed too large": (["run", "seed=100000000000000000000"], ["must fit into 64 bits"]),
+    "two unknown settings": (["run", "foo.bar=1", "baz.qux=2"], ["foo.bar: unknown setting"]),
+    "unknown beside a sweep": (["run", "-m", "seed=range(4)", "quantizer.foo=1"], ["quantizer.foo: unknown setting", "codes"]),
+    "everything excluded": (
+        ["run", "+experiment=ste_vs_anneal", "gradient=mste", "quantizer.commitment=1"],
+        ["hydra.sweeper.exclude leaves out every point"],
+    ),
+    "resume of a file": (["resume", "r.csv"], ["r.csv: no folder of a run"]),
+    "text for numbers": (["diff", "r.csv", "text.csv"], ["text.csv: column mse holds 'high', which is no number"]),
     "too many bits": (["run", "simulator.bits=50"], ["simulator.bits=50", "allows at most simulator.bits="]),
     "a pair": (["run", "quantizer=none", "gradient=soft_to_hard"], ["soft assignment", "gradients that fit it: mste"]),
     "one of": (["run", "gradient=noise", "gradient.match=nothing"], ["gradient.match='nothing': must be one of step, error"]),
@@ -106,6 +124,7 @@ def test_bad_input_is_one_clear_message(quantbench, tmp_path, case):
     row = "a,x,completed,,0,codeword,mlp,vq,ste," + ",".join("1" for _ in range(2))
     header = "trial,experiment,status,error,seed,simulator,codec,quantizer,gradient,mse,dead_codes"
     (tmp_path / "r.csv").write_text(f"{header}\n{row}\n")
+    (tmp_path / "text.csv").write_text(f"{header}\n{row.replace(',1,1', ',high,1')}\n")
     code, out, err = quantbench(*words)
     assert code == 2, out + err
     assert "Traceback" not in err
@@ -116,7 +135,7 @@ def test_bad_input_is_one_clear_message(quantbench, tmp_path, case):
 
 def test_resume_of_no_run(quantbench, tmp_path):
     code, _, err = quantbench("resume", str(tmp_path))
-    assert code == 1
+    assert code == 2
     assert "no folder of a run" in err
 
 

@@ -10,7 +10,7 @@ from quantbench.quantizers.base import Code, Quantizer
 
 @component
 class Identity(Quantizer):
-    """Passes latents on as they are; every strategy becomes the identity too."""
+    """Passes latents on as they are; a strategy that needs nothing of the quantizer becomes the identity too."""
 
     def alphabet(self, dim: int) -> list[int]:
         return []

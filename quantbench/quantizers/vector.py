@@ -11,6 +11,7 @@ from quantbench.components import (
     PerTrial,
     State,
     at_least,
+    at_most,
     between,
     component,
     over_chunks,
@@ -25,6 +26,7 @@ from quantbench.streams import Streams
 DISTANCES_PER_TRIAL = 2**18
 """Distances held at a time, so that a large evaluation set against a large codebook stays small in memory."""
 
+LARGEST_CODEBOOK = 2**20
 KMEANS_STEPS = 20
 USAGE_DECAY = 0.99
 SMALLEST_COUNT = 1e-5
@@ -64,6 +66,7 @@ class VectorQuantizer(Quantizer):
     def check(self) -> None:
         super().check()
         at_least("quantizer.codes", self.codes, 2)
+        at_most("quantizer.codes", self.codes, LARGEST_CODEBOOK)
         at_least("quantizer.codebook_weight", self.codebook_weight, 0)
         between("quantizer.decay", self.decay, 0, 1)
         between("quantizer.restart", self.restart, 0, 1)

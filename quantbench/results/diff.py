@@ -14,13 +14,17 @@ from quantbench.results.render import estimate, number, render
 from quantbench.results.schema import GROUPS, HIGHER_IS_BETTER, LOWER_IS_BETTER, METRICS, setting_columns
 from quantbench.results.statistics import Estimate, bootstrap_mean
 
-BETTER, WORSE, CHANGED, SAME, UNKNOWN = "better", "worse", "changed", "not significant", "one seed"
+BETTER, WORSE, CHANGED, SAME, FEW = "better", "worse", "changed", "not significant", "few seeds"
 NEWLY_FAILING, FIXED, FAILING = "newly failing", "fixed", "failing in both"
 NOT_IN_BOTH, NOT_MEASURED = "not in both", "not measured"
 ONLY_A, ONLY_B = "only in A", "only in B"
 
 SYMBOLS = {BETTER: "+", WORSE: "-", CHANGED: "~", NEWLY_FAILING: "!", FIXED: "*", ONLY_A: "<", ONLY_B: ">"}
 """What stands before a line, so that the eye finds it."""
+
+
+ENOUGH_SEEDS = 5
+"""With fewer the interval is the range of the differences, or nearly: four of noise agree in sign one time in eight."""
 
 
 @dataclass(frozen=True)
@@ -214,21 +218,19 @@ class _Pairs:
         seeds, of_trial = np.unique(self.seed[rows][both], return_inverse=True)
         per_seed = np.bincount(of_trial, b - a, len(seeds)) / np.bincount(of_trial, minlength=len(seeds))
         difference = bootstrap_mean(per_seed)
-        failing_more = int((a_good & ~b_good).sum()) - int((~a_good & b_good).sum())
-        if failing_more:
-            mark = NEWLY_FAILING if failing_more > 0 else FIXED
-        elif not len(seeds):
-            mark = NOT_MEASURED if a_good.any() else FAILING
-        else:
-            mark = _mark(metric, difference)
+        mark = _mark(metric, difference, len(seeds)) if len(seeds) else NOT_MEASURED if a_good.any() else FAILING
+        if (a_good & ~b_good).any():
+            mark = NEWLY_FAILING
+        elif mark != WORSE and (~a_good & b_good).any():
+            mark = FIXED
         means = (float(a.mean()), float(b.mean())) if len(seeds) else (np.nan, np.nan)
         return Line(key, metric, len(seeds), *means, difference, mark)
 
 
-def _mark(metric: str, difference: Estimate) -> str:
-    if np.isnan(difference.low):
-        return SAME if difference.mean == 0 else UNKNOWN
-    if difference.low <= 0 <= difference.high:
+def _mark(metric: str, difference: Estimate, seeds: int) -> str:
+    if seeds < ENOUGH_SEEDS and difference.mean != 0:
+        return FEW
+    if seeds == 1 or difference.low <= 0 <= difference.high:
         return SAME
     if metric in LOWER_IS_BETTER:
         return BETTER if difference.mean < 0 else WORSE

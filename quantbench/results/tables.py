@@ -56,4 +56,10 @@ def read_results(path: Path) -> pd.DataFrame:
     missing = [name for name in ("trial", "status", "seed", "quantizer", "gradient") if name not in table]
     if missing:
         raise ConfigError(f"{file}: is no results.csv of QuantBench, it has no column {', '.join(missing)}")
+    for name in table.columns.intersection([*METRICS, *WHOLE, "seconds"]):
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        wrong = table[name][numbers.isna() & table[name].notna()]
+        if len(wrong):
+            raise ConfigError(f"{file}: column {name} holds {wrong.iloc[0]!r}, which is no number")
+        table[name] = numbers
     return table

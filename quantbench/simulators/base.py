@@ -95,15 +95,17 @@ class Simulator(Component):
         return self.draw(world, streams, HELD_OUT_FRAMES, purpose="evaluation")
 
 
-def check_memory(setting: str, value: int, needed: int, largest: int) -> None:
-    """Raise ConfigError when ``needed`` bytes for one trial are more than a quarter of this machine's memory."""
-    if needed > memory_allowed():
+def check_alphabet(setting: str, bits: int, bytes_per_symbol: int) -> None:
+    """Raise ConfigError when one trial's alphabet of ``2**bits`` symbols takes more than ``memory_allowed``."""
+    largest = (memory_allowed() // bytes_per_symbol).bit_length() - 1
+    if bits > largest:
         raise ConfigError(
-            f"{setting}={value}: its alphabet would take {needed / 2**30:.3g} GiB a trial; "
-            f"this machine allows at most {setting}={largest} ({memory_allowed() / 2**30:.3g} GiB)"
+            f"{setting}={bits}: its alphabet would take {bytes_per_symbol / 2**30:.3g} x 2^{bits} GiB a trial; this machine "
+            f"allows at most {setting}={largest} ({memory_allowed() / 2**30:.3g} GiB)"
         )
 
 
 def memory_allowed() -> int:
-    """Bytes that one source may take: a quarter of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+    """Bytes that the alphabets of one stack may take: a 32nd of the machine's memory, for every worker holds one stack, and
+    frames and activations of several times that size."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from quantbench.components import State, at_least, component, product, take
-from quantbench.simulators.base import HELD_OUT_FRAMES, Frames, Simulator, check_memory, memory_allowed
+from quantbench.simulators.base import HELD_OUT_FRAMES, Frames, Simulator, check_alphabet
 from quantbench.streams import Streams
 
 
@@ -31,8 +31,7 @@ class Codeword(Simulator):
         at_least("simulator.bits", self.bits, 1)
         at_least("simulator.frame_dim", self.frame_dim, 1)
         at_least("simulator.nuisance", self.nuisance, 0)
-        per_symbol = 2 * 4 * self.frame_dim
-        check_memory("simulator.bits", self.bits, self.bytes_per_trial, (memory_allowed() // per_symbol).bit_length() - 1)
+        check_alphabet("simulator.bits", self.bits, 2 * 4 * self.frame_dim)
 
     @property
     def source_bits(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from quantbench.components import State, at_least, component
-from quantbench.simulators.base import Frames, Simulator, check_memory, memory_allowed
+from quantbench.simulators.base import Frames, Simulator, check_alphabet
 from quantbench.streams import Streams
 
 
@@ -28,8 +28,7 @@ class Rotation(Simulator):
     def check(self) -> None:
         at_least("simulator.bits", self.bits, 1)
         at_least("simulator.frame_dim", self.frame_dim, 2)
-        largest = (memory_allowed() // (4 * self.frame_dim**2)).bit_length() - 1
-        check_memory("simulator.bits", self.bits, self.bytes_per_trial, largest)
+        check_alphabet("simulator.bits", self.bits, 4 * self.frame_dim * self.frame_dim)
 
     @property
     def source_bits(self) -> float:

@@ -16,9 +16,9 @@ GROUPS = ("experiment", "simulator", "codec", "quantizer", "gradient", "executor
 
 
 def choices(group: str, config_dir: Path | None = None) -> dict[str, Path]:
-    """Name and file of every choice in a group; those of ``config_dir`` come before the project's own."""
+    """Name and file of every choice in a group; of equal names the project's own counts, as it does for Hydra."""
     found: dict[str, Path] = {}
-    for root in [config_dir, config_folder()]:
+    for root in [config_folder(), config_dir]:
         for path in sorted((root / group).glob("*.yaml")) if root else []:
             found.setdefault(path.stem, path)
     return found

@@ -64,7 +64,10 @@ def expand(params: Settings, exclude: Sequence[Settings], arguments: Sequence[st
         point = {key: value[text] for key, text in zip(axes, job, strict=True)}
         return any(all(point.get(key) == unwanted for key, unwanted in one.items()) for one in exclude)
 
-    return [list(job) for job in grid if not left_out(job)]
+    jobs = [list(job) for job in grid if not left_out(job)]
+    if not jobs:
+        raise ConfigError("hydra.sweeper.exclude leaves out every point of this grid; hydra.sweeper.exclude=[] keeps them")
+    return jobs
 
 
 def _axis_text(key: str, value: Any) -> str:

@@ -94,7 +94,16 @@ def _run_settings(config: Mapping[str, Any]) -> tuple[RunSettings, Settings]:
     known = {*COMPONENTS, "train", "executor"}
     given = {name: value for name, value in config.items() if name not in known}
     settings = RunSettings(**check_settings(RunSettings, given, ""))
-    return settings, dict(config["executor"])
+    return settings, dict(_mapping(config, "executor"))
+
+
+def _mapping(config: Mapping[str, Any], group: str) -> Mapping[str, Any]:
+    """The settings of a group. Raises ConfigError when they are not there."""
+    node = config.get(group)
+    if not isinstance(node, Mapping):
+        hint = "" if group == "train" else f"; `quantbench list {group}` shows its choices"
+        raise ConfigError(f"{group}={node!r}: must hold settings{hint}")
+    return node
 
 
 @dataclass
@@ -107,11 +116,14 @@ class _Planner:
     texts: dict[int, str] = field(default_factory=dict)
 
     def trial(self, config: Mapping[str, Any], choices: dict[str, str]) -> Trial:
-        checked: Settings = {group: self._component(group, config[group]) for group in COMPONENTS}
-        checked["train"] = self._node("train", config["train"], lambda node: check_settings(TrainSettings, node, "train"))
-        seed = config["seed"]
+        checked: Settings = {group: self._component(group, _mapping(config, group)) for group in COMPONENTS}
+        train = _mapping(config, "train")
+        checked["train"] = self._node("train", train, lambda node: check_settings(TrainSettings, node, "train"))
+        seed = config.get("seed")
         if type(seed) is not int:
             raise ConfigError(f"seed={seed!r}: must be an integer")
+        if abs(seed) >= 2**63:
+            raise ConfigError(f"seed={seed}: must fit into 64 bits")
         texts = [self.texts[id(node)] for node in checked.values()]
         digest = hashlib.sha256(canonical([choices, texts]).encode()).hexdigest()[:12]
         misfit = self._misfit(checked, choices)
@@ -121,10 +133,7 @@ class _Planner:
         """A text that is equal for trials that can share a stack."""
         return "\n".join(self.shapes[id(trial.config[group])] for group in [*COMPONENTS, "train"])
 
-    def _component(self, group: str, given: Any) -> Settings:
-        if not isinstance(given, Mapping):
-            raise ConfigError(f"{group}={given!r}: must be a choice of that group; `quantbench list {group}` shows them")
-
+    def _component(self, group: str, given: Mapping[str, Any]) -> Settings:
         def check(node: Settings) -> Settings:
             cls = find_class(node.get("_target_"), COMPONENTS[group], group)
             return {"_target_": node["_target_"]} | check_settings(cls, without_target(node), group)

@@ -30,7 +30,7 @@ from quantbench.results.tables import curves_table, results_table, write
 from quantbench.sweeps.executors import Executor, WorkerDied
 from quantbench.sweeps.journal import Journal, new_folder
 from quantbench.sweeps.plan import Plan, Trial, plan
-from quantbench.sweeps.sweep import Sweep
+from quantbench.sweeps.sweep import Sweep, write_text
 from quantbench.sweeps.worker import Record, failure
 
 SWEEP_FILE = "sweep.yaml"
@@ -54,7 +54,7 @@ def run(sweep: Sweep) -> Path | None:
     folder = new_folder(planned.run.output, planned.run.experiment)
     journal = Journal(folder)
     sweep.save(folder / SWEEP_FILE)
-    (folder / "environment.json").write_text(json.dumps(environment(planned), indent=2) + "\n")
+    write_text(folder / "environment.json", json.dumps(environment(planned), indent=2) + "\n")
     execute(planned, folder, journal, {})
     return folder
 
@@ -68,7 +68,7 @@ def resume(folder: Path) -> None:
     if (folder / "results.csv").exists() and not (folder / "journal").exists():
         print(f"{folder}: complete, nothing to resume")
         return
-    journal = Journal(folder)
+    journal = Journal(folder)  # refused while another process holds it
     records = journal.read()
     planned = plan(sweep, done=frozenset(trial for trial, one in records.items() if one.row["status"] != "failed"))
     print(f"resuming {folder}: {len(records)} trials are there")

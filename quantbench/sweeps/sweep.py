@@ -71,20 +71,30 @@ class Sweep:
     def save(self, path: Path) -> None:
         """Write ``sweep.yaml``."""
         content = {"quantbench": __version__} | asdict(self)
-        path.write_text(yaml.dump(content, Dumper=_dumper(), sort_keys=False, default_flow_style=None, width=120))
+        write_text(path, yaml.dump(content, Dumper=_dumper(), sort_keys=False, default_flow_style=None, width=120))
 
     @staticmethod
     def load(path: Path) -> Sweep:
-        """Read ``sweep.yaml``. Raises QuantBenchError when it is not one."""
+        """Read ``sweep.yaml``. Raises ConfigError when it is not one."""
         try:
             content = yaml.safe_load(path.read_text())
             content.pop("quantbench")
             combinations = [Combination(**one) for one in content.pop("combinations")]
             return Sweep(combinations=combinations, **content)
-        except FileNotFoundError as error:
-            raise QuantBenchError(f"{path.parent}: no folder of a run (it has no {path.name})") from error
-        except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-            raise QuantBenchError(f"{path}: cannot be read as a sweep ({error})") from error
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ConfigError(f"{path.parent}: no folder of a run (it has no {path.name})") from error
+        except (yaml.YAMLError, AttributeError, KeyError, TypeError, OSError, ValueError) as error:
+            raise ConfigError(f"{path}: cannot be read as a sweep ({error})") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in one step. Raises QuantBenchError."""
+    partial = path.with_suffix(".partial")
+    try:
+        partial.write_text(text)
+        partial.replace(path)
+    except OSError as error:
+        raise QuantBenchError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 class _Template:
@@ -103,13 +113,14 @@ class _Template:
         for name, value in values.items():
             _set(config, name, value)
         # Resolving costs most, so only what changed is told to OmegaConf, and only interpolated leaves are asked for.
-        if self.interpolated:
+        interpolated = [*self.interpolated, *(name for name, value in values.items() if "${" in str(value))]
+        if interpolated:
             for name, value in values.items():
                 if name not in self.applied or self.applied[name] != value:
                     OmegaConf.update(self.live, name, value)
                     self.applied[name] = value
             try:
-                for name in self.interpolated:
+                for name in interpolated:
                     value = OmegaConf.select(self.live, name)
                     _set(config, name, OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
             except OmegaConfBaseException as error:

@@ -62,8 +62,8 @@ def code_usage(counts: Tensor, alphabet: list[int]) -> Metrics:
     entropies = [_entropy(part) for part in torch.split(counts.cpu(), alphabet, dim=1)]
     used = (counts.cpu() > 0).sum(1).double()
     return {
-        "entropy_bits": torch.stack(entropies).sum(0),
-        "perplexity": torch.stack([_each(lambda bits: 2.0**bits, entropy) for entropy in entropies]).mean(0),
+        "entropy_bits": _total(entropies),
+        "perplexity": _total([_each(lambda bits: 2.0**bits, entropy) for entropy in entropies]) / len(entropies),
         "usage": used / sum(alphabet),
         "dead_codes": sum(alphabet) - used,
     }
@@ -72,6 +72,14 @@ def code_usage(counts: Tensor, alphabet: list[int]) -> Metrics:
 def decibel(ratio: Tensor) -> Tensor:
     """``10 log10(ratio)``; minus infinity for 0."""
     return _each(lambda one: 10 * math.log10(one) if one > 0 else -math.inf if one == 0 else math.nan, ratio)
+
+
+def _total(values: list[Tensor]) -> Tensor:
+    """Sum over slots, in their order."""
+    total = values[0]
+    for value in values[1:]:
+        total = total + value
+    return total
 
 
 def _each(function: Callable[[float], float], values: Tensor) -> Tensor:

@@ -119,6 +119,7 @@ class _Training:
             outcome = self.outcomes[trial]
             outcome.metrics["diverged_step"] = float(step)
             multiple = float(distortion[trial] / self.power[trial])
+            outcome.metrics["gradient_norm"] = float(self.norm[trial])
             outcome.diverged = (
                 f"distortion {multiple:.3g} times the target's power at step {step} (train.explode)"
                 if bool(finite[trial])
@@ -151,8 +152,12 @@ class _Training:
             metrics: dict[str, float | None] = {name: values[trial] for name, values in columns.items()}
             metrics["source_bits"] = stack.simulator.source_bits
             metrics["rate_bits"] = sum(math.log2(codes) for codes in alphabet) if alphabet else None
-            metrics["diverged_step"] = outcome.metrics.get("diverged_step")
-            metrics["steps"] = metrics["diverged_step"] or float(stack.train.steps)
+            metrics |= outcome.metrics
+            mse = columns["mse"][trial]
+            if outcome.diverged is None and not mse <= stack.train.explode * float(self.power[trial]):  # not for NaN either
+                outcome.diverged = f"distortion {mse:.3g} after the last step (train.explode)"
+                metrics["diverged_step"] = float(stack.train.steps)
+            metrics["steps"] = metrics.setdefault("diverged_step", None) or float(stack.train.steps)
             outcome.metrics = {
                 name: value if value is not None and math.isfinite(value) else None for name, value in metrics.items()
             }

@@ -72,6 +72,21 @@ def test_failures_are_marks_and_never_enter_a_mean():
     assert comparison.regressions == 1
 
 
+def test_a_fixed_trial_hides_no_regression():
+    a, b = table({("ste",): -10.0, ("mste",): -10.0}), table({("ste",): -9.0, ("mste",): -10.0})
+    a.loc[a.index[0], ["status", "nmse_db"]] = ["failed", np.nan]
+    b.loc[b.index[9], ["status", "nmse_db"]] = ["failed", np.nan]
+    a.loc[a.index[10], ["status", "nmse_db"]] = ["failed", np.nan]
+    comparison = compare(a, b, ["nmse_db"])
+    assert marks(comparison) == {("ste", "nmse_db"): diff.WORSE, ("mste", "nmse_db"): diff.NEWLY_FAILING}
+    assert comparison.regressions == 2
+
+
+def test_few_seeds_make_no_verdict():
+    a, b = table({("ste",): -1.0}, seeds=range(4)), table({("ste",): -2.0}, seeds=range(4))
+    assert compare(a, b, ["nmse_db"]).lines[0].mark == diff.FEW
+
+
 def test_what_stands_in_one_table_only():
     comparison = compare(table({("ste",): -1.0, ("mste",): -2.0}), table({("ste",): -1.0, ("noise",): -3.0}), ["nmse_db"])
     found = {line.group: (line.mark, line.a, line.b) for line in comparison.lines}
@@ -118,7 +133,7 @@ def test_seeds_are_what_is_resampled():
 
 def test_one_seed_has_no_interval():
     comparison = compare(table({("ste",): -1.0}, seeds=[0]), table({("ste",): -2.0}, seeds=[0]), ["nmse_db"])
-    assert comparison.lines[0].mark == diff.UNKNOWN
+    assert comparison.lines[0].mark == diff.FEW
     assert np.isnan(comparison.lines[0].difference.low)
 
 

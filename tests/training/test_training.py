@@ -101,6 +101,13 @@ def test_a_diverging_trial_is_frozen_and_harms_no_neighbour(value, reason):
     assert metrics["mse"] < 2
 
 
+def test_a_trial_that_the_last_step_ruins_has_diverged():
+    outcomes = train(stack(2, steps=1, lr=torch.tensor([1e-3, 1e30])))
+    assert outcomes[0].diverged is None
+    assert "after the last step" in outcomes[1].diverged
+    assert outcomes[1].metrics["diverged_step"] == 1
+
+
 def test_ste_without_commitment_makes_the_encoder_grow_and_mste_does_not():
     """The finding this project exists for, in small."""
 
