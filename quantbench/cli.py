@@ -86,7 +86,7 @@ def _run(words: list[str]) -> int:
 
     # Hydra's parser takes overrides in one piece only; people write flags between them.
     overrides = get_args_parser().parse_intermixed_args(words).overrides
-    words = [word for word in words if word not in overrides] + overrides
+    words = [word for word in words if word not in overrides] + _sweep_with_their_group(overrides)
     # Hydra would print errors itself and exit with 1; ours are shorter, and bad input exits with 2.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["quantbench", *words]
@@ -131,6 +131,31 @@ def _job(config: DictConfig) -> str | None:
 
     folder = run(single(config, cast("DictConfig", HydraConfig.get())))
     return None if folder is None else str(folder)
+
+
+def _sweep_with_their_group(overrides: list[str]) -> list[str]:
+    """Make a setting of a group that is swept over an axis of one value.
+
+    Hydra first composes the base configuration without the axes, and would refuse ``quantizer.levels=3`` beside
+    ``quantizer=fsq,scalar`` because the default quantizer has no levels.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import OverrideType
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException:
+        return overrides  # Hydra's own parsing tells what is wrong
+    swept = {one.key_or_group for one in parsed if one.is_sweep_override()}
+    words = []
+    for word, one in zip(overrides, parsed, strict=True):
+        group, dot, _ = one.key_or_group.partition(".")
+        if dot and group in swept and one.type == OverrideType.CHANGE and not one.is_sweep_override():
+            key, _, value = word.partition("=")
+            word = f"{key}=choice({value})"
+        words.append(word)
+    return words
 
 
 def _unknown_setting(name: str, overrides: list[str]) -> str:

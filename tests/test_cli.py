@@ -304,6 +304,14 @@ def test_a_failing_trial_is_told_and_spares_the_others(quantbench, extension, tm
     assert set(read_results(folder)["status"]) == {"completed"}
 
 
+def test_a_setting_of_a_group_that_is_swept_over(quantbench):
+    words = ["run", "dry_run=true", "-m", "quantizer=fsq,scalar", "codec.latent_dim=2", "seed=range(0,5)"]
+    for levels in ("3", "[3,5]"):
+        code, out, err = quantbench(*words, f"quantizer.levels={levels}")
+        assert code == 0, err
+        assert "default: 10 trials in 2 stacks" in out
+
+
 def test_excluded_points_are_matched_by_value(quantbench):
     words = ["run", "+experiment=ste_vs_anneal", "dry_run=true", "simulator.bits=6"]
     assert "ste_vs_anneal: 25 trials" in quantbench(*words)[1]
