@@ -19,7 +19,8 @@ class ResidualVQ(VectorQuantizer):
 
     Zeghidour et al. (2021), arXiv 2107.03312. While training, a gradient strategy acts on every stage by itself, and the
     next stage sees the latent less what the strategy passed on; with STE the gradient through all stages together is then
-    exactly that of one STE over the sum. Losses of the stages add up.
+    exactly that of one STE over the sum. Codebooks, and the commitment losses, which add up, are trained on what the hard
+    codes of the stages before left over: that is what evaluation will quantize.
 
     Attributes:
         stages: number of codebooks.
