@@ -108,14 +108,69 @@ def check_settings(cls: type[Component], given: Mapping[str, Any], where: str) -
     hints = typing.get_type_hints(cls, include_extras=True)
     settings: Settings = {}
     for name, field in fields.items():
-        if name in given:
-            settings[name] = _coerce(given[name], hints[name], f"{prefix}{name}")
-        elif field.default is not dataclasses.MISSING:
-            settings[name] = _coerce(field.default, hints[name], f"{prefix}{name}")
-        else:
+        if name not in given and field.default is dataclasses.MISSING:
             raise ConfigError(f"{prefix}{name}: must be given; {cls.__name__} has no default for it")
-    cls(**settings).check()
+        value = given.get(name, field.default)
+        if _is_component(hints[name]):
+            settings[name] = _check_nested(hints[name], field.default, value, f"{prefix}{name}")
+        else:
+            settings[name] = _coerce(value, hints[name], f"{prefix}{name}")
+    construct(cls, settings).check()
     return settings
+
+
+def _is_component(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, Component)
+
+
+def _check_nested(base: type[Component], default: Any, value: Any, where: str) -> Settings:
+    """All settings of a component within a component, with the name of its class. Raises ConfigError."""
+    if isinstance(value, Component):
+        value = _settings_of(value)
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where}={value!r}: must hold settings")
+    known = _settings_of(default) if isinstance(default, Component) else {}
+    target = value.get("_target_", known.get("_target_", name_of(base)))
+    if target == known.get("_target_"):
+        value = known | dict(value)
+    cls = find_class(target, base, where)
+    try:
+        return {"_target_": target} | check_settings(cls, without_target(value), where)
+    except ConfigError as error:
+        raise error if where in str(error) else ConfigError(f"{where}: {error}") from error
+
+
+def name_of(cls: type[Component]) -> str:
+    """The shortest name under which a class of this project can be imported."""
+    package = cls.__module__.rpartition(".")[0]
+    return f"{package if package.startswith('quantbench.') else cls.__module__}.{cls.__qualname__}"
+
+
+def _settings_of(component: Component) -> Settings:
+    """A component's settings as plain data."""
+    values = {field.name: getattr(component, field.name) for field in dataclasses.fields(component)}
+    plain = {name: _settings_of(value) if isinstance(value, Component) else value for name, value in values.items()}
+    return {"_target_": name_of(type(component))} | plain
+
+
+def construct(cls: type[Component], settings: Mapping[str, Any]) -> Any:
+    """A component from checked settings."""
+    return build(cls, [settings], None)
+
+
+def structural(cls: type[Component], settings: Mapping[str, Any]) -> Settings:
+    """The settings that trials of one stack must share."""
+    stacked = per_trial_fields(cls)
+    shared = {name: value for name, value in settings.items() if name not in stacked}
+    for name, value in shared.items():
+        if _holds_component(value):
+            nested = find_class(value["_target_"], Component, name)
+            shared[name] = {"_target_": value["_target_"]} | structural(nested, without_target(value))
+    return shared
+
+
+def _holds_component(value: Any) -> bool:
+    return isinstance(value, Mapping) and "_target_" in value
 
 
 def per_trial_fields(cls: type[Component]) -> frozenset[str]:
@@ -124,13 +179,21 @@ def per_trial_fields(cls: type[Component]) -> frozenset[str]:
     return frozenset(name for name, hint in hints.items() if PER_TRIAL in getattr(hint, "__metadata__", ()))
 
 
-def build(cls: type[Component], settings: Sequence[Settings], device: torch.device) -> Any:
-    """One component for several trials that differ only in per-trial settings, which become tensors (trials,)."""
-    stacked = per_trial_fields(cls)
-    values = {
-        name: torch.tensor([one[name] for one in settings], dtype=torch.float32, device=device) if name in stacked else value
-        for name, value in settings[0].items()
-    }
+def build(cls: type[Component], settings: Sequence[Mapping[str, Any]], device: torch.device | None) -> Any:
+    """One component for several trials that differ only in per-trial settings, which become tensors (trials,).
+
+    Without a device, the component of one trial; its per-trial settings stay numbers.
+    """
+    stacked = per_trial_fields(cls) if device else frozenset()
+    values: Settings = {}
+    for name, value in settings[0].items():
+        if _holds_component(value):
+            nested = find_class(value["_target_"], Component, name)
+            values[name] = build(nested, [without_target(one[name]) for one in settings], device)
+        elif name in stacked:
+            values[name] = torch.tensor([one[name] for one in settings], dtype=torch.float32, device=device)
+        else:
+            values[name] = value
     return cls(**values)
 
 

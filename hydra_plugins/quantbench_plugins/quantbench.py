@@ -18,10 +18,14 @@ from omegaconf import DictConfig, OmegaConf
 
 @dataclass
 class SweeperConfig:
-    """Grid over ``params``, written as for Hydra's own sweeper; ``exclude`` names points of the grid to leave out."""
+    """Grid over ``params``, written as for Hydra's own sweeper.
+
+    Each of ``points``, values that go together, is combined with the whole grid; ``exclude`` names points to leave out.
+    """
 
     _target_: str = "hydra_plugins.quantbench_plugins.quantbench.GridSweeper"
     params: dict[str, Any] | None = None
+    points: list[dict[str, Any]] = field(default_factory=list)
     exclude: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -39,8 +43,9 @@ ConfigStore.instance().store(group="hydra/launcher", name="quantbench", node=Lau
 class GridSweeper(Sweeper):
     """Expands axes to jobs; an axis given on the command line takes the place of the experiment's."""
 
-    def __init__(self, params: DictConfig | None, exclude: Any) -> None:
+    def __init__(self, params: DictConfig | None, points: Any, exclude: Any) -> None:
         self.params: dict[str, Any] = dict(params or {})
+        self.points: list[dict[str, Any]] = [dict(point) for point in points]
         self.exclude: list[dict[str, Any]] = [dict(point) for point in exclude]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -56,7 +61,7 @@ class GridSweeper(Sweeper):
 
         assert self.hydra_context is not None
         assert self.launcher is not None
-        jobs = expand(self.params, self.exclude, arguments, self.hydra_context.config_loader)
+        jobs = expand(self.params, self.points, self.exclude, arguments, self.hydra_context.config_loader)
         returns = self.launcher.launch(jobs, initial_job_idx=0)
         for one in returns:
             _ = one.return_value  # raises what the job raised

@@ -1,8 +1,47 @@
 """Strategies that carry a gradient past the quantizer."""
 
 from quantbench.gradients.annealing import SoftToHard
-from quantbench.gradients.base import Gradient, Moment
-from quantbench.gradients.noise import Noise
-from quantbench.gradients.straight_through import MSTE, STE
+from quantbench.gradients.base import Gradient, Own, misfit
+from quantbench.gradients.geometric import DiVeQ, RotationTrick, SFDiVeQ
+from quantbench.gradients.noise import Noise, NoiseSTEMix, Universal
+from quantbench.gradients.perturbation import FSP, NSVQ, VP
+from quantbench.gradients.rounding import DSQ, SGA, SoftRound
+from quantbench.gradients.sampled import GumbelST, ReinMax, ScoreFunction
+from quantbench.gradients.schedule import Schedule
+from quantbench.gradients.smoothing import Smoothed
+from quantbench.gradients.staged import Curriculum, SoftThenHard, WarmUp
+from quantbench.gradients.straight_through import EWGS, MSTE, STE, ClippedSTE, Synchronised
+from quantbench.quantizers.base import Moment
 
-__all__ = ["MSTE", "STE", "Gradient", "Moment", "Noise", "SoftToHard"]
+__all__ = [
+    "DSQ",
+    "EWGS",
+    "FSP",
+    "MSTE",
+    "NSVQ",
+    "SGA",
+    "STE",
+    "VP",
+    "ClippedSTE",
+    "Curriculum",
+    "DiVeQ",
+    "Gradient",
+    "GumbelST",
+    "Moment",
+    "Noise",
+    "NoiseSTEMix",
+    "Own",
+    "ReinMax",
+    "RotationTrick",
+    "SFDiVeQ",
+    "Schedule",
+    "ScoreFunction",
+    "Smoothed",
+    "SoftRound",
+    "SoftThenHard",
+    "SoftToHard",
+    "Synchronised",
+    "Universal",
+    "WarmUp",
+    "misfit",
+]

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from quantbench.components import PerTrial, State, between, component
-from quantbench.errors import ConfigError
-from quantbench.gradients.base import Gradient, Moment
-from quantbench.gradients.schedule import Shape, anneal
-from quantbench.quantizers.base import SOFT, Code, Quantizer
+from quantbench.components import State, between, component
+from quantbench.gradients.base import Gradient
+from quantbench.gradients.schedule import Schedule
+from quantbench.quantizers.base import SOFT, Code, Moment, Quantizer
 
 
 @component
 class SoftToHard(Gradient):
     """Soft-to-hard annealing: the decoder receives ``sum_k softmax_k(-|y - c_k|**2 / T) c_k`` with falling T.
 
-    Agustsson et al. (2017), arXiv 1704.00648, with T = 1/sigma. The schedule of T is this project's choice: the paper
-    raises sigma by a rule of its own. In the final hard phase the decoder receives the hard code and the gradient stays
-    that of the soft one (Mentzer et al. 2018, arXiv 1801.04260).
+    T is 1/sigma of the source; its schedule is this project's choice: the source raises sigma by a rule of its own. In the
+    final hard phase the decoder receives the hard code and the gradient stays that of the soft one (Mentzer et al. 2018, arXiv
+    1801.04260).
+
+    Source: Agustsson et al. (2017), arXiv 1704.00648.
+    Recommended: T falls to a tenth or less; start of the order of the squared distance between codewords.
 
     Attributes:
-        temperature_start, temperature_end: T at the first step and at the beginning of the hard phase.
-        schedule: how T moves between them.
+        temperature: T, over the soft phase (progress 1 is where the hard phase begins).
         hard_fraction: share of the steps, at the end, that form the hard phase.
     """
 
-    temperature_start: PerTrial = 1.0
-    temperature_end: PerTrial = 0.1
-    schedule: Shape = "exponential"
+    temperature: Schedule = Schedule(start=1.0, end=0.1, shape="exponential")
     hard_fraction: float = 0.1
 
     def check(self) -> None:
-        for name in ("temperature_start", "temperature_end"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"gradient.{name}={getattr(self, name)}: must be above 0")
+        self.temperature.check_above("gradient.temperature", 0)
         between("gradient.hard_fraction", self.hard_fraction, 0, 1)
 
     @property
@@ -43,8 +41,12 @@ class SoftToHard(Gradient):
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         soft_share = 1 - self.hard_fraction
         progress = moment.progress / soft_share if soft_share else 1.0
-        temperature = anneal(self.schedule, self.temperature_start, self.temperature_end, progress)
-        soft = quantizer.soft(state, latents, temperature)
+        soft = soft_code(quantizer, state, latents, self.temperature.at(progress))
         if self.hard_fraction and moment.progress >= soft_share:
             return soft + (code.values - soft).detach()
         return soft
+
+
+def soft_code(quantizer: Quantizer, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
+    """The mixture of code values with weights ``softmax(-distance**2 / temperature)``."""
+    return quantizer.mixture(state, torch.softmax(quantizer.logits(state, latents, temperature), dim=-1))

@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import Tensor
 
 from quantbench.components import Component, State, component
-from quantbench.quantizers.base import Code, Quantizer
-from quantbench.streams import Streams
-
-
-@dataclass(frozen=True)
-class Moment:
-    """When a strategy acts, and where its noise comes from.
-
-    Attributes:
-        progress: 0 at the first step of the training, 1 at the last and while evaluating.
-        streams: random numbers.
-        purpose: the stream to draw from.
-    """
-
-    progress: float
-    streams: Streams
-    purpose: str = "gradient noise"
+from quantbench.quantizers.base import Code, Moment, Quantizer
 
 
 @component
@@ -45,3 +27,26 @@ class Gradient(Component):
             moment: how far training is, and random numbers.
         """
         raise NotImplementedError
+
+    def hard(self, quantizer: Quantizer, state: State, latents: Tensor, moment: Moment) -> Code:
+        """The code that evaluation decodes; other than the quantizer's own only where the strategy stays at test time."""
+        return quantizer.quantize(state, latents)
+
+    def freezes_encoder(self, progress: float) -> bool:
+        """Whether the encoder's weights stay as they are at this share of the training."""
+        return False
+
+
+@component
+class Own(Gradient):
+    """The quantizer passes the gradient by itself, as modules of other packages do."""
+
+
+def misfit(quantizer: Quantizer, gradient: Gradient) -> str | None:
+    """Why a strategy cannot train a quantizer, or None."""
+    if quantizer.own_gradient:
+        return None if isinstance(gradient, Own) else "the quantizer brings a gradient of its own"
+    if isinstance(gradient, Own):
+        return "the quantizer brings no gradient of its own"
+    missing = sorted(gradient.needs - quantizer.offers)
+    return f"the quantizer offers no {', no '.join(missing)}" if missing else None

@@ -5,33 +5,40 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import torch
 from torch import Tensor
 
-from quantbench.components import State, component
+from quantbench.components import PerTrial, State, between, component, over_frames
 from quantbench.errors import ConfigError
-from quantbench.gradients.base import Gradient, Moment
-from quantbench.quantizers.base import STEP, Code, Quantizer
+from quantbench.gradients.base import Gradient
+from quantbench.gradients.schedule import Schedule
+from quantbench.quantizers.base import DITHER, GRID, Code, Moment, Quantizer
 
 SMALLEST_ERROR = 1e-12
 
 
 @component
 class Noise(Gradient):
-    """Statistical emulation: the decoder receives ``y + s e``, with independent noise e of unit variance.
+    """Statistical emulation: the decoder receives ``y + scale s e``, with independent noise e of unit variance.
 
-    With ``match=step`` and uniform noise this is the additive uniform noise of Ballé et al. (2017), arXiv 1611.01704; with
-    ``match=error`` the noise has the power of the quantization error measured on the batch.
+    With ``match=step`` and uniform noise this is the additive uniform noise of the source; with ``match=error`` the noise has
+    the power of the quantization error measured on the batch.
+
+    Source: Ballé et al. (2017), arXiv 1611.01704.
+    Recommended: uniform noise of one step for grids.
 
     Attributes:
         distribution: of e, ``uniform`` or ``gaussian``.
         match: s is ``step / sqrt(12)`` (``step``) or the root mean square of Q(y) - y over the batch (``error``).
         scale_gradient: whether the gradient passes through s too (with ``match=error``). Without it the encoder can
             drown the noise by growing, and does.
+        scale: in multiples of s.
     """
 
     distribution: Literal["uniform", "gaussian"] = "uniform"
     match: Literal["step", "error"] = "error"
     scale_gradient: bool = True
+    scale: Schedule = Schedule()
 
     def check(self) -> None:
         if self.match == "step" and not self.scale_gradient:
@@ -39,20 +46,75 @@ class Noise(Gradient):
 
     @property
     def needs(self) -> frozenset[str]:
-        return frozenset({STEP}) if self.match == "step" else frozenset()
+        return frozenset({GRID}) if self.match == "step" else frozenset()
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
-        return latents + self._scale(quantizer, state, latents, code) * self._unit_noise(latents, moment)
+        scale = over_frames(self.scale.at(moment.progress)) * self._scale(quantizer, latents, code)
+        return latents + scale * self._unit_noise(latents, moment)
 
-    def _scale(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code) -> float | Tensor:
+    def _scale(self, quantizer: Quantizer, latents: Tensor, code: Code) -> Tensor:
         if self.match == "step":
-            return quantizer.step(state, latents) / math.sqrt(12)
+            return quantizer.grid(latents).step / math.sqrt(12)
         power = (code.values - latents).square().mean((1, 2), keepdim=True)
         scale = power.clamp_min(SMALLEST_ERROR**2).sqrt()
         return scale if self.scale_gradient else scale.detach()
 
     def _unit_noise(self, latents: Tensor, moment: Moment) -> Tensor:
-        shape = latents.shape[1:]
         if self.distribution == "gaussian":
-            return moment.streams.normal(moment.purpose, *shape)
-        return math.sqrt(12) * (moment.streams.uniform(moment.purpose, *shape) - 0.5)
+            return moment.normal(latents)
+        return math.sqrt(12) * (moment.uniform(latents) - 0.5)
+
+
+@component
+class NoiseSTEMix(Noise):
+    """A mixture frame by frame: clean latents, STE, or noise.
+
+    Source: Parker et al. (2024), arXiv 2411.19842 (TAAE), for its mixture of a quarter clean, a quarter STE and half uniform
+    noise of one step (the choice ``taae``).
+    Recommended: clean 0.25, ste 0.25, match step.
+
+    Attributes:
+        clean: share of frames that pass unquantized.
+        ste: share of frames that pass with STE; the others get noise.
+    """
+
+    clean: PerTrial = 0.0
+    ste: PerTrial = 0.5
+
+    def check(self) -> None:
+        super().check()
+        for name in ("clean", "ste"):
+            between(f"gradient.{name}", getattr(self, name), 0, 1)
+        if self.clean + self.ste > 1:
+            raise ConfigError(f"gradient.clean={self.clean}, gradient.ste={self.ste}: must add up to at most 1")
+
+    def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
+        noisy = super().pass_through(quantizer, state, latents, code, moment)
+        drawn = moment.uniform(latents[..., :1])
+        clean, ste = over_frames(self.clean), over_frames(self.ste)
+        quantized = latents + (code.values - latents).detach()
+        return torch.where(drawn < clean, latents, torch.where(drawn < clean + ste, quantized, noisy))
+
+
+@component
+class Universal(Gradient):
+    """Universal quantization: ``Q(y - u) + u`` with a dither u that encoder and decoder share, while training and at test time.
+
+    The error is then independent of y and distributed as the dither (within the quantizer's range), so that the gradient of
+    the expectation is exactly 1.
+
+    Source: Agustsson & Theis (2020), arXiv 2006.09952.
+    Recommended: nothing to set.
+    """
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({DITHER})
+
+    def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
+        return latents + (self.hard(quantizer, state, latents, moment).values - latents).detach()
+
+    def hard(self, quantizer: Quantizer, state: State, latents: Tensor, moment: Moment) -> Code:
+        dither = quantizer.dither(state, latents, moment)
+        code = quantizer.quantize(state, latents - dither)
+        return Code(code.values + dither, code.indices)

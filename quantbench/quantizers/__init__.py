@@ -1,21 +1,45 @@
 """Hard maps from latents to codes."""
 
-from quantbench.quantizers.base import CODEBOOK, SOFT, STEP, Code, Passed, Quantizer
+from quantbench.quantizers.base import CODEBOOK, DITHER, GRID, SOFT, WHOLE, Code, Grid, Moment, Passed, Quantizer
+from quantbench.quantizers.binary import BSQ, LFQ
+from quantbench.quantizers.entropy import EntropyScalar
+from quantbench.quantizers.external import External
+from quantbench.quantizers.lattice import Lattice
 from quantbench.quantizers.none import Identity
-from quantbench.quantizers.residual import ResidualVQ
-from quantbench.quantizers.scalar import FSQ, Uniform
+from quantbench.quantizers.product import ProductVQ
+from quantbench.quantizers.residual import ResidualFSQ, ResidualLFQ, ResidualVQ
+from quantbench.quantizers.scalar import CDF, FSQ, IFSQ, LSQ, Uniform
+from quantbench.quantizers.simvq import SimVQ
+from quantbench.quantizers.trellis import TrellisCoded
 from quantbench.quantizers.vector import VectorQuantizer
 
 __all__ = [
+    "BSQ",
+    "CDF",
     "CODEBOOK",
+    "DITHER",
     "FSQ",
+    "GRID",
+    "IFSQ",
+    "LFQ",
+    "LSQ",
     "SOFT",
-    "STEP",
+    "WHOLE",
     "Code",
+    "EntropyScalar",
+    "External",
+    "Grid",
     "Identity",
+    "Lattice",
+    "Moment",
     "Passed",
+    "ProductVQ",
     "Quantizer",
+    "ResidualFSQ",
+    "ResidualLFQ",
     "ResidualVQ",
+    "SimVQ",
+    "TrellisCoded",
     "Uniform",
     "VectorQuantizer",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,9 +13,15 @@ from quantbench.components import Component, PerTrial, State, at_least, componen
 from quantbench.streams import Streams
 
 SOFT = "soft assignment"
-STEP = "step size"
+"""``logits`` and ``mixture``."""
+GRID = "grid of levels"
+"""``grid``: equally spaced levels in every dimension."""
 CODEBOOK = "codebook"
-"""What a quantizer can offer to a gradient-passing strategy."""
+"""``codebook``, and code values that carry gradient to it."""
+DITHER = "dither"
+"""``dither``: noise that fills the quantizer's cell."""
+WHOLE = "single stage"
+"""``pass_through`` sees the whole bottleneck, so that what it returns is all that the decoder receives."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,52 @@ class Code:
 
     values: Tensor
     indices: Tensor | None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a bottleneck acts, and where its noise comes from.
+
+    Attributes:
+        progress: 0 at the first step of the training, 1 at the last and while evaluating.
+        streams: random numbers.
+        purpose: the stream to draw from.
+        training: whether a training step asks.
+        frame_loss: distortion of each frame, (trials, frames), for what the decoder would receive; None where nobody asks
+            for gradients.
+    """
+
+    progress: float
+    streams: Streams
+    purpose: str = "gradient noise"
+    training: bool = True
+    frame_loss: Callable[[Tensor], Tensor] | None = None
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Standard normal numbers in the shape of ``like`` (trials, ...)."""
+        return self.streams.normal(self.purpose, *like.shape[1:])
+
+    def uniform(self, like: Tensor) -> Tensor:
+        """Uniform numbers in [0, 1) in the shape of ``like`` (trials, ...)."""
+        return self.streams.uniform(self.purpose, *like.shape[1:])
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Equally spaced levels in every dimension, (dim,) each: ``lowest + step * i`` for i in 0 .. counts - 1."""
+
+    lowest: Tensor
+    step: Tensor
+    counts: Tensor
+
+    @property
+    def highest(self) -> Tensor:
+        """The highest level, (dim,)."""
+        return self.lowest + self.step * (self.counts - 1)
+
+    def clamp(self, level: Tensor) -> Tensor:
+        """Level numbers brought into 0 .. counts - 1."""
+        return level.clamp_min(0).minimum(self.counts - 1)
 
 
 @dataclass(frozen=True)
@@ -65,6 +118,9 @@ class Quantizer(Component):
     offers: ClassVar[frozenset[str]] = frozenset()
     """What a gradient strategy may ask of this quantizer."""
 
+    own_gradient: ClassVar[bool] = False
+    """Whether the quantizer passes the gradient by itself, so that no strategy but ``own`` can be chosen."""
+
     commitment: PerTrial = 0.0
 
     def check(self) -> None:
@@ -77,6 +133,11 @@ class Quantizer(Component):
         """Number of codes of every slot; empty where nothing is quantized."""
         raise NotImplementedError
 
+    def nominal_bits(self, dim: int) -> float | None:
+        """Bits per frame with codes of fixed length; None where there is no such number."""
+        alphabet = self.alphabet(dim)
+        return sum(math.log2(codes) for codes in alphabet) if alphabet else None
+
     def init(self, streams: Streams, dim: int) -> State:
         """Initial codebooks and buffers from the stream ``codebook``."""
         return {}
@@ -86,7 +147,7 @@ class Quantizer(Component):
         return batch
 
     def fit(self, state: State, latents: Tensor, streams: Streams) -> None:
-        """Set the state, in place, to the first latents; called once, before training."""
+        """Set the state, in place, to the first encoder outputs (before ``prepare``); called once, before training."""
 
     def prepare(self, state: State, latents: Tensor) -> Tensor:
         """Differentiable map from the encoder's output to where quantization happens."""
@@ -100,23 +161,46 @@ class Quantizer(Component):
         """The hard code of prepared latents (trials, frames, dim)."""
         raise NotImplementedError
 
-    def soft(self, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
-        """Mixture of code values with weights softmax(-distance**2 / temperature); only with ``SOFT``."""
+    def decode(self, state: State, indices: Tensor) -> Tensor:
+        """The values (trials, frames, dim) of a code's indices (trials, frames, slots)."""
         raise NotImplementedError
 
-    def step(self, state: State, latents: Tensor) -> float | Tensor:
-        """Distance of neighbouring levels, for all dimensions or (dim,); only with ``STEP``."""
+    def logits(self, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
+        """``-distance**2 / temperature`` to every codeword, up to a constant a frame; only with ``SOFT``.
+
+        (trials, frames, codes), or (trials, frames, dim, levels) where every dimension is quantized by itself.
+        """
         raise NotImplementedError
 
-    def loss(self, latents: Tensor, code: Code) -> Tensor:
+    def mixture(self, state: State, weights: Tensor) -> Tensor:
+        """Code values (trials, frames, dim) mixed with weights in the shape of ``logits``; only with ``SOFT``."""
+        raise NotImplementedError
+
+    def grid(self, latents: Tensor) -> Grid:
+        """The levels; only with ``GRID``."""
+        raise NotImplementedError
+
+    def codebook(self, state: State) -> Tensor:
+        """The codewords (trials, codes, dim), differentiable; only with ``CODEBOOK``."""
+        raise NotImplementedError
+
+    def dither(self, state: State, latents: Tensor, moment: Moment) -> Tensor:
+        """Noise in the shape of ``latents``, uniform over the cell of the quantizer; only with ``DITHER``."""
+        raise NotImplementedError
+
+    def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         """The quantizer's own training loss, (trials,)."""
         return self.commitment * trial_mean((latents - code.values.detach()).square())
 
-    def forward(self, state: State, latents: Tensor, pass_through: PassThrough) -> Passed:
+    def forward(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Passed:
         """Quantize for training: a strategy decides what the decoder receives."""
         code = self.quantize(state, latents)
         received = pass_through(self, state, latents, code)
-        return Passed(received, code, self.loss(latents, code), [(latents, code)])
+        return Passed(received, code, self.loss(state, latents, code, moment), [(latents, code)])
 
     def update(self, state: State, trace: list[tuple[Tensor, Code]], streams: Streams, step: int) -> None:
         """Change the state, in place and without gradient, after an optimizer step (moving averages, restarts)."""
+
+    def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
+        """Further metrics, (trials,) each, from the codes of all evaluation frames."""
+        return {}

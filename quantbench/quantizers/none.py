@@ -5,12 +5,14 @@ from __future__ import annotations
 from torch import Tensor
 
 from quantbench.components import State, component
-from quantbench.quantizers.base import Code, Quantizer
+from quantbench.quantizers.base import WHOLE, Code, Quantizer
 
 
 @component
 class Identity(Quantizer):
     """Passes latents on as they are; a strategy that needs nothing of the quantizer becomes the identity too."""
+
+    offers = frozenset({WHOLE})
 
     def alphabet(self, dim: int) -> list[int]:
         return []

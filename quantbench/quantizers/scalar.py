@@ -1,21 +1,67 @@
-"""Quantizers that treat every latent dimension alone: a uniform one and FSQ."""
+"""Quantizers that treat every latent dimension alone."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from quantbench.components import PerTrial, State, at_least, component, over_frames
+from quantbench.components import PerTrial, State, at_least, component, over_frames, trial_mean
 from quantbench.errors import ConfigError
-from quantbench.quantizers.base import SOFT, STEP, Code, Quantizer
+from quantbench.quantizers.base import DITHER, GRID, SOFT, WHOLE, Code, Grid, Moment, Quantizer
+from quantbench.streams import Streams
 
 Levels = int | tuple[int, ...]
+
+SMALLEST_STEP = 1e-6
 
 
 @component
 class PerDimension(Quantizer):
+    """A quantizer with a grid of levels in every latent dimension; the nearest level is the code."""
+
+    offers = frozenset({SOFT, GRID, DITHER, WHOLE})
+
+    def quantize(self, state: State, latents: Tensor) -> Code:
+        grid = self.grid(latents)
+        level = grid.clamp(torch.round((latents.detach() - grid.lowest) / grid.step)).nan_to_num(0)
+        return Code(grid.lowest + grid.step * level, level.long())
+
+    def decode(self, state: State, indices: Tensor) -> Tensor:
+        level = indices.to(torch.float32)
+        grid = self.grid(level)
+        return grid.lowest + grid.step * level
+
+    def logits(self, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
+        grid = self.grid(latents)
+        levels = _levels(grid)
+        spread = over_frames(temperature)
+        each = spread.unsqueeze(-1) if isinstance(spread, Tensor) else spread
+        logits = -(latents.unsqueeze(-1) - levels).square() / each
+        return logits.masked_fill(levels > grid.highest[:, None] + grid.step[:, None] / 2, -math.inf)
+
+    def mixture(self, state: State, weights: Tensor) -> Tensor:
+        # The trailing axis is short: summed level by level, every trial's numbers are the same in any stack.
+        levels = _levels(self.grid(weights[..., 0]))
+        return sum((weights[..., i] * levels[:, i] for i in range(1, levels.shape[1])), weights[..., 0] * levels[:, 0])
+
+    def dither(self, state: State, latents: Tensor, moment: Moment) -> Tensor:
+        return self.grid(latents).step * (moment.uniform(latents) - 0.5)
+
+    def _counts(self, latents: Tensor) -> Tensor:
+        """Levels per dimension, (dim,)."""
+        return torch.tensor(self.alphabet(latents.shape[-1]), dtype=latents.dtype, device=latents.device)
+
+
+def _levels(grid: Grid) -> Tensor:
+    """All levels, (dim, largest count)."""
+    number = torch.arange(int(grid.counts.max()), dtype=grid.step.dtype, device=grid.step.device)
+    return grid.lowest[:, None] + grid.step[:, None] * number
+
+
+@component
+class Leveled(PerDimension):
     """A quantizer with ``levels`` levels in every latent dimension.
 
     Attributes:
@@ -23,8 +69,6 @@ class PerDimension(Quantizer):
     """
 
     levels: Levels = 2
-
-    offers = frozenset({SOFT, STEP})
 
     def check(self) -> None:
         super().check()
@@ -40,36 +84,9 @@ class PerDimension(Quantizer):
     def alphabet(self, dim: int) -> list[int]:
         return [self.levels] * dim if isinstance(self.levels, int) else list(self.levels)
 
-    def _counts(self, latents: Tensor) -> Tensor:
-        """Levels per dimension, (dim,)."""
-        return torch.tensor(self.alphabet(latents.shape[-1]), dtype=latents.dtype, device=latents.device)
-
-    def _grid(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Lowest level and distance of neighbouring levels, (dim,) each."""
-        raise NotImplementedError
-
-    def quantize(self, state: State, latents: Tensor) -> Code:
-        lowest, step = self._grid(latents)
-        level = torch.round((latents.detach() - lowest) / step)
-        level = torch.minimum(level.clamp_min(0), self._counts(latents) - 1)
-        return Code(lowest + step * level, level.nan_to_num(0).long())
-
-    def soft(self, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
-        lowest, step = self._grid(latents)
-        counts = self._counts(latents)
-        number = torch.arange(int(counts.max()), dtype=latents.dtype, device=latents.device)
-        levels = lowest[:, None] + step[:, None] * number  # (dim, largest count)
-        distance = (latents.unsqueeze(-1) - levels).square()
-        logits = -distance / _last_axis(temperature)
-        logits = logits.masked_fill(number >= counts[:, None], -math.inf)
-        return (torch.softmax(logits, dim=-1) * levels).sum(-1)
-
-    def step(self, state: State, latents: Tensor) -> Tensor:
-        return self._grid(latents)[1]
-
 
 @component
-class Uniform(PerDimension):
+class Uniform(Leveled):
     """Bounded uniform quantizer: ``levels`` equally spaced values from ``-range`` to ``range``, the nearest one wins.
 
     Attributes:
@@ -84,13 +101,53 @@ class Uniform(PerDimension):
         if self.range <= 0:
             raise ConfigError(f"quantizer.range={self.range}: must be above 0")
 
-    def _grid(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+    def grid(self, latents: Tensor) -> Grid:
         counts = self._counts(latents)
-        return torch.full_like(counts, -self.range), 2 * self.range / (counts - 1)
+        return Grid(torch.full_like(counts, -self.range), 2 * self.range / (counts - 1), counts)
 
 
 @component
-class FSQ(PerDimension):
+class LSQ(Leveled):
+    """Learned step size quantization: ``s round(clip(y / s, -n, p))`` with one learned step s.
+
+    Esser et al. (2020), arXiv 1902.08153; n = levels // 2, p = levels - 1 - n, as for signed integers. ``prepare`` divides by
+    s and clips, ``restore`` multiplies: with STE between them the gradient to s is ``round(v) - v`` inside the range and -n or
+    p outside, as in the paper. It is scaled by ``1 / sqrt(dim p)``; s starts at ``2 mean|y| / sqrt(p)`` (p at least 1).
+    """
+
+    levels: Levels = 4
+
+    def init(self, streams: Streams, dim: int) -> State:
+        return {"step": nn.Parameter(torch.ones(streams.trials, 1, 1, device=streams.device))}
+
+    @torch.no_grad()
+    def fit(self, state: State, latents: Tensor, streams: Streams) -> None:
+        state["step"].copy_(2 * trial_mean(latents.abs())[:, None, None] / math.sqrt(self._largest()))
+
+    def prepare(self, state: State, latents: Tensor) -> Tensor:
+        grid = self.grid(latents)
+        return (latents / self._step(state, latents)).maximum(grid.lowest).minimum(grid.highest)
+
+    def restore(self, state: State, values: Tensor) -> Tensor:
+        return values * self._step(state, values)
+
+    def grid(self, latents: Tensor) -> Grid:
+        counts = self._counts(latents)
+        return Grid(-(counts // 2), torch.ones_like(counts), counts)
+
+    def _largest(self) -> int:
+        levels = self.levels if isinstance(self.levels, int) else max(self.levels)
+        return max(1, levels - 1 - levels // 2)
+
+    def _step(self, state: State, latents: Tensor) -> Tensor:
+        """The step with its value kept and its gradient scaled."""
+        step = state["step"].clamp_min(SMALLEST_STEP)
+        scale = 1 / math.sqrt(latents.shape[-1] * self._largest())
+        return step * scale + (step * (1 - scale)).detach()
+
+
+@component
+class FSQ(Leveled):
     """Finite scalar quantization: bound every dimension by a tanh, then round.
 
     Mentzer et al. (2024), arXiv 2309.15505. ``prepare`` maps a latent z to ``h tanh(z + s) - o`` with
@@ -110,12 +167,66 @@ class FSQ(PerDimension):
     def restore(self, state: State, values: Tensor) -> Tensor:
         return values / (self._counts(values) // 2)
 
-    def _grid(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+    def grid(self, latents: Tensor) -> Grid:
         counts = self._counts(latents)
-        return -(counts // 2), torch.ones_like(counts)
+        return Grid(-(counts // 2), torch.ones_like(counts), counts)
 
 
-def _last_axis(temperature: float | Tensor) -> float | Tensor:
-    """A per-trial temperature (trials,) for tensors (trials, frames, dim, levels)."""
-    spread = over_frames(temperature)
-    return spread.unsqueeze(-1) if isinstance(spread, Tensor) else spread
+@component
+class IFSQ(Leveled):
+    """FSQ whose bounding function makes a normal latent nearly uniform: ``2 sigmoid(1.6 z) - 1`` in the place of tanh.
+
+    iFSQ, arXiv 2601.17124, whose code rounds ``(levels - 1)/2`` times that, for odd numbers of levels; even ones, with levels
+    half-way between integers, are our reading. ``restore`` brings codes to [-1, 1].
+    """
+
+    levels: Levels = 5
+
+    def prepare(self, state: State, latents: Tensor) -> Tensor:
+        return (torch.sigmoid(1.6 * latents) - 0.5) * (self._counts(latents) - 1)
+
+    def restore(self, state: State, values: Tensor) -> Tensor:
+        return values * (2 / (self._counts(values) - 1))
+
+    def grid(self, latents: Tensor) -> Grid:
+        counts = self._counts(latents)
+        return Grid((1 - counts) / 2, torch.ones_like(counts), counts)
+
+
+@component
+class CDF(Leveled):
+    """``levels`` equal cells of the unit interval, to which a distribution function maps the latents; codes are midpoints.
+
+    The quantizer of finite scalar perturbation, Zhai et al. (2026), arXiv 2602.17133, with the normal distribution function;
+    ``restore`` brings a uniform value to zero mean and unit variance.
+
+    Attributes:
+        moments: weight of the loss ``0.1 mean(y)**2 + 0.07 (var(y) - 1)**2``, averaged over dimensions, that draws the
+            encoder's output y to the distribution for which the cells are equally likely.
+    """
+
+    levels: Levels = 5
+    moments: PerTrial = 1.0
+
+    def check(self) -> None:
+        super().check()
+        at_least("quantizer.moments", self.moments, 0)
+
+    def prepare(self, state: State, latents: Tensor) -> Tensor:
+        mapped: Tensor = torch.special.ndtr(latents)
+        return mapped
+
+    def restore(self, state: State, values: Tensor) -> Tensor:
+        return math.sqrt(12) * (values - 0.5)
+
+    def grid(self, latents: Tensor) -> Grid:
+        counts = self._counts(latents)
+        return Grid(0.5 / counts, 1 / counts, counts)
+
+    def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
+        encoded = torch.special.ndtri(latents.clamp(SMALLEST_STEP, 1 - SMALLEST_STEP))
+        mean = encoded.mean(1)
+        variance = (encoded - mean.unsqueeze(1)).square().mean(1)
+        drawn = 0.1 * mean.square().mean(1) + 0.07 * (variance - 1).square().mean(1)
+        loss: Tensor = super().loss(state, latents, code, moment) + self.moments * drawn
+        return loss

@@ -14,17 +14,15 @@ from quantbench.components import (
     at_most,
     between,
     component,
-    over_chunks,
     over_frames,
     product,
     take,
     trial_mean,
 )
-from quantbench.quantizers.base import CODEBOOK, SOFT, Code, Quantizer
+from quantbench.errors import ConfigError
+from quantbench.quantizers.base import CODEBOOK, SOFT, WHOLE, Code, Moment, Quantizer
+from quantbench.quantizers.search import count_and_sum, distances, nearest
 from quantbench.streams import Streams
-
-DISTANCES_PER_TRIAL = 2**18
-"""Distances held at a time, so that a large evaluation set against a large codebook stays small in memory."""
 
 LARGEST_CODEBOOK = 2**20
 KMEANS_STEPS = 20
@@ -33,8 +31,8 @@ SMALLEST_COUNT = 1e-5
 
 
 @component
-class VectorQuantizer(Quantizer):
-    """A codebook of ``codes`` vectors per trial; the nearest one (Euclidean) is the code.
+class CodebookQuantizer(Quantizer):
+    """A quantizer whose nearest codeword, of ``codes`` per trial, is the code; where they come from, a subclass says.
 
     van den Oord et al. (2017), arXiv 1711.00937: the codebook loss ``mean((sg(y) - c)**2)`` draws codewords to latents,
     the commitment loss ``mean((y - sg(c))**2)`` draws latents to codewords. Means are over dimensions too, as in public
@@ -43,47 +41,106 @@ class VectorQuantizer(Quantizer):
     Attributes:
         codes: size of the codebook.
         commitment: weight of the commitment loss.
-        codebook_weight: weight of the codebook loss (``update_by=gradient``).
-        update_by: ``gradient``, or ``ema``: moving averages of the latents of each code (appendix A.1 of the paper).
-        decay: of the moving averages.
-        init_by: of the codebook: ``data`` (first latents), ``kmeans`` (on the first latents) or ``normal``.
-        restart: a code used less than this share of ``1 / codes`` is replaced by a latent of the current batch
-            (Dhariwal et al. 2020, arXiv 2005.00341); 0 never.
-        restart_every: steps between looks for dead codes.
+        codebook_weight: weight of the codebook loss.
+        search: nearest by ``euclidean`` distance, or by ``cosine``: distance of the vectors brought to unit length (Yu et
+            al. 2022, arXiv 2110.04627). The code is the codeword itself in both cases, as in DAC (arXiv 2306.06546).
     """
 
-    offers = frozenset({CODEBOOK, SOFT})
+    offers = frozenset({CODEBOOK, SOFT, WHOLE})
 
     codes: int = 256
     commitment: PerTrial = 0.25
     codebook_weight: PerTrial = 1.0
-    update_by: Literal["gradient", "ema"] = "gradient"
-    decay: PerTrial = 0.99
-    init_by: Literal["data", "kmeans", "normal"] = "data"
-    restart: float = 0.0
-    restart_every: int = 100
+    search: Literal["euclidean", "cosine"] = "euclidean"
 
     def check(self) -> None:
         super().check()
         at_least("quantizer.codes", self.codes, 2)
         at_most("quantizer.codes", self.codes, LARGEST_CODEBOOK)
         at_least("quantizer.codebook_weight", self.codebook_weight, 0)
-        between("quantizer.decay", self.decay, 0, 1)
-        between("quantizer.restart", self.restart, 0, 1)
-        at_least("quantizer.restart_every", self.restart_every, 1)
 
     def alphabet(self, dim: int) -> list[int]:
         return [self.codes]
 
+    def quantize(self, state: State, latents: Tensor) -> Code:
+        codebook = self.codebook(state)
+        with torch.no_grad():
+            index = nearest(self._direction(codebook), self._direction(latents))
+        return Code(take(codebook, index), index.unsqueeze(-1))
+
+    def decode(self, state: State, indices: Tensor) -> Tensor:
+        return take(self.codebook(state), indices.squeeze(-1))
+
+    def logits(self, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
+        codebook = self._direction(self.codebook(state))
+        return distances(codebook, self._direction(latents), -1 / over_frames(temperature))
+
+    def mixture(self, state: State, weights: Tensor) -> Tensor:
+        return product(weights, self.codebook(state))
+
+    def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
+        commitment = super().loss(state, latents, code, moment)
+        return commitment + self.codebook_weight * trial_mean((code.values - latents.detach()).square())
+
+    def _direction(self, vectors: Tensor) -> Tensor:
+        return nn.functional.normalize(vectors, dim=-1) if self.search == "cosine" else vectors
+
+
+@component
+class VectorQuantizer(CodebookQuantizer):
+    """A codebook of ``codes`` learned vectors per trial; the nearest one is the code.
+
+    Attributes:
+        update_by: ``gradient``, or ``ema``: moving averages of the latents of each code (van den Oord et al. 2017, appendix
+            A.1); the codebook loss is then left out.
+        decay: of the moving averages.
+        init_by: of the codebook: ``data`` (first latents), ``kmeans`` (on the first latents) or ``normal``.
+        restart: a code used less than this share of ``1 / codes`` is replaced by a latent of the current batch
+            (Dhariwal et al. 2020, arXiv 2005.00341); 0 never.
+        restart_every: steps between looks for dead codes.
+        projection: dimensions of the space that is quantized, between two learned affine maps (the factorised codes of Yu
+            et al. 2022, as in DAC); 0 for the latents' own space.
+        affine: whether codewords are ``scale * c + shift`` with a learned scale and shift for all of them (Huh et al. 2023,
+            arXiv 2305.08842), so that codes that are not in use follow those that are.
+        affine_lr: learning rate of scale and shift, in multiples of the others'.
+    """
+
+    update_by: Literal["gradient", "ema"] = "gradient"
+    decay: PerTrial = 0.99
+    init_by: Literal["data", "kmeans", "normal"] = "data"
+    restart: float = 0.0
+    restart_every: int = 100
+    projection: int = 0
+    affine: bool = False
+    affine_lr: PerTrial = 10.0
+
+    def check(self) -> None:
+        super().check()
+        between("quantizer.decay", self.decay, 0, 1)
+        between("quantizer.restart", self.restart, 0, 1)
+        at_least("quantizer.restart_every", self.restart_every, 1)
+        at_least("quantizer.projection", self.projection, 0)
+        at_least("quantizer.affine_lr", self.affine_lr, 0)
+        if self.affine and self.update_by == "ema":
+            raise ConfigError("quantizer.affine=true: needs quantizer.update_by=gradient; moving averages leave no affine map")
+
     def init(self, streams: Streams, dim: int) -> State:
-        codebook = streams.normal("codebook", self.codes, dim)
         state: State = {}
+        inner = self.projection or dim
+        if self.projection:
+            for name, rows, columns in (("inwards", dim, inner), ("outwards", inner, dim)):
+                state[name] = nn.Parameter(streams.normal("codebook", rows, columns) / rows**0.5)
+                state[f"{name}_bias"] = nn.Parameter(state[name].new_zeros(streams.trials, 1, columns))
+        codebook = streams.normal("codebook", self.codes, inner)
+        if self.affine:
+            for name in ("affine_scale", "affine_shift"):
+                state[name] = nn.Parameter(codebook.new_zeros(streams.trials, 1, inner))
         if self.restart:
             state["usage"] = codebook.new_full((streams.trials, self.codes), 1 / self.codes)
         if self.update_by == "gradient":
-            return state | {"codebook": nn.Parameter(codebook)}
+            return state | {"codewords": nn.Parameter(codebook)}
         counts = codebook.new_ones(streams.trials, self.codes)
-        return state | {"codebook": codebook, "counts": counts, "sums": codebook.clone()}
+        return state | {"codewords": codebook, "counts": counts, "sums": codebook.clone()}
 
     def fit_frames(self, batch: int) -> int:
         return max(batch, 4 * self.codes)
@@ -92,31 +149,38 @@ class VectorQuantizer(Quantizer):
     def fit(self, state: State, latents: Tensor, streams: Streams) -> None:
         if self.init_by == "normal":
             return
+        latents = self.prepare(state, latents)
         chosen = streams.permutations("codebook", latents.shape[1])[:, : self.codes]
         codebook = take(latents, chosen)
         if self.init_by == "kmeans":
             for _ in range(KMEANS_STEPS):
-                counts, sums = count_and_sum(nearest(codebook, latents), latents, self.codes)
+                index = nearest(self._direction(codebook), self._direction(latents))
+                counts, sums = count_and_sum(index, latents, self.codes)
                 codebook = torch.where(counts.unsqueeze(-1) > 0, sums / counts.clamp_min(1).unsqueeze(-1), codebook)
-        state["codebook"].copy_(codebook)
+        state["codewords"].copy_(codebook)
         if "sums" in state:
             state["sums"].copy_(codebook)
 
-    def quantize(self, state: State, latents: Tensor) -> Code:
-        with torch.no_grad():
-            index = nearest(state["codebook"], latents)
-        return Code(take(state["codebook"], index), index.unsqueeze(-1))
+    def prepare(self, state: State, latents: Tensor) -> Tensor:
+        return product(latents, state["inwards"], state["inwards_bias"]) if self.projection else latents
 
-    def soft(self, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
-        codebook = state["codebook"]
-        logits = distances(codebook, latents, -1 / over_frames(temperature))
-        return product(torch.softmax(logits, dim=-1), codebook)
+    def restore(self, state: State, values: Tensor) -> Tensor:
+        return product(values, state["outwards"], state["outwards_bias"]) if self.projection else values
 
-    def loss(self, latents: Tensor, code: Code) -> Tensor:
-        commitment = super().loss(latents, code)
+    def codebook(self, state: State) -> Tensor:
+        if not self.affine:
+            return state["codewords"]
+        scale, shift = self._affine(state)
+        return state["codewords"] * scale + shift
+
+    def _affine(self, state: State) -> tuple[Tensor, Tensor]:
+        lr = over_frames(self.affine_lr)
+        return 1 + lr * state["affine_scale"], lr * state["affine_shift"]
+
+    def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         if self.update_by == "ema":
-            return commitment
-        return commitment + self.codebook_weight * trial_mean((code.values - latents.detach()).square())
+            return Quantizer.loss(self, state, latents, code, moment)
+        return super().loss(state, latents, code, moment)
 
     @torch.no_grad()
     def update(self, state: State, trace: list[tuple[Tensor, Code]], streams: Streams, step: int) -> None:
@@ -131,7 +195,7 @@ class VectorQuantizer(Quantizer):
             state["sums"].lerp_(sums, new)
             alive = state["counts"].unsqueeze(-1) > SMALLEST_COUNT
             means = state["sums"] / state["counts"].clamp_min(SMALLEST_COUNT).unsqueeze(-1)
-            state["codebook"].copy_(torch.where(alive, means, state["codebook"]))
+            state["codewords"].copy_(torch.where(alive, means, state["codewords"]))
         if self.restart:
             state["usage"].lerp_(counts / latents.shape[1], 1 - USAGE_DECAY)
             if step % self.restart_every == 0:
@@ -141,44 +205,11 @@ class VectorQuantizer(Quantizer):
         """Move dead codes to latents of this batch, in place."""
         dead = state["usage"] < self.restart / self.codes
         candidates = take(latents, streams.integers("restart", latents.shape[1], self.codes))
-        state["codebook"].copy_(torch.where(dead.unsqueeze(-1), candidates, state["codebook"]))
+        if self.affine:
+            scale, shift = self._affine(state)
+            candidates = (candidates - shift) / scale
+        state["codewords"].copy_(torch.where(dead.unsqueeze(-1), candidates, state["codewords"]))
         state["usage"].copy_(torch.where(dead, 1 / self.codes, state["usage"]))
         if self.update_by == "ema":
             state["counts"].copy_(torch.where(dead, 1.0, state["counts"]))
             state["sums"].copy_(torch.where(dead.unsqueeze(-1), candidates, state["sums"]))
-
-
-def distances(codebook: Tensor, latents: Tensor, factor: float | Tensor = 1.0) -> Tensor:
-    """``factor`` times the squared distances less the latents' own squared length, (trials, frames, codes).
-
-    Enough for argmin and softmax. The factor, (trials, 1, 1), goes to the small codebook instead of the large table.
-    Distances are taken about the codebook's mean: far from the origin the squares would swallow the differences.
-    """
-    mean = codebook.detach().mean(1, keepdim=True)
-    centred = codebook - mean
-    scaled = factor * centred
-    return product(latents - mean, -2 * scaled.transpose(1, 2), (centred * scaled).sum(-1).unsqueeze(1))
-
-
-def nearest(codebook: Tensor, latents: Tensor) -> Tensor:
-    """Index of the nearest codeword of each latent, (trials, frames); the first one of equals."""
-    chunk = max(1, DISTANCES_PER_TRIAL // codebook.shape[1])
-    return over_chunks(lambda part: first_minimum(distances(codebook, part)), latents, chunk)
-
-
-def first_minimum(values: Tensor) -> Tensor:
-    """``values.argmin(-1)``, the first of equals; by whole-tensor operations, which are faster on the CPU."""
-    count = values.shape[-1]
-    above = torch.sub(values, values.amin(-1, keepdim=True)).sign_()  # 0 at a minimum, 1 elsewhere
-    place = above.mul_(count).add_(torch.arange(count, dtype=values.dtype, device=values.device))
-    return place.amin(-1).nan_to_num_(0).clamp_max_(count - 1).long()
-
-
-def count_and_sum(index: Tensor, latents: Tensor, codes: int) -> tuple[Tensor, Tensor]:
-    """How many latents each code has, (trials, codes), and their sum, (trials, codes, dim)."""
-    trials, _, dim = latents.shape
-    flat = (index + codes * torch.arange(trials, device=index.device).unsqueeze(1)).flatten()
-    ones = latents.new_ones(flat.shape)
-    counts = latents.new_zeros(trials * codes).index_add_(0, flat, ones).view(trials, codes)
-    sums = latents.new_zeros(trials * codes, dim).index_add_(0, flat, latents.detach().reshape(-1, dim))
-    return counts, sums.view(trials, codes, dim)

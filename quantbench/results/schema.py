@@ -11,6 +11,8 @@ METRICS = [
     "source_bits",
     "rate_bits",
     "entropy_bits",
+    "estimated_bits",
+    "coded_bits",
     "perplexity",
     "usage",
     "dead_codes",

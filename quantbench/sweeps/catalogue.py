@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
-from quantbench.config import COMPONENTS, check_settings, find_class, without_target
+from quantbench.config import COMPONENTS, check_settings, construct, find_class, without_target
 from quantbench.errors import ConfigError
 from quantbench.paths import config_folder
 
@@ -45,10 +45,4 @@ def default_component(group: str, name: str, config_dir: Path | None = None) -> 
         raise ConfigError(f"{files[name]}: must be a mapping of settings, with _target_")
     cls = find_class(node.get("_target_"), COMPONENTS[group], group)
     given = {name: value for name, value in without_target(node).items() if "${" not in str(value)}  # type: ignore[arg-type]
-    return cls(**check_settings(cls, given, group))
-
-
-def fits(quantizer: str, gradient: str, config_dir: Path | None = None) -> list[str]:
-    """What a gradient needs and a quantizer does not offer; empty when the pair fits."""
-    offers = default_component("quantizer", quantizer, config_dir).offers
-    return sorted(default_component("gradient", gradient, config_dir).needs - offers)
+    return construct(cls, check_settings(cls, given, group))

@@ -27,13 +27,21 @@ from quantbench.sweeps.sweep import Combination, Sweep
 Job = Sequence[str]
 
 
-def expand(params: Settings, exclude: Sequence[Settings], arguments: Sequence[str], loader: ConfigLoader) -> list[list[str]]:
+def expand(
+    params: Settings,
+    points: Sequence[Settings],
+    exclude: Sequence[Settings],
+    arguments: Sequence[str],
+    loader: ConfigLoader,
+) -> list[list[str]]:
     """All jobs of a grid, each a list of overrides.
 
     Args:
         params: axes of the experiment, ``key: "value,value"``.
+        points: values that go together, each a dictionary; every one of them is combined with the whole grid.
         exclude: points to leave out, each a dictionary of values that such a point has.
-        arguments: the command line; an axis or a value here takes the place of the experiment's axis.
+        arguments: the command line; an axis or a value here takes the place of the experiment's axis, and of such a value in
+            ``points``.
 
     Raises:
         ConfigError: an axis is empty or of a kind that is no list of values.
@@ -55,19 +63,31 @@ def expand(params: Settings, exclude: Sequence[Settings], arguments: Sequence[st
     for key in axes:
         if key.lstrip("+").partition(".")[0] in PER_RUN and len(axes[key]) > 1:
             raise ConfigError(f"{key}: is a setting of the whole run and cannot vary within it")
-    grid = itertools.product(*axes.values())
+    given = {key.lstrip("+") for key in axes}
+    together = [[f"{key}={_text(value)}" for key, value in point.items() if key not in given] for point in points] or [[]]
+    together = [list(point) for point in dict.fromkeys(map(tuple, together))]  # once, where the command line took a place
+    grid = [[*point, *job] for point in together for job in itertools.product(*axes.values())]
     if not exclude:
-        return [list(job) for job in grid]
-    value = {text: parser.parse_override(text).value() for texts in axes.values() for text in texts}
+        return grid
+    value = {text: parser.parse_override(text) for text in dict.fromkeys(text for job in grid for text in job)}
 
-    def left_out(job: tuple[str, ...]) -> bool:
-        point = {key: value[text] for key, text in zip(axes, job, strict=True)}
+    def left_out(job: list[str]) -> bool:
+        point = {value[text].get_key_element(): value[text].value() for text in job}
         return any(all(point.get(key) == unwanted for key, unwanted in one.items()) for one in exclude)
 
-    jobs = [list(job) for job in grid if not left_out(job)]
+    jobs = [job for job in grid if not left_out(job)]
     if not jobs:
         raise ConfigError("hydra.sweeper.exclude leaves out every point of this grid; hydra.sweeper.exclude=[] keeps them")
     return jobs
+
+
+def _text(value: Any) -> str:
+    """A value of a point as an override has it."""
+    if OmegaConf.is_list(value) or isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else str(value)
 
 
 def _axis_text(key: str, value: Any) -> str:

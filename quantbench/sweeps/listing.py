@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from quantbench.errors import ConfigError
+from quantbench.gradients import misfit
 from quantbench.results.render import render
 from quantbench.sweeps.catalogue import GROUPS, choices, default_component, description
 
@@ -32,11 +33,17 @@ def _group(group: str, config_dir: Path | None) -> str:
 
 
 def pairs(config_dir: Path | None) -> str:
-    """Which gradient fits which quantizer; where none does, what the quantizer lacks."""
-    quantizers = {name: default_component("quantizer", name, config_dir).offers for name in choices("quantizer", config_dir)}
-    gradients = {name: default_component("gradient", name, config_dir).needs for name in choices("gradient", config_dir)}
+    """Which gradients fit each quantizer, and what the others would need."""
+    quantizers = {name: default_component("quantizer", name, config_dir) for name in choices("quantizer", config_dir)}
+    gradients = {name: default_component("gradient", name, config_dir) for name in choices("gradient", config_dir)}
     rows = []
-    for gradient, needs in gradients.items():
-        cells = [f"no {', '.join(sorted(needs - offers))}" if needs - offers else "fits" for offers in quantizers.values()]
-        rows.append([gradient, *cells])
-    return "pairs that fit (rows: gradient, columns: quantizer):\n" + render(["", *quantizers], rows)
+    for name, gradient in gradients.items():
+        fitting = [other for other, quantizer in quantizers.items() if misfit(quantizer, gradient) is None]
+        rows.append([name, ", ".join(sorted(gradient.needs)) or "nothing", _shortest(fitting, list(quantizers))])
+    return "pairs that fit:\n" + render(["gradient", "needs of the quantizer", "fits"], rows)
+
+
+def _shortest(some: list[str], every: list[str]) -> str:
+    """A list of names, or what it lacks of all of them where that is shorter."""
+    others = [name for name in every if name not in some]
+    return f"all but {', '.join(others)}" if len(others) < len(some) else ", ".join(some)

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +16,13 @@ from quantbench.config import (
     Settings,
     canonical,
     check_settings,
+    construct,
     find_class,
-    per_trial_fields,
+    structural,
     without_target,
 )
 from quantbench.errors import ConfigError
+from quantbench.gradients import misfit
 from quantbench.sweeps.sweep import Sweep
 from quantbench.training import TrainSettings
 
@@ -158,11 +160,11 @@ class _Planner:
         if key not in self.misfits:
             parts = {group: _instance(group, checked[group]) for group in ("quantizer", "gradient", "codec")}
             parts["quantizer"].check_dim(parts["codec"].latent_dim)
-            missing = sorted(parts["gradient"].needs - parts["quantizer"].offers)
+            reason = misfit(parts["quantizer"], parts["gradient"])
             self.misfits[key] = (
-                f"gradient={choices['gradient']} needs {' and '.join(missing)}, which "
-                f"quantizer={choices['quantizer']} does not offer; {_fitting(parts['quantizer'])}"
-                if missing
+                f"gradient={choices['gradient']} does not fit quantizer={choices['quantizer']}: {reason}; "
+                f"{_fitting(parts['quantizer'])}"
+                if reason
                 else None
             )
         return self.misfits[key]
@@ -172,19 +174,18 @@ def _fitting(quantizer: Any) -> str:
     """The gradients of this project that fit a quantizer, in words."""
     from quantbench.sweeps.catalogue import choices, default_component
 
-    fitting = [name for name in choices("gradient") if default_component("gradient", name).needs <= quantizer.offers]
+    fitting = [name for name in choices("gradient") if misfit(quantizer, default_component("gradient", name)) is None]
     return f"gradients that fit it: {', '.join(fitting)}"
 
 
 def _instance(group: str, node: Settings) -> Any:
-    return find_class(node["_target_"], COMPONENTS[group], group)(**without_target(node))
+    return construct(find_class(node["_target_"], COMPONENTS[group], group), without_target(node))
 
 
 def _structural(group: str, node: Settings) -> Settings:
     """The settings that trials of one stack must share."""
     cls = TrainSettings if group == "train" else find_class(node["_target_"], COMPONENTS[group], group)
-    stacked = per_trial_fields(cls)
-    return {name: value for name, value in node.items() if name not in stacked}
+    return structural(cls, node)
 
 
 def _stacks(trials: list[Trial], planner: _Planner, executor: Settings) -> list[list[Trial]]:
@@ -213,6 +214,15 @@ def _fitting_memory(trial: Trial) -> int:
     return max(1, memory_allowed() // max(1, each))
 
 
+def _flat(node: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by dotted name, those of components within a component among them."""
+    for name, value in node.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
 def _columns(trials: list[Trial], sweep: Sweep) -> list[str]:
     """Dotted settings that vary among trials with the same choice in that setting's group, and those swept over."""
     values: dict[str, set[str]] = defaultdict(set)
@@ -223,7 +233,7 @@ def _columns(trials: list[Trial], sweep: Sweep) -> list[str]:
             if (choice, id(node)) in seen:
                 continue
             seen.add((choice, id(node)))
-            for name, value in node.items():
+            for name, value in _flat(node):
                 values[f"{group}.{name}\n{choice}"].add(canonical(value))
     varying = {key.partition("\n")[0] for key, found in values.items() if len(found) > 1}
     varying |= {axis for axis in sweep.axes if "." in axis}

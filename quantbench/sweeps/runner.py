@@ -178,7 +178,7 @@ def _row(trial: Trial, planned: Plan, records: dict[str, Record]) -> dict[str, A
     row |= trial.choices
     for column in planned.columns:
         group, _, name = column.partition(".")
-        row[column] = trial.config[group].get(name)
+        row[column] = _find(trial.config[group], name)
     if trial.skipped:
         return row | {"status": "skipped", "error": trial.skipped}
     return row | records[trial.id].row if trial.id in records else None
@@ -241,3 +241,10 @@ def _git_revision() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _find(node: Any, name: str) -> Any:
+    """A setting by its dotted name; None where there is none."""
+    for part in name.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return node

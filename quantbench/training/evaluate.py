@@ -20,18 +20,19 @@ Metrics = dict[str, Tensor]
 
 
 @torch.no_grad()
-def evaluate(model: Model, frames: Frames, streams: Streams) -> Metrics:
-    """Metrics over all ``frames``, (trials,) each, in double precision.
+def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = False) -> Metrics:
+    """Metrics over all ``frames``, (trials,) each, in double precision; ``thorough`` adds those of the quantizer's own.
 
     ``entropy_bits`` is the sum of the entropies of the single slots of the code: the rate of an entropy coder that knows
     each slot's distribution and nothing else. ``perplexity`` is the mean over slots of 2**entropy. ``mismatch_db``
     compares the distortion under the hard quantizer with that under the strategy's surrogate (positive: hard is worse).
     """
     sums: dict[str, Tensor] = {}
-    moment = Moment(1.0, streams, purpose="evaluation noise")
+    codes: list[Tensor] = []
+    moment = Moment(1.0, streams, purpose="evaluation noise", training=False)
     for part in _parts(frames):
         encoded, latents = model.latents(part)
-        code = model.hard(latents)
+        code = model.hard(latents, moment)
         received = model.surrogate(latents, moment).received
         new = {
             "error": _sum((model.decode(code.values, part) - part.target).square()),
@@ -42,6 +43,7 @@ def evaluate(model: Model, frames: Frames, streams: Streams) -> Metrics:
             "encoded_square": encoded.double().square().sum(1),
         }
         if code.indices is not None:
+            codes.append(code.indices)
             new["counts"] = _counts(code.indices, model.stack.quantizer.alphabet(latents.shape[-1]))
         sums = {name: sums[name] + value if sums else value for name, value in new.items()}
     count = frames.target.shape[1]
@@ -54,6 +56,8 @@ def evaluate(model: Model, frames: Frames, streams: Streams) -> Metrics:
     if "counts" in sums:
         metrics["quantization_error"] = sums["quantization"] / (count * latents.shape[-1])
         metrics |= code_usage(sums["counts"], model.stack.quantizer.alphabet(latents.shape[-1]))
+        if thorough:
+            metrics |= model.stack.quantizer.measure(model.quantizer, torch.cat(codes, dim=1))
     return metrics
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,7 @@ class Model:
         self.codec = stack.codec.init(streams, simulator.input_dim, simulator.side_dim, simulator.target_dim)
         self.quantizer = stack.quantizer.init(streams, stack.codec.latent_dim)
         self.parameters = Parameters([self.codec, self.quantizer])
+        self.encoder = self.parameters.columns(self.codec, "encoder.")
         self._buffers = [
             tensor
             for state in (self.codec, self.quantizer)
@@ -35,9 +38,9 @@ class Model:
         encoded = self.stack.codec.encode(self.codec, frames.input)
         return encoded, self.stack.quantizer.prepare(self.quantizer, encoded)
 
-    def hard(self, latents: Tensor) -> Code:
+    def hard(self, latents: Tensor, moment: Moment) -> Code:
         """The hard code of prepared latents."""
-        return self.stack.quantizer.quantize(self.quantizer, latents)
+        return self.stack.gradient.hard(self.stack.quantizer, self.quantizer, latents, moment)
 
     def surrogate(self, latents: Tensor, moment: Moment) -> Passed:
         """What passes while training."""
@@ -45,17 +48,26 @@ class Model:
         def pass_through(quantizer: object, state: State, latents: Tensor, code: Code) -> Tensor:
             return self.stack.gradient.pass_through(quantizer, state, latents, code, moment)  # type: ignore[arg-type]
 
-        return self.stack.quantizer.forward(self.quantizer, latents, pass_through)
+        return self.stack.quantizer.forward(self.quantizer, latents, pass_through, moment)
 
     def decode(self, received: Tensor, frames: Frames) -> Tensor:
         """The decoder's output for what it receives."""
         restored = self.stack.quantizer.restore(self.quantizer, received)
         return self.stack.codec.decode(self.codec, restored, frames.side)
 
+    def frame_loss(self, frames: Frames) -> Callable[[Tensor], Tensor]:
+        """Distortion of each frame, (trials, frames), for what the decoder would receive; without gradient."""
+
+        def loss(received: Tensor) -> Tensor:
+            with torch.no_grad():
+                return (self.decode(received, frames) - frames.target).square().mean(-1)
+
+        return loss
+
     def fit(self, frames: Frames, streams: Streams) -> None:
         """Start the quantizer from the first latents."""
         with torch.no_grad():
-            self.stack.quantizer.fit(self.quantizer, self.latents(frames)[1], streams)
+            self.stack.quantizer.fit(self.quantizer, self.latents(frames)[0], streams)
 
     def tensors(self) -> list[Tensor]:
         """Everything a trial keeps, trial axis first."""

@@ -33,6 +33,14 @@ class Parameters:
         for (state, name), leaf in zip(places, self.leaves, strict=True):
             state[name] = leaf
 
+    def columns(self, state: State, prefix: str) -> Tensor:
+        """Mask, (numbers of a trial,), of the trained tensors of ``state`` whose names begin with ``prefix``."""
+        wanted = [value for name, value in state.items() if name.startswith(prefix)]
+        marks = [
+            torch.full((leaf[0].numel(),), any(leaf is value for value in wanted), device=leaf.device) for leaf in self.leaves
+        ]
+        return torch.cat([*marks, self.filling[0] > 0])
+
     def gradient(self, loss: Tensor) -> Tensor:
         """Gradient of ``loss``, a scalar, in the shape of ``matrix``; zero where the loss does not depend on it."""
         parts = torch.autograd.grad(loss, self.leaves, allow_unused=True, materialize_grads=True)
@@ -49,8 +57,13 @@ class Adam:
         self.steps = 0
 
     @torch.no_grad()
-    def step(self, gradient: Tensor, norm: Tensor) -> None:
-        """Update the matrix in place. ``norm`` is the gradient's norm per trial, (trials,)."""
+    def step(self, gradient: Tensor, norm: Tensor, frozen: Tensor | None = None) -> None:
+        """Update the matrix in place.
+
+        Args:
+            norm: the gradient's norm per trial, (trials,).
+            frozen: mask of columns that stay as they are.
+        """
         self.steps += 1
         if self.clip is not None:
             scale = torch.where((self.clip > 0) & (norm > self.clip), self.clip / norm, 1.0)
@@ -58,4 +71,7 @@ class Adam:
         self.mean.lerp_(gradient, 1 - BETA1)
         self.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
         denominator = self.square.sqrt().div_((1 - BETA2**self.steps) ** 0.5).add_(EPSILON)
-        self.matrix.addcmul_(torch.div(self.mean, denominator, out=denominator), self.lr / (BETA1**self.steps - 1))
+        change = torch.div(self.mean, denominator, out=denominator)
+        if frozen is not None:
+            change.masked_fill_(frozen, 0)
+        self.matrix.addcmul_(change, self.lr / (BETA1**self.steps - 1))

@@ -88,7 +88,8 @@ class _Training:
     def _step(self, step: int, frames: Frames) -> Tensor:
         """One optimizer step on one batch; gives the distortion per trial under the surrogate."""
         model, stack = self.model, self.stack
-        moment = Moment((step - 1) / max(1, stack.train.steps - 1), self.streams)
+        progress = (step - 1) / max(1, stack.train.steps - 1)
+        moment = Moment(progress, self.streams, frame_loss=model.frame_loss(frames))
         latents = model.latents(frames)[1]
         passed = model.surrogate(latents, moment)
         distortion = trial_mean((model.decode(passed.received, frames) - frames.target).square())
@@ -97,7 +98,7 @@ class _Training:
         distortion, loss = distortion.detach(), loss.detach()
         self.norm = torch.linalg.vector_norm(gradient, dim=1)
         self._freeze(step, distortion, loss)
-        self.adam.step(gradient, self.norm)
+        self.adam.step(gradient, self.norm, model.encoder if stack.gradient.freezes_encoder(progress) else None)
         with torch.no_grad():
             trace = [(latents.detach(), code) for latents, code in passed.trace]
             stack.quantizer.update(model.quantizer, trace, self.streams, step)
@@ -142,8 +143,8 @@ class _Training:
 
     def _finish(self, start: Tensor) -> None:
         """Measure every trial over the whole evaluation set. ``start`` is the encoder's standard deviation before training."""
-        stack, alphabet = self.stack, self.stack.quantizer.alphabet(self.stack.codec.latent_dim)
-        measured = evaluate(self.model, self.held_out, self.streams)
+        stack = self.stack
+        measured = evaluate(self.model, self.held_out, self.streams, thorough=True)
         measured["encoder_std_start"] = start
         measured["encoder_growth"] = measured["encoder_std"] / start
         measured["gradient_norm"] = self.norm
@@ -151,7 +152,7 @@ class _Training:
         for trial, outcome in enumerate(self.outcomes):
             metrics: dict[str, float | None] = {name: values[trial] for name, values in columns.items()}
             metrics["source_bits"] = stack.simulator.source_bits
-            metrics["rate_bits"] = sum(math.log2(codes) for codes in alphabet) if alphabet else None
+            metrics["rate_bits"] = stack.quantizer.nominal_bits(stack.codec.latent_dim)
             metrics |= outcome.metrics
             mse = columns["mse"][trial]
             if outcome.diverged is None and not mse <= stack.train.explode * float(self.power[trial]):  # not for NaN either

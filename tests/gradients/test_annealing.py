@@ -1,21 +1,40 @@
+import math
+
 import pytest
 import torch
 
 from quantbench.errors import ConfigError
 from quantbench.gradients import Moment, SoftToHard
-from quantbench.gradients.schedule import anneal
+from quantbench.gradients.annealing import soft_code
+from quantbench.gradients.schedule import Schedule
 from quantbench.quantizers import VectorQuantizer
 from quantbench.streams import Streams
 
 LATENTS = Streams([0, 1]).normal("x", 200, 3)
 
 
-@pytest.mark.parametrize(("shape", "middle"), [("exponential", 2.0), ("linear", 2.5), ("cosine", 2.5)])
+SHAPES = [("linear", 2.5), ("exponential", 2.0), ("cosine", 2.5), ("logarithmic", 4 - 3 * math.log2(1.5)), ("constant", 4.0)]
+
+
+@pytest.mark.parametrize(("shape", "middle"), SHAPES)
 def test_schedules_meet_their_ends_and_middle(shape, middle):
-    assert anneal(shape, 4.0, 1.0, 0.0) == pytest.approx(4)
-    assert anneal(shape, 4.0, 1.0, 0.5) == pytest.approx(middle)
-    assert anneal(shape, 4.0, 1.0, 1.0) == pytest.approx(1)
-    assert anneal(shape, 4.0, 1.0, 1.7) == pytest.approx(1)
+    schedule = Schedule(4.0, 1.0, shape, begin=0.2, finish=0.6)
+    last = 4.0 if shape == "constant" else 1.0
+    for progress, expected in [(0.0, 4.0), (0.2, 4.0), (0.4, middle), (0.6, last), (1.0, last)]:
+        assert schedule.at(progress) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (Schedule(begin=0.5, finish=0.4), r"begin=0\.5: must not be above finish=0\.4"),
+        (Schedule(finish=1.5), r"finish=1\.5: must lie between 0 and 1"),
+        (Schedule(start=0.0, shape="exponential"), r"must be above 0 for an exponential course"),
+    ],
+)
+def test_schedules_are_checked(schedule, message):
+    with pytest.raises(ConfigError, match=message):
+        schedule.check()
 
 
 def received(gradient, progress, latents=LATENTS):
@@ -27,9 +46,9 @@ def received(gradient, progress, latents=LATENTS):
 
 
 def test_temperature_follows_the_schedule_per_trial():
-    gradient = SoftToHard(temperature_start=torch.tensor([4.0, 1.0]), temperature_end=torch.tensor([1.0, 1.0]))
+    gradient = SoftToHard(temperature=Schedule(torch.tensor([4.0, 1.0]), torch.tensor([1.0, 1.0]), "exponential"))
     got, _, quantizer, state = received(gradient, 0.45)  # half of the way to the hard phase
-    assert torch.allclose(got, quantizer.soft(state, LATENTS, torch.tensor([2.0, 1.0])), atol=1e-5)
+    assert torch.allclose(got, soft_code(quantizer, state, LATENTS, torch.tensor([2.0, 1.0])), atol=1e-5)
 
 
 def test_the_hard_phase_is_hard_in_value_and_soft_in_gradient():
@@ -39,25 +58,25 @@ def test_the_hard_phase_is_hard_in_value_and_soft_in_gradient():
     assert torch.allclose(got, hard, atol=1e-6)
     assert not torch.allclose(received(gradient, 0.7)[0], hard, atol=1e-2)
     (found,) = torch.autograd.grad(got.square().sum(), latents)
-    soft = quantizer.soft(state, latents, gradient.temperature_end)
+    soft = soft_code(quantizer, state, latents, gradient.temperature.end)
     (expected,) = torch.autograd.grad((soft * 2 * hard.detach()).sum(), latents)
     assert torch.allclose(found, expected, atol=1e-4)
 
 
 def test_without_a_hard_phase_it_stays_soft():
     got, hard, quantizer, state = received(SoftToHard(hard_fraction=0.0), 1.0)
-    assert torch.allclose(got, quantizer.soft(state, LATENTS, 0.1), atol=1e-6)
+    assert torch.allclose(got, soft_code(quantizer, state, LATENTS, 0.1), atol=1e-6)
     assert not torch.equal(got, hard)
 
 
 def test_soft_assignment_is_the_published_mixture():
     quantizer = VectorQuantizer(codes=8)
     state = quantizer.init(Streams([0, 1]), 3)
-    distance = torch.cdist(LATENTS.double(), state["codebook"].double()).square()
-    expected = torch.softmax(-distance / 0.7, dim=-1) @ state["codebook"].double()
-    assert torch.allclose(quantizer.soft(state, LATENTS, 0.7).double(), expected, atol=1e-5)
+    distance = torch.cdist(LATENTS.double(), state["codewords"].double()).square()
+    expected = torch.softmax(-distance / 0.7, dim=-1) @ state["codewords"].double()
+    assert torch.allclose(soft_code(quantizer, state, LATENTS, 0.7).double(), expected, atol=1e-5)
 
 
 def test_temperatures_must_be_positive():
-    with pytest.raises(ConfigError, match=r"gradient.temperature_end=0\.0: must be above 0"):
-        SoftToHard(temperature_end=0.0).check()
+    with pytest.raises(ConfigError, match=r"gradient.temperature.end=0\.0: must be above 0"):
+        SoftToHard(temperature=Schedule(1.0, 0.0)).check()

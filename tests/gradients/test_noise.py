@@ -5,7 +5,7 @@ import torch
 
 from quantbench.errors import ConfigError
 from quantbench.gradients import Moment, Noise
-from quantbench.quantizers import STEP, Code, Identity, Uniform
+from quantbench.quantizers import GRID, Code, Identity, Uniform
 from quantbench.streams import Streams
 
 LATENTS = Streams([0, 1]).normal("x", 20000, 3)
@@ -50,7 +50,7 @@ def test_without_quantization_there_is_no_noise():
 
 
 def test_needs_a_step_size_only_to_match_it():
-    assert Noise(match="step").needs == {STEP}
+    assert Noise(match="step").needs == {GRID}
     assert not Noise(match="error").needs
     with pytest.raises(ConfigError, match=r"gradient\.scale_gradient"):
         Noise(match="step", scale_gradient=False).check()

@@ -6,6 +6,7 @@ from quantbench.streams import Streams
 
 STREAMS = Streams([0, 1])
 LATENTS = STREAMS.normal("x", 400, 3)
+MOMENT = Moment(0.0, STREAMS)
 
 
 def fitted(**settings):
@@ -30,7 +31,7 @@ def test_code_can_be_decoded_from_its_indices():
     quantizer, state = fitted()
     code = quantizer.quantize(state, LATENTS)
     for trial in range(2):
-        decoded = sum(state[f"{i}.codebook"][trial][code.indices[trial, :, i]] for i in range(3))
+        decoded = sum(state[f"{i}.codewords"][trial][code.indices[trial, :, i]] for i in range(3))
         assert torch.allclose(decoded, code.values[trial], atol=1e-6)
 
 
@@ -49,7 +50,7 @@ def test_ste_over_all_stages_is_one_ste():
     def pass_through(*arguments):
         return STE().pass_through(*arguments, Moment(0.0, STREAMS))
 
-    passed = quantizer.forward(state, latents, pass_through)
+    passed = quantizer.forward(state, latents, pass_through, MOMENT)
     assert torch.allclose(passed.received, quantizer.quantize(state, LATENTS).values, atol=1e-5)
     weights = torch.randn_like(latents)
     (gradient,) = torch.autograd.grad((passed.received * weights).sum(), latents)
@@ -64,11 +65,11 @@ def test_commitment_of_every_stage_reaches_the_latents():
     def pass_through(*arguments):
         return STE().pass_through(*arguments, Moment(0.0, STREAMS))
 
-    passed = quantizer.forward(state, latents, pass_through)
+    passed = quantizer.forward(state, latents, pass_through, MOMENT)
     (gradient,) = torch.autograd.grad(passed.loss.sum(), latents)
     expected = torch.zeros_like(LATENTS)
     residual = LATENTS
-    for own in quantizer._states(state):
+    for own, _ in quantizer._own(state):
         residual = residual - quantizer.stage.quantize(own, residual).values.detach()
         expected += 2 * residual / residual[0].numel()
     assert torch.allclose(gradient, expected, atol=1e-6)
@@ -80,10 +81,10 @@ def test_later_stages_train_on_what_the_hard_codes_leave_over():
     def pass_through(quantizer, state, latents, code):
         return latents + 100  # a surrogate far from the code
 
-    passed = quantizer.forward(state, LATENTS, pass_through)
+    passed = quantizer.forward(state, LATENTS, pass_through, MOMENT)
     code = quantizer.quantize(state, LATENTS)
     assert torch.equal(passed.code.indices, code.indices)
-    first = quantizer.stage.quantize(quantizer._states(state)[0], LATENTS).values
+    first = quantizer.stage.quantize(next(quantizer._own(state))[0], LATENTS).values
     assert torch.allclose(passed.trace[1][0], LATENTS - first, atol=1e-6)
 
 
@@ -95,6 +96,6 @@ def test_ema_updates_every_stage():
         return STE().pass_through(*arguments, Moment(0.0, STREAMS))
 
     with torch.no_grad():
-        passed = quantizer.forward(state, LATENTS, pass_through)
+        passed = quantizer.forward(state, LATENTS, pass_through, MOMENT)
         quantizer.update(state, passed.trace, STREAMS, 1)
-    assert all(not torch.equal(before[f"{i}.codebook"], state[f"{i}.codebook"]) for i in range(3))
+    assert all(not torch.equal(before[f"{i}.codewords"], state[f"{i}.codewords"]) for i in range(3))

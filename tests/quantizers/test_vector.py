@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from quantbench.components import take
-from quantbench.quantizers import VectorQuantizer
-from quantbench.quantizers.vector import count_and_sum, first_minimum, nearest
+from quantbench.gradients.annealing import soft_code
+from quantbench.quantizers import Moment, VectorQuantizer
+from quantbench.quantizers.search import count_and_sum, first_minimum, nearest
 from quantbench.streams import Streams
 
 STREAMS = Streams([0, 1])
@@ -21,7 +22,7 @@ def test_nearest_is_nearest_also_in_chunks(monkeypatch):
     codebook = STREAMS.normal("c", 16, 3)
     expected = torch.cdist(LATENTS, codebook).argmin(-1)
     assert torch.equal(nearest(codebook, LATENTS), expected)
-    monkeypatch.setattr("quantbench.quantizers.vector.DISTANCES_PER_TRIAL", 50)
+    monkeypatch.setattr("quantbench.quantizers.search.DISTANCES_PER_TRIAL", 50)
     assert torch.equal(nearest(codebook, LATENTS), expected)
 
 
@@ -56,8 +57,8 @@ def test_losses_reach_codebook_and_latents_as_declared():
     quantizer, state = fitted(commitment=0.5, codebook_weight=2.0)
     latents = LATENTS.clone().requires_grad_()
     code = quantizer.quantize(state, latents)
-    loss = quantizer.loss(latents, code)
-    to_codebook, to_latents = torch.autograd.grad(loss.sum(), [state["codebook"], latents])
+    loss = quantizer.loss(state, latents, code, Moment(0.0, STREAMS))
+    to_codebook, to_latents = torch.autograd.grad(loss.sum(), [state["codewords"], latents])
     error = latents.detach() - code.values.detach()
     assert torch.allclose(loss, 2.5 * error.square().mean((1, 2)))
     assert torch.allclose(to_latents, 0.5 * 2 * error / error[0].numel(), atol=1e-7)
@@ -68,8 +69,8 @@ def test_losses_reach_codebook_and_latents_as_declared():
 def test_data_initialisation_takes_latents():
     _, state = fitted()
     for trial in range(2):
-        assert torch.cdist(state["codebook"][trial], LATENTS[trial]).amin(1).max() < 1e-3
-    assert len(state["codebook"][0].unique(dim=0)) == 16
+        assert torch.cdist(state["codewords"][trial], LATENTS[trial]).amin(1).max() < 1e-3
+    assert len(state["codewords"][0].unique(dim=0)) == 16
 
 
 def test_kmeans_initialisation_is_a_fixed_point_of_lloyd_and_beats_data():
@@ -79,8 +80,8 @@ def test_kmeans_initialisation_is_a_fixed_point_of_lloyd_and_beats_data():
         return (quantizer.quantize(state, LATENTS).values - LATENTS).square().mean((1, 2))
 
     assert torch.all(error(state) < error(fitted()[1]))
-    counts, sums = count_and_sum(nearest(state["codebook"], LATENTS), LATENTS, 16)
-    assert (sums / counts.unsqueeze(-1) - state["codebook"]).abs().max() < 0.05
+    counts, sums = count_and_sum(nearest(state["codewords"], LATENTS), LATENTS, 16)
+    assert (sums / counts.unsqueeze(-1) - state["codewords"]).abs().max() < 0.05
 
 
 def test_ema_converges_to_the_centroids():
@@ -90,32 +91,32 @@ def test_ema_converges_to_the_centroids():
     for step in range(1, 200):
         quantizer.update(state, [(LATENTS, code)], STREAMS, step)
     used = counts > 0
-    assert torch.allclose(state["codebook"][used], (sums / counts.unsqueeze(-1).clamp_min(1))[used], atol=1e-4)
+    assert torch.allclose(state["codewords"][used], (sums / counts.unsqueeze(-1).clamp_min(1))[used], atol=1e-4)
 
 
 @pytest.mark.parametrize("update_by", ["gradient", "ema"])
 def test_restart_brings_dead_codes_back(update_by):
     quantizer, state = fitted(restart=0.1, restart_every=10, update_by=update_by)
     with torch.no_grad():
-        state["codebook"][0, :8] += 1000
+        state["codewords"][0, :8] += 1000
         if update_by == "ema":
-            state["sums"][0, :8] = state["codebook"][0, :8]
-    before = state["codebook"][1].clone()
+            state["sums"][0, :8] = state["codewords"][0, :8]
+    before = state["codewords"][1].clone()
     streams = Streams([0, 1])
     for step in range(1, 601):
         quantizer.update(state, [(LATENTS, quantizer.quantize(state, LATENTS))], streams, step)
     used = quantizer.quantize(state, LATENTS).indices[0].unique()
     assert len(used) == 16
     if update_by == "gradient":
-        assert torch.equal(before, state["codebook"][1])  # the other trial had no dead codes
+        assert torch.equal(before, state["codewords"][1])  # the other trial had no dead codes
 
 
 def test_soft_assignment_between_mean_and_code():
     quantizer, state = fitted()
     hard = quantizer.quantize(state, LATENTS).values
-    assert (quantizer.soft(state, LATENTS, 1e-5) - hard).abs().quantile(0.98) < 1e-2
-    mean = state["codebook"].mean(1, keepdim=True).expand_as(LATENTS)
-    assert torch.allclose(quantizer.soft(state, LATENTS, 1e7), mean, atol=1e-4)
+    assert (soft_code(quantizer, state, LATENTS, 1e-5) - hard).abs().quantile(0.98) < 1e-2
+    mean = state["codewords"].mean(1, keepdim=True).expand_as(LATENTS)
+    assert torch.allclose(soft_code(quantizer, state, LATENTS, 1e7), mean, atol=1e-4)
 
 
 def test_take_keeps_trials_apart():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from quantbench.codecs import MLP
-from quantbench.gradients import MSTE, STE, Noise, SoftToHard
+from quantbench.gradients import MSTE, STE, Noise, Schedule, SoftToHard
 from quantbench.quantizers import FSQ, Identity, ResidualVQ, Uniform, VectorQuantizer
 from quantbench.simulators import Codeword, Gaussian, Rotation
 from quantbench.training import Stack, TrainSettings, train
@@ -53,7 +53,7 @@ CASES = {
     "rvq": (ResidualVQ(codes=4, stages=2, commitment=WEIGHTS), Noise(distribution="gaussian"), Gaussian(frame_dim=6)),
     "soft": (
         VectorQuantizer(codes=16, commitment=WEIGHTS),
-        SoftToHard(temperature_start=1 + WEIGHTS),
+        SoftToHard(temperature=Schedule(1 + WEIGHTS, 0.1, "exponential")),
         Codeword(bits=4, frame_dim=6, nuisance=0.1),
     ),
     "fsq": (FSQ(levels=3, commitment=WEIGHTS), SoftToHard(), Gaussian(frame_dim=6)),

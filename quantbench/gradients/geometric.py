@@ -1,0 +1,96 @@
+"""Strategies that move the latent to the codeword by a geometric map."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from quantbench.components import PerTrial, State, at_least, component, over_frames, take
+from quantbench.gradients.base import Gradient
+from quantbench.gradients.perturbation import length
+from quantbench.quantizers.base import CODEBOOK, Code, Moment, Quantizer
+from quantbench.quantizers.search import nearest
+
+SMALLEST_LENGTH = 1e-6
+
+
+@component
+class RotationTrick(Gradient):
+    """Rotation trick: ``sg(|q| / |y| R) y`` with the rotation R of y onto the codeword q; the gradient is rotated alike.
+
+    ``R = I - 2 r r' + 2 q^ y^'`` with unit vectors q^, y^ and ``r = (q^ + y^) / |q^ + y^|``.
+
+    Source: Fifty et al. (2024), arXiv 2410.06424.
+    Recommended: EMA codebook with decay 0.8 and a commitment loss.
+    """
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({CODEBOOK})
+
+    def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
+        y, q = latents.detach(), code.values.detach()
+        y_length, q_length = length(y), length(q)
+        y_unit, q_unit = y / y_length, q / q_length
+        middle = nn.functional.normalize(y_unit + q_unit, dim=-1, eps=SMALLEST_LENGTH)
+        rotated = latents - 2 * _dot(latents, middle) * middle + 2 * _dot(latents, y_unit) * q_unit
+        return q_length / y_length * rotated
+
+
+@component
+class DiVeQ(Gradient):
+    """``y + |c - y| sg(u)`` with u the unit vector from y to the codeword c, slightly disturbed; the length is differentiated.
+
+    Source: Vali et al. (2025), arXiv 2509.26469.
+    Recommended: no loss of the codebook (quantizer.commitment=0, quantizer.codebook_weight=0), restarts every 50 to 300 steps
+    of rarely used codes; noise 1e-3, which the authors' code takes as the standard deviation and calls a variance.
+
+    Attributes:
+        noise: standard deviation of the disturbance of ``c - y`` before it is brought to unit length.
+    """
+
+    noise: PerTrial = 1e-3
+
+    def check(self) -> None:
+        at_least("gradient.noise", self.noise, 0)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({CODEBOOK})
+
+    def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
+        return latents + self._towards(latents, code.values, moment)
+
+    def _towards(self, latents: Tensor, codewords: Tensor, moment: Moment) -> Tensor:
+        error = codewords - latents
+        disturbed = error + over_frames(self.noise) * moment.normal(latents)
+        return length(error) * nn.functional.normalize(disturbed, dim=-1).detach()
+
+
+@component
+class SFDiVeQ(DiVeQ):
+    """Space-filling DiVeQ: the codebook is a curve through its codewords, and y moves to a random point of the nearest piece.
+
+    Each pair of neighbouring codewords has a weight drawn from U(0, 1) at every step; the nearest of these points of the curve
+    is chosen, and y moves towards both ends of its piece by DiVeQ, mixed with the weight. The source decodes, at test time, the
+    nearest point of the curve, a real number that a code of fixed length cannot carry; here evaluation decodes the nearest
+    codeword. Its first steps without quantization are quantbench's ``warm_up``.
+
+    Source: Vali et al. (2025), arXiv 2509.26469.
+    Recommended: no loss of the codebook; noise 1e-3; a warm-up.
+    """
+
+    def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
+        codebook = quantizer.codebook(state)
+        first, second = codebook[:, :-1], codebook[:, 1:]
+        weight = moment.uniform(first[..., :1])
+        with torch.no_grad():
+            index = nearest(first + weight * (second - first), latents)
+        chosen = take(weight, index)
+        to_first = self._towards(latents, take(first, index), moment)
+        to_second = self._towards(latents, take(second, index), moment)
+        return latents + (1 - chosen) * to_first + chosen * to_second
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(-1, keepdim=True)

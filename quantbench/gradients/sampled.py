@@ -1,0 +1,125 @@
+"""Strategies that draw the code at random, nearer codewords being likelier."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from quantbench.components import State, component, over_frames
+from quantbench.gradients.base import Gradient
+from quantbench.gradients.inject import inject
+from quantbench.gradients.schedule import Schedule
+from quantbench.quantizers.base import SOFT, WHOLE, Code, Moment, Quantizer
+
+SMALLEST_UNIFORM = 1e-20
+
+
+@component
+class Sampled(Gradient):
+    """A strategy that draws codewords with probabilities ``softmax(-distance**2 / T)``.
+
+    Attributes:
+        temperature: T.
+    """
+
+    temperature: Schedule = Schedule(start=1.0, end=0.1, shape="exponential")
+
+    def check(self) -> None:
+        self.temperature.check_above("gradient.temperature", 0)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({SOFT})
+
+
+@component
+class GumbelST(Sampled):
+    """Straight-through Gumbel-softmax: a drawn codeword forward, the derivative of its relaxation backward.
+
+    Our reading for distances: the logits are ``-distance**2`` and the relaxation is ``softmax((logits + Gumbel noise) / T)``.
+
+    Source: Jang et al. (2017), arXiv 1611.01144.
+    Recommended: T falls from 1 to 0.1 or above.
+    """
+
+    def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
+        logits = quantizer.logits(state, latents, 1.0)
+        temperature = _like(self.temperature.at(moment.progress), logits)
+        relaxed = torch.softmax((logits + gumbel(logits, moment)) / temperature, dim=-1)
+        return quantizer.mixture(state, relaxed + (one_hot(relaxed) - relaxed).detach())
+
+
+@component
+class ReinMax(Sampled):
+    """A drawn codeword forward, a second-order estimate of the gradient backward.
+
+    With ``p = (softmax(logits) + drawn) / 2``: ``2 J_p g - J_softmax g / 2``, J being the Jacobian of softmax: exact in the
+    mean where the loss is quadratic in the choice.
+
+    Source: Liu et al. (2023), arXiv 2304.08612.
+    Recommended: T of 1 or above, for one-hot logits that are learned; for distances T is relative to their squares.
+    """
+
+    def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
+        logits = quantizer.logits(state, latents, self.temperature.at(moment.progress))
+        drawn = one_hot(logits.detach() + gumbel(logits, moment))
+        return quantizer.mixture(state, reinmax(logits, drawn))
+
+
+@component
+class ScoreFunction(Sampled):
+    """Score function (REINFORCE): ``(loss - baseline) d log p(drawn) / dy`` for every frame.
+
+    The baseline is the mean loss of the batch's other frames.
+
+    Source: Williams (1992), Machine Learning 8.
+    Recommended: nothing beyond a baseline.
+    """
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({SOFT, WHOLE})
+
+    def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
+        temperature = self.temperature.at(moment.progress)
+        with torch.no_grad():
+            logits = quantizer.logits(state, latents, temperature)
+            drawn = one_hot(logits + gumbel(logits, moment))
+        received = quantizer.mixture(state, drawn)
+        if moment.frame_loss is None:
+            return received
+        loss = moment.frame_loss(received)
+        frames = loss.shape[1]
+        advantage = (loss - (loss.sum(1, keepdim=True) - loss) / max(1, frames - 1)) / frames
+        with torch.enable_grad():
+            own = latents.detach().requires_grad_()
+            log_share = torch.log_softmax(quantizer.logits(state, own, temperature), dim=-1)
+            chosen = torch.where(drawn > 0, log_share, 0.0).flatten(2).sum(-1)
+            (gradient,) = torch.autograd.grad((advantage * chosen).sum(), own)
+        return inject(received, latents, gradient)
+
+
+def gumbel(logits: Tensor, moment: Moment) -> Tensor:
+    """Standard Gumbel noise in the shape of ``logits``."""
+    exponential = -torch.log(moment.uniform(logits).clamp_min(SMALLEST_UNIFORM))
+    return -torch.log(exponential.clamp_min(SMALLEST_UNIFORM))
+
+
+def one_hot(scores: Tensor) -> Tensor:
+    """1 at the largest score, 0 elsewhere."""
+    return nn.functional.one_hot(scores.argmax(-1), scores.shape[-1]).to(scores.dtype)
+
+
+def reinmax(logits: Tensor, drawn: Tensor) -> Tensor:
+    """``drawn`` with the gradient of ReinMax to ``logits``."""
+    soft = torch.softmax(logits, dim=-1)
+    middle = (soft.detach() + drawn) / 2
+    # Logits at which the softmax is ``middle``, moving with the given ones.
+    shifted = torch.softmax((middle.clamp_min(1e-30).log() - logits).nan_to_num(0.0, 0.0, 0.0).detach() + logits, dim=-1)
+    twice = 2 * shifted - soft / 2
+    return twice + (drawn - twice).detach()
+
+
+def _like(temperature: float | Tensor, logits: Tensor) -> float | Tensor:
+    spread = over_frames(temperature)
+    return spread.unsqueeze(-1) if isinstance(spread, Tensor) and logits.dim() == 4 else spread

@@ -1,0 +1,105 @@
+"""One bit a latent dimension: lookup-free and binary spherical quantization, with their entropy terms."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from quantbench.components import PerTrial, State, at_least, component
+from quantbench.errors import ConfigError
+from quantbench.quantizers.base import Code, Grid, Moment
+from quantbench.quantizers.scalar import PerDimension
+
+LARGEST_JOINT = 12
+"""Dimensions up to which the entropy of the joint code can be computed over all its 2**dim values."""
+
+
+@component
+class LFQ(PerDimension):
+    """Lookup-free quantization: the sign of every dimension.
+
+    Yu et al. (2024), arXiv 2310.05737. With p(c|y), a softmax of ``-sharpness * |y - c|**2`` over the 2**dim codes, the loss
+    has ``entropy_weight * (mean H(p(.|y)) - diversity * H(mean p(.|y)))``: sure decisions, all codes in use. p is a product of
+    ``sigmoid(4 sharpness y_d)``; both entropies, in nats, are exact.
+
+    Attributes:
+        entropy_weight: weight of the entropy terms.
+        diversity: weight of the entropy of the mean (gamma).
+        sharpness: inverse temperature of p.
+    """
+
+    commitment: PerTrial = 0.25
+    entropy_weight: PerTrial = 0.1
+    diversity: PerTrial = 1.0
+    sharpness: PerTrial = 1.0
+
+    def check(self) -> None:
+        super().check()
+        for name in ("entropy_weight", "diversity", "sharpness"):
+            at_least(f"quantizer.{name}", getattr(self, name), 0)
+
+    def check_dim(self, dim: int) -> None:
+        if dim > LARGEST_JOINT:
+            raise ConfigError(
+                f"codec.latent_dim={dim}: the entropy term goes over 2**{dim} codes; at most {LARGEST_JOINT} dimensions are "
+                f"allowed here; quantizer=bsq, whose term goes over single dimensions, allows more"
+            )
+
+    def alphabet(self, dim: int) -> list[int]:
+        return [2] * dim
+
+    def grid(self, latents: Tensor) -> Grid:
+        ones = latents.new_ones(latents.shape[-1])
+        return Grid(-ones, 2 * ones, 2 * ones)
+
+    def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
+        grid = self.grid(latents)
+        sharpness = self.sharpness
+        factor = 2 * grid.step * (sharpness[:, None, None] if isinstance(sharpness, Tensor) else sharpness)
+        odds = factor * latents  # -sharpness |y - c|^2 of the upper level less that of the lower one
+        sure = _binary_entropy(odds).sum(-1).mean(1)
+        used = self._mean_entropy(torch.sigmoid(odds))
+        return super().loss(state, latents, code, moment) + self.entropy_weight * (sure - self.diversity * used)
+
+    def _mean_entropy(self, upper: Tensor) -> Tensor:
+        """Entropy of the mean over frames of the joint distribution, (trials,), from P(upper level), (trials, frames, dim)."""
+        joint = upper.new_ones(*upper.shape[:2], 1)
+        for one in upper.unbind(-1):
+            joint = torch.cat([joint * (1 - one).unsqueeze(-1), joint * one.unsqueeze(-1)], dim=-1)
+        mean = joint.mean(1)
+        return -torch.xlogy(mean, mean).sum(1)
+
+
+@component
+class BSQ(LFQ):
+    """Binary spherical quantization: latents on the unit sphere, codes ``+-1 / sqrt(dim)`` in every dimension.
+
+    Zhao et al. (2024), arXiv 2406.07548. The entropy terms are LFQ's with p(c|u), a softmax of ``2 sharpness u.c``; the
+    entropy of the mean is that of the single dimensions, added up, which is the paper's approximation.
+    """
+
+    commitment: PerTrial = 0.25
+    sharpness: PerTrial = 1.0
+
+    def check_dim(self, dim: int) -> None:
+        if dim < 2:
+            raise ConfigError(f"codec.latent_dim={dim}: a sphere needs at least 2 dimensions")
+
+    def prepare(self, state: State, latents: Tensor) -> Tensor:
+        return nn.functional.normalize(latents, dim=-1)
+
+    def grid(self, latents: Tensor) -> Grid:
+        dim = latents.shape[-1]
+        ones = latents.new_ones(dim)
+        return Grid(-ones / math.sqrt(dim), 2 * ones / math.sqrt(dim), 2 * ones)
+
+    def _mean_entropy(self, upper: Tensor) -> Tensor:
+        mean = upper.mean(1)
+        return -(torch.xlogy(mean, mean) + torch.xlogy(1 - mean, 1 - mean)).sum(1)
+
+
+def _binary_entropy(odds: Tensor) -> Tensor:
+    """Entropy in nats of a coin with log odds ``odds``."""
+    return nn.functional.softplus(odds) - odds * torch.sigmoid(odds)

@@ -1,0 +1,130 @@
+"""Every quantizer and every strategy, as its YAML file has it, in a training of a few steps."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from quantbench.codecs import MLP
+from quantbench.config import COMPONENTS, build, check_settings, find_class, without_target
+from quantbench.gradients import STE, Moment, Own, misfit
+from quantbench.quantizers import FSQ, External, Lattice, VectorQuantizer
+from quantbench.simulators import Codeword
+from quantbench.streams import Streams
+from quantbench.sweeps.catalogue import choices, default_component
+from quantbench.training import Stack, TrainSettings, train
+from quantbench.training.model import Model
+
+torch.set_num_threads(1)
+CPU = torch.device("cpu")
+SEEDS = (3, 4, 5)
+SMALL = {VectorQuantizer: VectorQuantizer(codes=16), FSQ: FSQ(levels=4)}
+DIMS = {"scalar": 4, "lsq": 4, "fsq": 4, "ifsq": 4, "cdf": 4, "rfsq": 4, "rlfq": 4}
+
+
+def quantizer_of(name, dim):
+    """The choice with fewer codes, and a module's arguments for the latents' dimensions."""
+    found = default_component("quantizer", name)
+    if isinstance(found, External):
+        from omegaconf import OmegaConf
+
+        node = OmegaConf.create({"codec": {"latent_dim": dim}, "q": OmegaConf.load(choices("quantizer")[name])})
+        settings = without_target(OmegaConf.to_container(node, resolve=True)["q"])
+        return External(**check_settings(External, settings, "quantizer"))
+    return dataclasses.replace(found, codes=16) if hasattr(found, "codes") else found
+
+
+def stack(quantizer, gradient, dim=8, seeds=SEEDS, **settings):
+    given = {"steps": 12, "batch": 24, "log_every": 12, "lr": 3e-3} | settings
+    return Stack(Codeword(bits=4, frame_dim=6), MLP(hidden=16, latent_dim=dim), quantizer, gradient, TrainSettings(**given), seeds, CPU)
+
+
+def outcome(whole):
+    return [({k: v for k, v in one.metrics.items() if k != "seconds"}, one.curves, one.diverged) for one in train(whole)]
+
+
+QUANTIZERS = list(choices("quantizer"))
+GRADIENTS = [
+    (gradient, kind)
+    for gradient in choices("gradient")
+    for kind, quantizer in SMALL.items()
+    if misfit(quantizer, default_component("gradient", gradient)) is None
+]
+
+
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_a_quantizer_trains_alike_alone_and_in_a_stack(name):
+    dim = DIMS.get(name, 8)
+    quantizer = quantizer_of(name, dim)
+    quantizer.check_dim(dim)
+    gradient = Own() if quantizer.own_gradient else STE()
+    together = outcome(stack(quantizer, gradient, dim))
+    assert [one[2] for one in together] == [None] * 3
+    assert outcome(stack(quantizer, gradient, dim, seeds=SEEDS[1:2])) == together[1:2]
+    assert outcome(stack(quantizer, gradient, dim)) == together  # and again, in the same process
+
+
+@pytest.mark.parametrize(("gradient", "kind"), GRADIENTS)
+def test_a_strategy_trains_alike_alone_and_in_a_stack(gradient, kind):
+    dim = 4
+    found = default_component("gradient", gradient)
+    together = outcome(stack(SMALL[kind], found, dim))
+    assert [one[2] for one in together] == [None] * 3
+    assert outcome(stack(SMALL[kind], found, dim, seeds=SEEDS[1:2])) == together[1:2]
+
+
+@pytest.mark.parametrize("gradient", list(choices("gradient")))
+def test_settings_per_trial_are_those_of_each_trial(gradient):
+    """The same settings as numbers and as tensors over trials give the same numbers."""
+    from omegaconf import OmegaConf
+
+    node = OmegaConf.to_container(OmegaConf.load(choices("gradient")[gradient]))
+    cls = find_class(node["_target_"], COMPONENTS["gradient"], "gradient")
+    stacked = build(cls, [check_settings(cls, without_target(node), "gradient")] * 3, CPU)
+    fitting = [quantizer for quantizer in SMALL.values() if misfit(quantizer, stacked) is None]
+    for quantizer in fitting[:1]:
+        plain = outcome(stack(quantizer, default_component("gradient", gradient), 4))
+        tensors = outcome(stack(quantizer, stacked, 4))
+        for (one, _, _), (other, _, _) in zip(plain, tensors, strict=True):
+            assert one["mse"] == pytest.approx(other["mse"], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", [name for name in QUANTIZERS if name != "none"])
+def test_codes_decode_from_their_indices(name):
+    """Every quantizer's code can be packed: indices within the alphabet, and the values come back from them."""
+    dim = DIMS.get(name, 8)
+    quantizer = quantizer_of(name, dim)
+    whole = stack(quantizer, Own() if quantizer.own_gradient else STE(), dim)
+    streams = Streams(SEEDS)
+    model = Model(whole, streams)
+    world = whole.simulator.world(streams)
+    frames = whole.simulator.draw(world, streams, 1024, "first frames")
+    with torch.no_grad():
+        model.fit(frames, streams)
+        latents = 1.5 * model.latents(frames)[1]
+        code = model.hard(latents, Moment(1.0, streams, training=False))
+        alphabet = torch.tensor(quantizer.alphabet(dim))
+        assert code.indices.shape == (3, 1024, len(alphabet))
+        assert torch.all((code.indices >= 0) & (code.indices < alphabet))
+        decoded = quantizer.decode(model.quantizer, code.indices)
+    assert torch.allclose(decoded, code.values, atol=1e-5)
+    assert len(code.indices[0].unique(dim=0)) > 4
+
+
+@pytest.mark.parametrize(("gradient", "kind"), GRADIENTS)
+def test_the_encoder_learns(gradient, kind):
+    """Every strategy brings a gradient to the encoder that lowers the distortion."""
+    whole = stack(SMALL[kind], default_component("gradient", gradient), 4, steps=300, batch=64, log_every=300)
+    for one in train(whole):
+        assert one.diverged is None
+        curve = {step: value for step, metric, value in one.curves if metric == "mse"}
+        assert one.metrics["mse"] < 0.8 * curve[0]
+
+
+def test_pairs_that_do_not_fit_are_refused_with_a_reason():
+    assert "grid of levels" in misfit(VectorQuantizer(), default_component("gradient", "dsq"))
+    assert "codebook" in misfit(FSQ(), default_component("gradient", "rotation"))
+    assert "own" in misfit(External(), STE())
+    assert "own" in misfit(FSQ(), Own())
+    assert misfit(External(), Own()) is None
+    assert misfit(Lattice(), default_component("gradient", "universal")) is None
