@@ -36,7 +36,9 @@ def quantizer_of(name, dim):
 
 def stack(quantizer, gradient, dim=8, seeds=SEEDS, **settings):
     given = {"steps": 12, "batch": 24, "log_every": 12, "lr": 3e-3} | settings
-    return Stack(Codeword(bits=4, frame_dim=6), MLP(hidden=16, latent_dim=dim), quantizer, gradient, TrainSettings(**given), seeds, CPU)
+    return Stack(
+        Codeword(bits=4, frame_dim=6), MLP(hidden=16, latent_dim=dim), quantizer, gradient, TrainSettings(**given), seeds, CPU
+    )
 
 
 def outcome(whole):

@@ -1,0 +1,23 @@
+"""One strategy at one moment, as a function whose Jacobian can be asked for."""
+
+import torch
+
+from quantbench.gradients import Moment
+from quantbench.streams import Streams
+
+
+def received(gradient, quantizer, state, latents, code, progress=0.5, seed=0, frame_loss=None):
+    """What the decoder receives; the same random numbers at every call."""
+    streams = Streams([seed] * len(latents))
+    moment = Moment(progress, streams, frame_loss=frame_loss)
+    return gradient.pass_through(quantizer, state, latents, code, moment)
+
+
+def jacobian(function, argument):
+    """Of a function of one frame: (trials=1, frames=1, dim) to the same, as a matrix (outputs, inputs)."""
+    found = torch.autograd.functional.jacobian(function, argument)
+    return found.reshape(-1, argument.numel())
+
+
+def unit(vector):
+    return vector / vector.norm()
