@@ -12,6 +12,7 @@ from quantbench.errors import ConfigError
 from quantbench.quantizers.base import Code, Grid, Moment
 from quantbench.quantizers.scalar import PerDimension
 
+SMALLEST_SHARE = 1e-12
 LARGEST_JOINT = 12
 """Dimensions up to which the entropy of the joint code can be computed over all its 2**dim values."""
 
@@ -68,8 +69,7 @@ class LFQ(PerDimension):
         joint = upper.new_ones(*upper.shape[:2], 1)
         for one in upper.unbind(-1):
             joint = torch.cat([joint * (1 - one).unsqueeze(-1), joint * one.unsqueeze(-1)], dim=-1)
-        mean = joint.mean(1)
-        return -torch.xlogy(mean, mean).sum(1)
+        return _negative_log(joint.mean(1)).sum(1)
 
 
 @component
@@ -97,7 +97,12 @@ class BSQ(LFQ):
 
     def _mean_entropy(self, upper: Tensor) -> Tensor:
         mean = upper.mean(1)
-        return -(torch.xlogy(mean, mean) + torch.xlogy(1 - mean, 1 - mean)).sum(1)
+        return (_negative_log(mean) + _negative_log(1 - mean)).sum(1)
+
+
+def _negative_log(share: Tensor) -> Tensor:
+    """``-share log(share)`` with a finite slope at 0."""
+    return -share * share.clamp_min(SMALLEST_SHARE).log()
 
 
 def _binary_entropy(odds: Tensor) -> Tensor:
