@@ -27,7 +27,7 @@ assert "torch" not in sys.modules and "pandas" not in sys.modules and "hydra" no
 def test_help_of_run_shows_choices_and_settings(quantbench):
     code, out, _ = quantbench("run", "--help")
     assert code == 0
-    for text in ("quantizer: fsq, none, rvq, scalar, vq", "ste_vs_anneal", "steps: 4000", "--config-dir"):
+    for text in ("quantizer: bsq, cdf, entropy_scalar", "ste_vs_anneal", "steps: 4000", "--config-dir"):
         assert text in out
 
 
@@ -44,7 +44,11 @@ def test_list_shows_every_choice_and_the_pairs(quantbench):
     for text in ("codeword", "ste_vs_anneal", "soft_to_hard", "Vector quantization with a learned codebook."):
         assert text in out
     row = next(line for line in out.rpartition("pairs that fit")[2].splitlines() if line.startswith("soft_to_hard"))
-    assert row.split() == ["soft_to_hard", "fits", "no", "soft", "assignment", "fits", "fits", "fits"]
+    fitting = row.replace(",", "").split()
+    assert fitting[:3] == ["soft_to_hard", "soft", "assignment"]
+    assert fitting[3:5] == ["all", "but"]
+    assert {"none", "tcq", "external"} <= set(fitting[5:])
+    assert not {"vq", "fsq", "rvq"} & set(fitting[5:])
     assert "quantizer:" not in quantbench("list", "simulator")[1]
 
 
@@ -64,7 +68,7 @@ BAD = {
     "unknown experiment": (["run", "+experiment=nothing"], ["experiment/nothing", "ste_vs_anneal"]),
     "unknown choice": (["run", "quantizer=nothing"], ["quantizer/nothing", "fsq", "rvq"]),
     "unknown group": (["run", "quantiser=vq"], ["quantiser"]),
-    "unknown setting": (["run", "quantizer.codez=4"], ["quantizer.codez", "codes, commitment"]),
+    "unknown setting": (["run", "quantizer.codez=4"], ["quantizer.codez", "takes codes, codebook_weight"]),
     "added setting": (["run", "+quantizer.codez=4"], ["quantizer.codez=4: unknown setting", "codes"]),
     "added top-level setting": (["run", "+colour=red"], ["colour=red: unknown setting", "seed"]),
     "unknown train setting": (["run", "train.epochs=4"], ["train.epochs", "steps, batch"]),
@@ -92,8 +96,30 @@ BAD = {
     "resume of a file": (["resume", "r.csv"], ["r.csv: no folder of a run"]),
     "text for numbers": (["diff", "r.csv", "text.csv"], ["text.csv: column mse holds 'high', which is no number"]),
     "too many bits": (["run", "simulator.bits=50"], ["simulator.bits=50", "allows at most simulator.bits="]),
-    "a pair": (["run", "quantizer=none", "gradient=soft_to_hard"], ["soft assignment", "gradients that fit it: mste"]),
+    "a pair": (
+        ["run", "quantizer=none", "gradient=soft_to_hard"],
+        ["soft assignment", "gradients that fit it: curriculum, mste"],
+    ),
     "one of": (["run", "gradient=noise", "gradient.match=nothing"], ["gradient.match='nothing': must be one of step, error"]),
+    "a schedule's shape": (
+        ["run", "gradient=soft_to_hard", "gradient.temperature.shape=square"],
+        ["gradient.temperature.shape='square': must be one of constant, linear"],
+    ),
+    "a schedule's end": (
+        ["run", "gradient=sga", "quantizer=fsq", "gradient.temperature.end=0"],
+        ["gradient.temperature", "above 0"],
+    ),
+    "no strategy": (["run", "gradient=warm_up", "gradient.then=5"], ["gradient.then=5: must hold settings"]),
+    "a nested strategy": (
+        ["run", "quantizer=fsq", "gradient=warm_up", "+gradient@gradient.then=ewgs", "gradient.then.delta=-1"],
+        ["gradient.delta=-1", "at least 0"],
+    ),
+    "a nested misfit": (["run", "gradient=warm_up", "+gradient@gradient.then=dsq"], ["no grid of levels"]),
+    "own gradient": (["run", "quantizer=external"], ["gradient of its own", "gradients that fit it: own"]),
+    "lattice": (["run", "quantizer=lattice", "codec.latent_dim=6"], ["quantizer.lattice=E8", "multiple of 8"]),
+    "too many bits for the entropy": (["run", "quantizer=lfq", "codec.latent_dim=20"], ["codec.latent_dim=20", "at most 12"]),
+    "groups": (["run", "quantizer=product", "quantizer.groups=3"], ["quantizer.groups=3: must divide codec.latent_dim=8"]),
+    "affine of averages": (["run", "quantizer.affine=true", "quantizer.update_by=ema"], ["quantizer.affine=true: needs"]),
     "empty axis": (["run", "-m", "seed=range(0,0)"], ["seed=range(0,0)", "no values"]),
     "empty value": (["run", "seed="], ["seed=''"]),
     "missing folder": (["run", "simulator=audio_frames"], ["simulator.folder=data/speech", "scripts/get_audio.sh"]),
@@ -108,7 +134,7 @@ BAD = {
     "an interval": (["run", "-m", "seed=interval(0,1)"], ["interval"]),
     "bad grammar": (["run", "seed=[1"], ["[1"]),
     "config dir": (["run", "--config-dir", "nowhere"], ["nowhere"]),
-    "axis that is not there": (["run", "-m", "quantizer.codez=1,2"], ["quantizer.codez", "codes, commitment"]),
+    "axis that is not there": (["run", "-m", "quantizer.codez=1,2"], ["quantizer.codez", "takes codes, codebook_weight"]),
     "stack size": (["run", "executor.stack_size=0"], ["executor.stack_size=0: must be at least 1"]),
     "experiment without +": (["run", "experiment=smoke"], ["+experiment=NAME"]),
     "list": (["list", "nothing"], ["group nothing"]),
@@ -153,7 +179,9 @@ def test_dry_run_trains_nothing(quantbench, tmp_path):
     code, out, _ = quantbench(*words)
     assert code == 0
     assert "default: 8 trials in 3 stacks, 2 skipped" in out
-    assert "skipped, 2 trials: gradient=soft_to_hard needs soft assignment" in out
+    assert (
+        "skipped, 2 trials: gradient=soft_to_hard does not fit quantizer=none: the quantizer offers no soft assignment" in out
+    )
     assert out.count("quantizer=vq gradient=ste seed=") == 2
     assert not (tmp_path / "outputs").exists()
 
@@ -283,7 +311,7 @@ def test_ones_own_classes_and_experiment(quantbench, extension, tmp_path, execut
     out = quantbench("list", "--config-dir", str(extension))[1]
     assert "Mine: sign." in out
     row = next(line for line in out.rpartition("pairs that fit")[2].splitlines() if line.startswith("soft_to_hard"))
-    assert row.count("no soft assignment") == 2
+    assert "mine" in row.partition("all but")[2].replace(",", "").split()  # it offers nothing
 
 
 def test_a_failing_trial_is_told_and_spares_the_others(quantbench, extension, tmp_path):
@@ -317,3 +345,52 @@ def test_excluded_points_are_matched_by_value(quantbench):
     assert "ste_vs_anneal: 25 trials" in quantbench(*words)[1]
     assert "ste_vs_anneal: 25 trials" in quantbench(*words, "quantizer.commitment=0,1.0")[1]
     assert "ste_vs_anneal: 20 trials" in quantbench(*words, "quantizer.commitment=0")[1]
+
+
+def test_points_hold_values_that_go_together(quantbench, tmp_path):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "trio.yaml").write_text(
+        "# @package _global_\n"
+        "hydra:\n  mode: MULTIRUN\n  sweeper:\n"
+        "    points:\n"
+        "      - {quantizer: vq, quantizer.codes: 16, quantizer.affine: true}\n"
+        "      - {quantizer: fsq, quantizer.levels: [3, 4], codec.latent_dim: 2}\n"
+        "      - {quantizer: fsq, quantizer.levels: 5, codec.latent_dim: 3}\n"
+        "    params: {seed: 'range(0,2)'}\n"
+        "    exclude: [{quantizer: fsq, quantizer.levels: 5, seed: 1}]\n"
+    )
+    words = ["run", "--config-dir", "mine", "+experiment=trio", "executor=inline", *SMALL]
+    code, out, err = quantbench(*words)
+    assert code == 0, err
+    (folder,) = (tmp_path / "outputs" / "default").iterdir()
+    table = read_results(folder)
+    assert list(table["quantizer"]) == ["vq", "vq", "fsq", "fsq", "fsq"]
+    assert list(table["codec.latent_dim"]) == [8, 8, 2, 2, 3]
+    assert list(table["quantizer.levels"].fillna("")) == ["", "", "[3, 4]", "[3, 4]", "5"]
+    # A value on the command line takes the place of the points' own; points that are then alike count once.
+    alike = "hydra.sweeper.points=[{quantizer:vq,train.lr:0.1},{quantizer:fsq,train.lr:0.1}]"
+    code, out, err = quantbench(*words, alike, "quantizer=vq", "dry_run=true")
+    assert "default: 2 trials in 1 stacks" in out, err
+    code, out, err = quantbench(*words, "hydra.sweeper.points=[]", "dry_run=true")
+    assert "default: 2 trials in 1 stacks" in out
+
+
+def test_a_strategy_within_a_strategy(small_run):
+    table = read_results(small_run("-m", "gradient=warm_up", "+gradient@gradient.then=ste,mste", "gradient.share=0.1,0.2"))
+    assert sorted(table["gradient.then._target_"].unique()) == ["quantbench.gradients.MSTE", "quantbench.gradients.STE"]
+    assert len(table) == 4
+    assert table["mse"].nunique() == 4
+
+
+def test_schedules_are_settings_like_others(small_run):
+    folder = small_run("-m", "gradient=soft_to_hard", "gradient.temperature.start=1,2", "gradient.temperature.shape=linear")
+    table = read_results(folder)
+    assert list(table["gradient.temperature.start"]) == [1, 2]
+    assert list(table["stack_size"]) == [2, 2]  # the ends of a schedule may differ within a stack
+    assert table["mse"].nunique() == 2
+
+
+def test_bits_of_the_range_coder_are_columns(small_run):
+    table = read_results(small_run("quantizer=entropy_scalar"))
+    assert table["coded_bits"].item() >= 0.98 * table["estimated_bits"].item() > 0
+    assert table["rate_bits"].isna().all()

@@ -39,7 +39,11 @@ class Gradient(Component):
 
 @component
 class Own(Gradient):
-    """The quantizer passes the gradient by itself, as modules of other packages do."""
+    """The quantizer passes the gradient by itself, as modules of other packages do.
+
+    Source: the module's.
+    Recommended: nothing to set.
+    """
 
 
 def misfit(quantizer: Quantizer, gradient: Gradient) -> str | None:

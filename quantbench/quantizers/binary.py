@@ -25,6 +25,9 @@ class LFQ(PerDimension):
     has ``entropy_weight * (mean H(p(.|y)) - diversity * H(mean p(.|y)))``: sure decisions, all codes in use. p is a product of
     ``sigmoid(4 sharpness y_d)``; both entropies, in nats, are exact.
 
+    Source: Yu et al. (2024), arXiv 2310.05737.
+    Recommended: entropy_weight 0.1, diversity 1; public code has sharpness 100, at which the terms see little but the signs.
+
     Attributes:
         entropy_weight: weight of the entropy terms.
         diversity: weight of the entropy of the mean (gamma).
@@ -78,6 +81,9 @@ class BSQ(LFQ):
 
     Zhao et al. (2024), arXiv 2406.07548. The entropy terms are LFQ's with p(c|u), a softmax of ``2 sharpness u.c``; the
     entropy of the mean is that of the single dimensions, added up, which is the paper's approximation.
+
+    Source: Zhao et al. (2024), arXiv 2406.07548.
+    Recommended: all weights 1 in the authors' code, without a commitment loss.
     """
 
     commitment: PerTrial = 0.25

@@ -30,6 +30,9 @@ class External(Quantizer):
     itself, so the only strategy that fits is ``own``. Its parameters are trained with the codec's; its buffers are kept for
     every trial; whatever it draws from torch's global generator is drawn from a generator of the trial.
 
+    Source: the package named by the setting module.
+    Recommended: those of the package.
+
     Attributes:
         module: its class, as in ``vector_quantize_pytorch.VectorQuantize``.
         arguments: keyword arguments of the class.

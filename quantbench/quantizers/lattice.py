@@ -38,6 +38,9 @@ class Lattice(Quantizer):
     until it falls into the region. Lattices in neural codecs: Lei et al. (2024), arXiv 2403.07320. Lattices have unit volume
     times a step that is set from the first latents and then stays.
 
+    Source: Conway & Sloane (1982, 1983), IEEE Trans. Inf. Theory 28(2), 29(6); Lei et al. (2024), arXiv 2403.07320.
+    Recommended: E8 for 8 dimensions, Leech for 24.
+
     Attributes:
         lattice: Z, A2, D4, E8 or Leech, of 1, 2, 4, 8, 24 dimensions; must divide the latent's.
         levels: codes per dimension.

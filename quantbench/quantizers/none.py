@@ -10,7 +10,11 @@ from quantbench.quantizers.base import WHOLE, Code, Quantizer
 
 @component
 class Identity(Quantizer):
-    """Passes latents on as they are; a strategy that needs nothing of the quantizer becomes the identity too."""
+    """Passes latents on as they are; a strategy that needs nothing of the quantizer becomes the identity too.
+
+    Source: none.
+    Recommended: nothing to set.
+    """
 
     offers = frozenset({WHOLE})
 

@@ -89,6 +89,9 @@ class Leveled(PerDimension):
 class Uniform(Leveled):
     """Bounded uniform quantizer: ``levels`` equally spaced values from ``-range`` to ``range``, the nearest one wins.
 
+    Source: Max (1960), IRE Trans. Inf. Theory 6(1).
+    Recommended: a commitment loss with STE; nothing else bounds the latent.
+
     Attributes:
         range: the outermost level.
     """
@@ -113,6 +116,9 @@ class LSQ(Leveled):
     Esser et al. (2020), arXiv 1902.08153; n = levels // 2, p = levels - 1 - n, as for signed integers. ``prepare`` divides by
     s and clips, ``restore`` multiplies: with STE between them the gradient to s is ``round(v) - v`` inside the range and -n or
     p outside, as in the paper. It is scaled by ``1 / sqrt(dim p)``; s starts at ``2 mean|y| / sqrt(p)`` (p at least 1).
+
+    Source: Esser et al. (2020), arXiv 1902.08153.
+    Recommended: no commitment loss.
     """
 
     levels: Levels = 4
@@ -154,6 +160,9 @@ class FSQ(Leveled):
     ``h = (levels - 1)(1 + 0.001)/2``, ``o`` = 1/2 for an even number of levels and 0 otherwise, ``s = artanh(o / h)``;
     ``quantize`` rounds to integers; ``restore`` divides by ``levels // 2``, so that codes lie in [-1, 1]. The paper trains
     without a commitment loss and advises at least 5 levels; with 2 the shift s is so large that the tanh starts saturated.
+
+    Source: Mentzer et al. (2024), arXiv 2309.15505.
+    Recommended: at least 5 levels, as 8, 5, 5, 5 for 1000 codes; no commitment loss.
     """
 
     levels: Levels = 5
@@ -178,6 +187,9 @@ class IFSQ(Leveled):
 
     iFSQ, arXiv 2601.17124, whose code rounds ``(levels - 1)/2`` times that, for odd numbers of levels; even ones, with levels
     half-way between integers, are our reading. ``restore`` brings codes to [-1, 1].
+
+    Source: arXiv 2601.17124 (Tencent-Hunyuan/iFSQ).
+    Recommended: odd numbers of levels, 17 (4 bits a dimension) in the source.
     """
 
     levels: Levels = 5
@@ -199,6 +211,9 @@ class CDF(Leveled):
 
     The quantizer of finite scalar perturbation, Zhai et al. (2026), arXiv 2602.17133, with the normal distribution function;
     ``restore`` brings a uniform value to zero mean and unit variance.
+
+    Source: Zhai et al. (2026), arXiv 2602.17133.
+    Recommended: gradient fsp.
 
     Attributes:
         moments: weight of the loss ``0.1 mean(y)**2 + 0.07 (var(y) - 1)**2``, averaged over dimensions, that draws the

@@ -17,6 +17,9 @@ class SimVQ(CodebookQuantizer):
     with standard deviation ``dim**-0.5`` and W starts as a random matrix with entries uniform on ``+-dim**-0.5``, as a linear
     layer does. W is trained by the codebook loss (weight 1), and the commitment loss has the weight ``commitment``; the
     authors' code has a default that puts the small weight on the codebook's side.
+
+    Source: Zhu et al. (2024), arXiv 2411.02038.
+    Recommended: commitment 0.25; vector-quantize-pytorch adds the rotation trick by default.
     """
 
     def init(self, streams: Streams, dim: int) -> State:

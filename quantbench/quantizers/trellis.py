@@ -36,6 +36,9 @@ class TrellisCoded(Quantizer):
     allows two of them, and which one is taken decides the next state. Dimensions are walked through in order, from state 0, and
     the Viterbi algorithm finds the best path for every frame. The step is set from the first latents and then stays.
 
+    Source: Marcellin & Fischer (1990), IEEE Trans. Commun. 38(1).
+    Recommended: 8 states; many dimensions, for the gain comes with length.
+
     Attributes:
         levels: codes per dimension, a power of two.
         states: of the trellis, 4 or 8.

@@ -9,6 +9,7 @@ from quantbench.quantizers import Lattice, Moment
 from quantbench.quantizers.lattice import VoronoiCode, voronoi_code
 from quantbench.quantizers.lattice_points import DIMENSIONS, generator, golay_codewords, nearest_point
 from quantbench.streams import Streams
+from tests.conformance import checks
 
 SECOND_MOMENT = {"Z": 1 / 12, "A2": 0.0801875, "D4": 0.0766032, "E8": 0.0716821, "Leech": 0.0657709}
 """Normalised second moments, Conway & Sloane, Sphere Packings, Lattices and Groups, table 2.3."""
@@ -30,8 +31,10 @@ def fitted(name, levels, latents):
     return quantizer, state
 
 
+@checks("lattice")
 @pytest.mark.parametrize("name", NAMES)
 def test_nearest_points_are_lattice_points_and_of_the_published_second_moment(name):
+    """Published second moments of Z, A2, D4, E8 and Leech (Conway & Sloane, table 2.3)."""
     x = draw(name, 4000 if name == "Leech" else 40000)
     point = nearest_point(name, x)
     coordinates = point @ torch.linalg.inv(generator(name))
@@ -52,9 +55,12 @@ def test_nearest_is_nearest_among_all_points_around(name):
     assert torch.allclose((point - x).square().sum(-1), others)
 
 
+@checks("lattice")
 @pytest.mark.parametrize("name", list(KISSING))
 def test_kissing_numbers(name):
-    """Around the origin the code of many levels has as many points of least length as the lattice has."""
+    """Kissing numbers 2, 6, 24, 240.
+
+    Around the origin the code of many levels has as many points of least length as the lattice has."""
     dim = DIMENSIONS[name]
     number = torch.tensor(list(itertools.product(range(3), repeat=dim)))
     points = VoronoiCode(name, 3)._points(number).double() if dim > 1 else torch.tensor([[-1.0], [0], [1]]).double()

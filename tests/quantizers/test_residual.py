@@ -99,3 +99,36 @@ def test_ema_updates_every_stage():
         passed = quantizer.forward(state, LATENTS, pass_through, MOMENT)
         quantizer.update(state, passed.trace, STREAMS, 1)
     assert all(not torch.equal(before[f"{i}.codewords"], state[f"{i}.codewords"]) for i in range(3))
+
+
+def test_shared_stages_have_one_codebook():
+    quantizer, state = fitted(shared=True, update_by="ema", decay=0.0)
+    assert {name.partition(".")[0] for name in state} == {"0"}
+    passed = quantizer.forward(state, LATENTS, lambda q, s, latents, code: latents, MOMENT)
+    quantizer.update(state, passed.trace, STREAMS, 1)
+    every = torch.cat([latents[0] for latents, _ in passed.trace])
+    index = torch.cat([code.indices[0, :, 0] for _, code in passed.trace])
+    for code in index.unique():
+        assert torch.allclose(state["0.codewords"][0, code], every[index == code].mean(0), atol=1e-5)
+
+
+def test_dropout_codes_frames_with_a_random_prefix_of_the_stages():
+    quantizer, state = fitted(dropout=1.0)
+
+    def hard(quantizer, state, latents, code):
+        return code.values
+
+    passed = quantizer.forward(state, LATENTS, hard, MOMENT)
+    stages = torch.stack([code.values for _, code in passed.trace]).cumsum(0)
+    matches = torch.stack([torch.isclose(passed.received, part, atol=1e-5).all(-1) for part in stages])
+    assert torch.all(matches.any(0))
+    assert torch.allclose(matches.float().mean((1, 2)), torch.full((3,), 1 / 3), atol=0.06)
+    evaluated = quantizer.forward(state, LATENTS, hard, Moment(1.0, STREAMS, training=False))
+    assert torch.allclose(evaluated.received, quantizer.quantize(state, LATENTS).values, atol=1e-5)
+
+
+def test_projections_of_every_stage():
+    quantizer, state = fitted(projection=2)
+    code = quantizer.quantize(state, LATENTS)
+    assert code.values.shape == LATENTS.shape
+    assert torch.allclose(quantizer.decode(state, code.indices), code.values, atol=1e-5)

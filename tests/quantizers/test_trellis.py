@@ -7,6 +7,7 @@ import torch
 from quantbench.errors import ConfigError
 from quantbench.quantizers import TrellisCoded
 from quantbench.streams import Streams
+from tests.conformance import checks
 
 
 def unfitted(trials, dim, **settings):
@@ -14,8 +15,10 @@ def unfitted(trials, dim, **settings):
     return quantizer, quantizer.init(Streams(range(trials)), dim)
 
 
+@checks("tcq")
 @pytest.mark.parametrize(("levels", "states"), [(2, 4), (4, 4), (2, 8), (4, 8)])
 def test_viterbi_finds_the_best_of_all_paths(levels, states):
+    """Every path, enumerated: the Viterbi algorithm finds the best."""
     dim = 5
     quantizer, state = unfitted(2, dim, levels=levels, states=states)
     latents = Streams([0, 1]).normal("x", 40, dim)
@@ -28,9 +31,10 @@ def test_viterbi_finds_the_best_of_all_paths(levels, states):
     assert len(values[0].mul(1000).round().unique(dim=0)) == len(every)
 
 
+@checks("tcq")
 @pytest.mark.parametrize(("states", "gain"), [(4, 0.99), (8, 1.09)])
 def test_granular_gain_is_the_published_one(states, gain):
-    """At a high rate, where the ends of the range do not count (Marcellin & Fischer 1990)."""
+    """Published granular gains of 0.99 and 1.09 dB with 4 and 8 states (Marcellin & Fischer 1990)."""
     levels, dim = 256, 512
     quantizer, state = unfitted(1, dim, levels=levels, states=states)
     state["step"].fill_(1 / (2 * levels))  # 2 levels cells over the unit interval

@@ -3,7 +3,7 @@ import torch
 
 from quantbench.components import take
 from quantbench.gradients.annealing import soft_code
-from quantbench.quantizers import Moment, VectorQuantizer
+from quantbench.quantizers import Moment, SimVQ, VectorQuantizer
 from quantbench.quantizers.search import count_and_sum, first_minimum, nearest
 from quantbench.streams import Streams
 
@@ -122,3 +122,58 @@ def test_soft_assignment_between_mean_and_code():
 def test_take_keeps_trials_apart():
     vectors = torch.arange(12.0).view(2, 3, 2)
     assert take(vectors, torch.tensor([[2], [0]])).tolist() == [[[4, 5]], [[6, 7]]]
+
+
+def test_cosine_search_takes_the_nearest_direction_and_decodes_the_codeword():
+    quantizer, state = fitted(search="cosine")
+    code = quantizer.quantize(state, LATENTS)
+    similarity = torch.cosine_similarity(LATENTS.unsqueeze(2), state["codewords"].unsqueeze(1), dim=-1)
+    assert torch.equal(code.indices.squeeze(-1), similarity.argmax(-1))
+    assert torch.equal(code.values, take(state["codewords"], code.indices.squeeze(-1)))
+    assert torch.equal(quantizer.quantize(state, 7 * LATENTS).indices, code.indices)
+
+
+def test_projection_quantizes_fewer_dimensions():
+    quantizer = VectorQuantizer(codes=16, projection=2)
+    state = quantizer.init(Streams([0, 1]), 3)
+    quantizer.fit(state, LATENTS, Streams([0, 1]))
+    inner = quantizer.prepare(state, LATENTS)
+    assert inner.shape == (2, 400, 2)
+    assert torch.allclose(inner, LATENTS @ state["inwards"] + state["inwards_bias"], atol=1e-5)
+    assert torch.cdist(state["codewords"][0], inner[0]).amin(1).max() < 1e-3  # taken from projected latents
+    assert quantizer.restore(state, quantizer.quantize(state, inner).values).shape == LATENTS.shape
+
+
+def test_affine_moves_codes_that_are_not_in_use():
+    quantizer, state = fitted(affine=True, affine_lr=torch.tensor([10.0, 10.0]))
+    assert torch.equal(quantizer.codebook(state), state["codewords"])  # scale 1, shift 0 at first
+    target = torch.full((2, 5, 3), 2.0)
+    code = quantizer.quantize(state, target)
+    (by_shift,) = torch.autograd.grad(code.values.sum(), state["affine_shift"])
+    assert torch.all(by_shift == 50)  # 5 frames, learning rate 10: every step moves the whole codebook
+    with torch.no_grad():
+        state["affine_shift"] -= 0.1
+    assert torch.allclose(quantizer.codebook(state), state["codewords"] - 1)
+
+
+def test_restarts_of_an_affine_codebook_land_on_latents():
+    quantizer, state = fitted(affine=True, restart=0.1, restart_every=1)
+    with torch.no_grad():
+        state["affine_scale"] += 0.05
+        state["affine_shift"] += 0.02
+        state["usage"].zero_()
+    quantizer.update(state, [(LATENTS, quantizer.quantize(state, LATENTS))], Streams([0, 1]), 1)
+    assert torch.cdist(quantizer.codebook(state)[0], LATENTS[0]).amin(1).max() < 1e-3
+
+
+def test_simvq_moves_all_codewords_at_once():
+    quantizer = SimVQ(codes=16)
+    state = quantizer.init(Streams([0, 1]), 3)
+    before = quantizer.codebook(state).detach()
+    assert state["codewords"].std().item() == pytest.approx(3**-0.5, rel=0.15)
+    loss = quantizer.loss(state, LATENTS, quantizer.quantize(state, LATENTS), Moment(0.0, STREAMS))
+    (gradient,) = torch.autograd.grad(loss.sum(), state["map"])
+    with torch.no_grad():
+        state["map"] -= gradient
+    assert torch.all((quantizer.codebook(state) - before).abs().sum(-1) > 0)
+    assert not state["codewords"].requires_grad

@@ -83,10 +83,10 @@ def test_pairs_that_do_not_fit_are_skipped_or_refused():
     )
     planned = plan(sweep(combinations=[none, Combination(CHOICES, config())]))
     reason = planned.trials[0].skipped
-    assert "gradient=soft_to_hard needs soft assignment, which quantizer=none does not offer" in reason
-    assert "gradients that fit it: mste, noise, ste" in reason
+    assert "gradient=soft_to_hard does not fit quantizer=none: the quantizer offers no soft assignment" in reason
+    assert "gradients that fit it: curriculum, mste, noise" in reason
     assert [len(stack) for stack in planned.stacks] == [1]
-    with pytest.raises(ConfigError, match="nothing to train: gradient=soft_to_hard needs"):
+    with pytest.raises(ConfigError, match="nothing to train: gradient=soft_to_hard does not fit"):
         plan(sweep(combinations=[none]))
 
 

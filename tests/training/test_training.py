@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from quantbench.codecs import MLP
-from quantbench.gradients import MSTE, STE, Noise, Schedule, SoftToHard
+from quantbench.gradients import MSTE, NSVQ, STE, DiVeQ, Noise, Schedule, SoftToHard
 from quantbench.quantizers import FSQ, Identity, ResidualVQ, Uniform, VectorQuantizer
 from quantbench.simulators import Codeword, Gaussian, Rotation
 from quantbench.training import Stack, TrainSettings, train
@@ -31,8 +31,11 @@ def of_trials(whole, chosen):
     """The same stack with some of its trials."""
 
     def cut(component):
-        values = {f.name: getattr(component, f.name) for f in dataclasses.fields(component)}
-        return type(component)(**{k: v[chosen] if isinstance(v, torch.Tensor) else v for k, v in values.items()})
+        if isinstance(component, torch.Tensor):
+            return component[chosen]
+        if not dataclasses.is_dataclass(component):
+            return component
+        return type(component)(**{f.name: cut(getattr(component, f.name)) for f in dataclasses.fields(component)})
 
     parts = {name: cut(getattr(whole, name)) for name in ("simulator", "codec", "quantizer", "gradient", "train")}
     return Stack(**parts, seeds=tuple(whole.seeds[i] for i in chosen), device=CPU)
@@ -59,6 +62,18 @@ CASES = {
     "fsq": (FSQ(levels=3, commitment=WEIGHTS), SoftToHard(), Gaussian(frame_dim=6)),
     "odd sizes": (ResidualVQ(codes=5, stages=3, commitment=WEIGHTS), MSTE(), Codeword(bits=3, frame_dim=5)),
     "odd rotation": (VectorQuantizer(codes=17, commitment=WEIGHTS), STE(), Rotation(bits=2, frame_dim=3)),
+    "projected": (
+        VectorQuantizer(
+            codes=16, commitment=WEIGHTS, projection=3, search="cosine", affine=True, affine_lr=WEIGHTS, restart=0.1
+        ),
+        DiVeQ(),
+        Codeword(bits=4, frame_dim=6),
+    ),
+    "dropped": (
+        ResidualVQ(codes=8, stages=3, shared=True, dropout=0.5, projection=2, update_by="ema", restart=0.1, restart_every=3),
+        NSVQ(),
+        Gaussian(frame_dim=6),
+    ),
     "scalar": (Uniform(levels=(2, 3, 4, 5), commitment=WEIGHTS), Noise(match="step"), Gaussian(frame_dim=6)),
 }
 

@@ -1,0 +1,88 @@
+"""Writes the tables of docs/methods.md from docstrings, YAML choices and the conformance tests.
+
+With --check, says whether the file is up to date instead.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "methods.md"
+MODULES = [
+    "conformance.test_gradients",
+    "conformance.test_packages",
+    "conformance.test_quantizers",
+    "quantizers.test_lattice",
+    "quantizers.test_trellis",
+]
+"""Tests that say what they check."""
+
+
+def field(docstring: str, name: str) -> str:
+    """The paragraph of a docstring that begins with ``name:``."""
+    found = re.search(rf"^{name}: (.*?)(?=\n\n|\n[A-Z][a-z]+:|\Z)", docstring, re.DOTALL | re.MULTILINE)
+    return " ".join(found.group(1).split()).rstrip(".") if found else ""
+
+
+def row(group: str, name: str, component: Any) -> list[str]:
+    """Choice, what it is and its formula, source, recommended settings, what it offers or fits, checks."""
+    docstring = inspect.getdoc(type(component)) or ""
+    from quantbench.sweeps.catalogue import choices, default_component, description
+    from tests.conformance import CHECKS
+
+    files = choices(group)
+    alike = [other for other in files if type(default_component(group, other)) is type(component)]
+    # Where several choices are settings of one class, what tells them apart is in their files.
+    summary = description(files[name]) if len(alike) > 1 else " ".join(docstring.split("\n\n")[0].split())
+    summary = summary.replace("``", "`")
+    own = "; our reading" if "our reading" in docstring.lower() else ""
+    kind = ", ".join(sorted(component.offers if group == "quantizer" else component.needs)) or "nothing"
+    checked = "; ".join(dict.fromkeys(CHECKS[name])) or "trains and decodes (see below)"
+    cells = [f"`{name}`", summary, field(docstring, "Source") + own, field(docstring, "Recommended"), kind, checked]
+    return [cell.replace("|", "\\|") for cell in cells]
+
+
+def table(group: str) -> str:
+    """The Markdown table of a group."""
+    from quantbench.sweeps.catalogue import choices, default_component
+
+    kind = "offers" if group == "quantizer" else "needs"
+    header = ["choice", "what", "source", "recommended", kind, "checked against"]
+    rows = [header, ["---"] * len(header)]
+    rows += [row(group, name, default_component(group, name)) for name in choices(group)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def page(text: str) -> str:
+    """The page with its generated parts renewed."""
+    sys.path.insert(0, str(ROOT))
+    for module in MODULES:
+        importlib.import_module(f"tests.{module}")
+    for group in ("quantizer", "gradient"):
+        mark = f"<!-- {group}s -->\n"
+        before, _, rest = text.partition(mark)
+        _, _, after = rest.partition(mark)
+        text = f"{before}{mark}{table(group)}\n{mark}{after}"
+    return text
+
+
+def main() -> int:
+    """Renew or check the page."""
+    text = PAGE.read_text()
+    new = page(text)
+    if "--check" in sys.argv:
+        if new != text:
+            print("docs/methods.md is out of date; run python scripts/methods_table.py", file=sys.stderr)
+        return int(new != text)
+    PAGE.write_text(new)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

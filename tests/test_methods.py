@@ -1,0 +1,27 @@
+import re
+import sys
+from pathlib import Path
+
+from quantbench.sweeps.catalogue import choices, default_component
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
+
+import methods_table
+
+PAGE = methods_table.PAGE.read_text()
+
+
+def test_the_page_of_methods_is_up_to_date():
+    assert methods_table.page(PAGE) == PAGE, "run python scripts/methods_table.py"
+
+
+def test_every_choice_has_a_source_a_recommendation_and_a_check():
+    from tests.conformance import CHECKS
+
+    methods_table.page(PAGE)  # imports the tests
+    for group in ("quantizer", "gradient"):
+        for name in choices(group):
+            docstring = type(default_component(group, name)).__doc__
+            assert re.search(r"^ +Source: \S", docstring, re.MULTILINE), name
+            assert re.search(r"^ +Recommended: \S", docstring, re.MULTILINE), name
+            assert CHECKS[name], name
