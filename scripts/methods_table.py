@@ -31,20 +31,17 @@ def field(docstring: str, name: str) -> str:
 
 
 def row(group: str, name: str, component: Any) -> list[str]:
-    """Choice, what it is and its formula, source, recommended settings, what it offers or fits, checks."""
+    """Choice, what it is, formula, source, recommended settings, what it offers or needs, checks."""
     docstring = inspect.getdoc(type(component)) or ""
-    from quantbench.sweeps.catalogue import choices, default_component, description
+    from quantbench.sweeps.catalogue import choices, description
     from tests.conformance import CHECKS
 
-    files = choices(group)
-    alike = [other for other in files if type(default_component(group, other)) is type(component)]
-    # Where several choices are settings of one class, what tells them apart is in their files.
-    summary = description(files[name]) if len(alike) > 1 else " ".join(docstring.split("\n\n")[0].split())
-    summary = summary.replace("``", "`")
+    summary = description(choices(group)[name]).rstrip(".")
     own = "; our reading" if "our reading" in docstring.lower() else ""
     kind = ", ".join(sorted(component.offers if group == "quantizer" else component.needs)) or "nothing"
     checked = "; ".join(dict.fromkeys(CHECKS[name])) or "trains and decodes (see below)"
-    cells = [f"`{name}`", summary, field(docstring, "Source") + own, field(docstring, "Recommended"), kind, checked]
+    formula = field(docstring, "Formula").replace("``", "`")
+    cells = [f"`{name}`", summary, formula, field(docstring, "Source") + own, field(docstring, "Recommended"), kind, checked]
     return [cell.replace("|", "\\|") for cell in cells]
 
 
@@ -53,7 +50,7 @@ def table(group: str) -> str:
     from quantbench.sweeps.catalogue import choices, default_component
 
     kind = "offers" if group == "quantizer" else "needs"
-    header = ["choice", "what", "source", "recommended", kind, "checked against"]
+    header = ["choice", "what", "formula", "source", "recommended", kind, "checked against"]
     rows = [header, ["---"] * len(header)]
     rows += [row(group, name, default_component(group, name)) for name in choices(group)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)

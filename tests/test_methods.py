@@ -15,13 +15,13 @@ def test_the_page_of_methods_is_up_to_date():
     assert methods_table.page(PAGE) == PAGE, "run python scripts/methods_table.py"
 
 
-def test_every_choice_has_a_source_a_recommendation_and_a_check():
+def test_every_choice_has_a_formula_a_source_a_recommendation_and_a_check():
     from tests.conformance import CHECKS
 
     methods_table.page(PAGE)  # imports the tests
     for group in ("quantizer", "gradient"):
         for name in choices(group):
             docstring = type(default_component(group, name)).__doc__
-            assert re.search(r"^ +Source: \S", docstring, re.MULTILINE), name
-            assert re.search(r"^ +Recommended: \S", docstring, re.MULTILINE), name
+            for field in ("Formula", "Source", "Recommended"):
+                assert re.search(rf"^ +{field}: \S", docstring, re.MULTILINE), (name, field)
             assert CHECKS[name], name

@@ -19,6 +19,7 @@ class SoftToHard(Gradient):
     final hard phase the decoder receives the hard code and the gradient stays that of the soft one (Mentzer et al. 2018, arXiv
     1801.04260).
 
+    Formula: ``sum_k softmax_k(-|y - c_k|**2 / T) c_k``
     Source: Agustsson et al. (2017), arXiv 1704.00648.
     Recommended: T falls to a tenth or less; start of the order of the squared distance between codewords.
 

@@ -41,6 +41,7 @@ class Gradient(Component):
 class Own(Gradient):
     """The quantizer passes the gradient by itself, as modules of other packages do.
 
+    Formula: the module's
     Source: the module's.
     Recommended: nothing to set.
     """

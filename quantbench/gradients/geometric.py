@@ -20,6 +20,7 @@ class RotationTrick(Gradient):
 
     ``R = I - 2 r r' + 2 q^ y^'`` with unit vectors q^, y^ and ``r = (q^ + y^) / |q^ + y^|``.
 
+    Formula: ``sg(|q|/|y| R) y``, ``R = I - 2 r r' + 2 q^ y^'``
     Source: Fifty et al. (2024), arXiv 2410.06424.
     Recommended: EMA codebook with decay 0.8 and a commitment loss.
     """
@@ -41,6 +42,7 @@ class RotationTrick(Gradient):
 class DiVeQ(Gradient):
     """``y + |c - y| sg(u)`` with u the unit vector from y to the codeword c, slightly disturbed; the length is differentiated.
 
+    Formula: ``y + |c - y| sg(u)``
     Source: Vali et al. (2025), arXiv 2509.26469.
     Recommended: no loss of the codebook (quantizer.commitment=0, quantizer.codebook_weight=0), restarts every 50 to 300 steps
     of rarely used codes; noise 1e-3, which the authors' code takes as the standard deviation and calls a variance.
@@ -76,6 +78,7 @@ class SFDiVeQ(DiVeQ):
     nearest point of the curve, a real number that a code of fixed length cannot carry; here evaluation decodes the nearest
     codeword. Its first steps without quantization are quantbench's ``warm_up``.
 
+    Formula: ``y + (1-w) |c1 - y| sg(u1) + w |c2 - y| sg(u2)``
     Source: Vali et al. (2025), arXiv 2509.26469.
     Recommended: no loss of the codebook; noise 1e-3; a warm-up.
     """

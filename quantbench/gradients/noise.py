@@ -24,6 +24,7 @@ class Noise(Gradient):
     With ``match=step`` and uniform noise this is the additive uniform noise of the source; with ``match=error`` the noise has
     the power of the quantization error measured on the batch.
 
+    Formula: ``y + scale s e``
     Source: Ballé et al. (2017), arXiv 1611.01704.
     Recommended: uniform noise of one step for grids.
 
@@ -69,6 +70,7 @@ class Noise(Gradient):
 class NoiseSTEMix(Noise):
     """A mixture frame by frame: clean latents, STE, or noise.
 
+    Formula: per frame ``y``, ``y + sg(Q(y) - y)`` or ``y + s e``
     Source: Parker et al. (2024), arXiv 2411.19842 (TAAE), for its mixture of a quarter clean, a quarter STE and half uniform
     noise of one step (the choice ``taae``).
     Recommended: clean 0.25, ste 0.25, match step.
@@ -103,6 +105,7 @@ class Universal(Gradient):
     The error is then independent of y and distributed as the dither (within the quantizer's range), so that the gradient of
     the expectation is exactly 1.
 
+    Formula: ``Q(y - u) + u``
     Source: Agustsson & Theis (2020), arXiv 2006.09952.
     Recommended: nothing to set.
     """

@@ -16,6 +16,7 @@ SMALLEST_DISTANCE = 1e-6
 class NSVQ(Gradient):
     """Noise substitution: ``y + |c - y| e / |e|`` with normal noise e and the codeword c; the length is differentiated.
 
+    Formula: ``y + |c - y| e/|e|``
     Source: Vali & Bäckström (2022), IEEE Access 10.
     Recommended: no loss of the codebook (quantizer.commitment=0, quantizer.codebook_weight=0), restarts of rarely used codes.
     """
@@ -33,6 +34,7 @@ class NSVQ(Gradient):
 class FSP(Gradient):
     """Finite scalar perturbation: ``y + U(-step/2, step/2)``, and y itself where that leaves the outer cells.
 
+    Formula: ``y + U(-step/2, step/2)``, else y
     Source: Zhai et al. (2026), arXiv 2602.17133.
     Recommended: quantizer cdf (a distribution function before equal cells); quantize_rate 0.
 
@@ -69,6 +71,7 @@ class VP(Gradient):
     searches a queue of many batches, and makes the codebook by k-means when training is over; here the batch is searched, and
     the codebook follows the latents by its own loss.
 
+    Formula: ``y + sg(move)``, accepted with ``(d_k(y) d_n(y) / (d_k(y') d_n(y')))**dim``
     Source: Zhai et al. (2026), arXiv 2602.17133.
     Recommended: eta 1, k 8.
 

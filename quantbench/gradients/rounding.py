@@ -40,6 +40,7 @@ class SoftRound(OnGrid):
     With ``m = floor(y) + 1/2``: ``s_a(y) = m + tanh(a (y - m)) / (2 tanh(a/2))``, from the identity (a to 0) to rounding, and
     ``r_a(z) = s_a^-1(z - 1/2) + 1/2``.
 
+    Formula: ``r_a(s_a(y) + U)``, ``s_a(y) = m + tanh(a (y-m)) / (2 tanh(a/2))``
     Source: Agustsson & Theis (2020), arXiv 2006.09952.
     Recommended: alpha rises to 3 in the first quarter of the training (the source's toy example then learns it).
 
@@ -64,6 +65,7 @@ class DSQ(OnGrid):
     Between two levels, r from their middle in units of the step: ``tanh(k r) / (2 (1 - alpha))`` with ``k = ln(2/alpha - 1)``,
     so that the pieces meet. The source learns alpha; here it has a schedule.
 
+    Formula: hard forward; slope of ``m + tanh(k r) / (2 (1 - alpha))``, ``k = ln(2/alpha - 1)``
     Source: Gong et al. (2019), arXiv 1908.05033.
     Recommended: alpha 0.2.
 
@@ -91,6 +93,7 @@ class SGA(OnGrid):
     Logits ``-atanh(distance) / T`` for the two, distances in units of the step; weights are a Gumbel-softmax sample at
     temperature T. The source anneals codes of a trained codec at test time; here it trains the codec.
 
+    Formula: ``floor(y) + sigmoid(((atanh(d) - atanh(1-d)) / T + logistic) / T)``
     Source: Yang et al. (2020), arXiv 2006.04240.
     Recommended: T = min(0.5, 0.5 exp(-0.001 (t - 700))) at step t.
 

@@ -38,6 +38,7 @@ class GumbelST(Sampled):
 
     Our reading for distances: the logits are ``-distance**2`` and the relaxation is ``softmax((logits + Gumbel noise) / T)``.
 
+    Formula: ``one_hot(w) C`` forward, ``w C`` backward, ``w = softmax((-|y - c|**2 + Gumbel) / T)``
     Source: Jang et al. (2017), arXiv 1611.01144.
     Recommended: T falls from 1 to 0.1 or above.
     """
@@ -56,6 +57,7 @@ class ReinMax(Sampled):
     With ``p = (softmax(logits) + drawn) / 2``: ``2 J_p g - J_softmax g / 2``, J being the Jacobian of softmax: exact in the
     mean where the loss is quadratic in the choice.
 
+    Formula: ``2 J_p g - J_softmax g / 2``, ``p = (softmax + drawn) / 2``
     Source: Liu et al. (2023), arXiv 2304.08612.
     Recommended: T of 1 or above, for one-hot logits that are learned; for distances T is relative to their squares.
     """
@@ -72,6 +74,7 @@ class ScoreFunction(Sampled):
 
     The baseline is the mean loss of the batch's other frames.
 
+    Formula: ``(loss - baseline) d log p(drawn) / dy``
     Source: Williams (1992), Machine Learning 8.
     Recommended: nothing beyond a baseline.
     """

@@ -19,6 +19,7 @@ class Smoothed(Gradient):
     The decoder receives Q(y). Unbiased for the smoothed loss, whatever the quantizer; the price is variance, and two more
     passes through quantizer and decoder a pair.
 
+    Formula: ``E[(L(Q(y + s e)) - L(Q(y - s e))) e] / (2 s)``
     Source: antithetic Gaussian smoothing, Nesterov & Spokoiny (2017), Found. Comput. Math. 17; for discrete layers: Petersen
     et al. (2024), arXiv 2410.08125.
     Recommended: more pairs for less variance, sigma below the distance of codewords.

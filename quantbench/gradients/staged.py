@@ -23,6 +23,7 @@ class WarmUp(Gradient):
     Our reading of the warm-up of an autoencoder before vector quantization; the source decides by an adaptive criterion when it
     is over. The codebook follows the latents by its own loss from the first step.
 
+    Formula: ``y`` until ``share``, then the other strategy
     Source: arXiv 2605.06870.
     Recommended: long enough for the distortion to level off.
 
@@ -61,6 +62,7 @@ class WarmUp(Gradient):
 class SoftThenHard(Gradient):
     """A soft strategy first; then the encoder is frozen and the decoder learns on hard codes.
 
+    Formula: the first strategy, then ``sg(Q(y))`` with a frozen encoder
     Source: Guo et al. (2021), arXiv 2104.05168.
     Recommended: noise first; a tail long enough for the decoder.
 
@@ -98,6 +100,7 @@ class Curriculum(Gradient):
     (PEGE, arXiv 2509.00097, which raises the share logarithmically), ``blend`` mixes ``(1 - share) y + share Q(y)`` in every
     frame (progressive VQ, arXiv 2603.22304).
 
+    Formula: ``y + sg(Q(y) - y)`` for a share of the frames, or that share of it
     Source: arXiv 2509.00097; arXiv 2603.22304.
     Recommended: a commitment loss beside it, as in the first source.
 

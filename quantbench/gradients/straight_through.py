@@ -18,6 +18,7 @@ SMALLEST_STD = 1e-12
 class STE(Gradient):
     """Straight-through estimator: ``y + sg(Q(y) - y)``.
 
+    Formula: ``y + sg(Q(y) - y)``
     Source: Bengio et al. (2013), arXiv 1308.3432.
     Recommended: nothing to set; a commitment loss of weight 0.25 to 1 with learned codebooks.
     """
@@ -30,6 +31,7 @@ class STE(Gradient):
 class ClippedSTE(Gradient):
     """STE whose gradient is zero where the latent lies outside the levels: ``dy = g 1[lowest <= y <= highest]``.
 
+    Formula: ``dy = g 1[lowest <= y <= highest]``
     Source: Hubara et al. (2016), arXiv 1602.02830.
     Recommended: nothing to set.
     """
@@ -52,6 +54,7 @@ class MSTE(Gradient):
     frames of a batch. When the codebook follows the encoder, Q(a y) = a Q(y), so the derivative with respect to the scale
     a is Q(y). STE gives y instead and so rewards growth that does not help; this gives y + (Q(y) - y) = Q(y).
 
+    Formula: ``y + sg(Q(y) - y) s(y) / sg(s(y))``, s the standard deviation
     Source: Mack et al. (2025), arXiv 2502.04770.
     Recommended: no commitment loss.
 
@@ -75,6 +78,7 @@ class EWGS(Gradient):
     The source lets delta follow the trace of the Hessian, estimated now and then; here it is constant, as in the authors'
     code without that option.
 
+    Formula: ``dy = g (1 + delta sign(g) (y - Q(y)))``
     Source: Lee et al. (2021), arXiv 2104.00903.
     Recommended: delta from the Hessian; where it is constant the source takes 0.001.
 
@@ -106,6 +110,7 @@ class Synchronised(Gradient):
     The synchronised update of the source; its second part, an extra step of the codebook before every step of the codec, is
     left out.
 
+    Formula: ``y + sg(Q(y) - y) + nu (c - sg(c))``
     Source: Huh et al. (2023), arXiv 2305.08842.
     Recommended: nu 0.2, with quantizer.affine=true and restarts.
 

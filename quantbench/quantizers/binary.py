@@ -25,6 +25,7 @@ class LFQ(PerDimension):
     has ``entropy_weight * (mean H(p(.|y)) - diversity * H(mean p(.|y)))``: sure decisions, all codes in use. p is a product of
     ``sigmoid(4 sharpness y_d)``; both entropies, in nats, are exact.
 
+    Formula: ``sign(y)``; loss ``w (mean H(p(.|y)) - g H(mean p(.|y)))``
     Source: Yu et al. (2024), arXiv 2310.05737.
     Recommended: entropy_weight 0.1, diversity 1; public code has sharpness 100, at which the terms see little but the signs.
 
@@ -82,6 +83,7 @@ class BSQ(LFQ):
     Zhao et al. (2024), arXiv 2406.07548. The entropy terms are LFQ's with p(c|u), a softmax of ``2 sharpness u.c``; the
     entropy of the mean is that of the single dimensions, added up, which is the paper's approximation.
 
+    Formula: ``sign(u) / sqrt(dim)``, ``u = y/|y|``; entropy terms as for LFQ, the second one per dimension
     Source: Zhao et al. (2024), arXiv 2406.07548.
     Recommended: all weights 1 in the authors' code, without a commitment loss.
     """

@@ -32,6 +32,7 @@ class EntropyScalar(PerDimension):
     Metrics: ``estimated_bits`` per frame under the prior, and ``coded_bits`` per frame that a range coder takes for the codes
     of the evaluation set, fed with the same prior.
 
+    Formula: ``round(y)``; loss ``rate_weight mean(-log2(c(y+U+1/2) - c(y+U-1/2)))``
     Source: Ballé et al. (2018), arXiv 1802.01436.
     Recommended: rate_weight by the rate wanted; gradient additive_noise.
 

@@ -30,6 +30,7 @@ class External(Quantizer):
     itself, so the only strategy that fits is ``own``. Its parameters are trained with the codec's; its buffers are kept for
     every trial; whatever it draws from torch's global generator is drawn from a generator of the trial.
 
+    Formula: the module's
     Source: the package named by the setting module.
     Recommended: those of the package.
 

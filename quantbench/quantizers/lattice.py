@@ -38,6 +38,7 @@ class Lattice(Quantizer):
     until it falls into the region. Lattices in neural codecs: Lei et al. (2024), arXiv 2403.07320. Lattices have unit volume
     times a step that is set from the first latents and then stays.
 
+    Formula: nearest point of ``step Lambda`` in ``levels V``
     Source: Conway & Sloane (1982, 1983), IEEE Trans. Inf. Theory 28(2), 29(6); Lei et al. (2024), arXiv 2403.07320.
     Recommended: E8 for 8 dimensions, Leech for 24.
 

@@ -12,6 +12,7 @@ from quantbench.quantizers.base import WHOLE, Code, Quantizer
 class Identity(Quantizer):
     """Passes latents on as they are; a strategy that needs nothing of the quantizer becomes the identity too.
 
+    Formula: ``y``
     Source: none.
     Recommended: nothing to set.
     """

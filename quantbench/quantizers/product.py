@@ -21,6 +21,7 @@ class ProductVQ(VectorQuantizer):
     Jégou et al. (2011), IEEE TPAMI 33(1); grouped codes in neural codecs: Yang et al. (2023), arXiv 2305.02765. A gradient
     strategy acts on every group by itself.
 
+    Formula: ``(c1[k1], c2[k2], ...)``, ``ki = argmin |yi - ci|``
     Source: Jégou et al. (2011), IEEE TPAMI 33(1); Yang et al. (2023), arXiv 2305.02765.
     Recommended: as for vq.
 

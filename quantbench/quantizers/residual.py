@@ -151,6 +151,7 @@ class Residual(Quantizer):
 class ResidualVQ(Residual, VectorQuantizer):
     """Stages of vector quantization; Zeghidour et al. (2021), arXiv 2107.03312.
 
+    Formula: ``sum_i ci[ki]``, ``ki = argmin |y - sum_(j<i) cj[kj] - ci|``
     Source: Zeghidour et al. (2021), arXiv 2107.03312.
     Recommended: DAC: 9 stages of 1024 codes, projection 8, search cosine, dropout 0.5 to 1, gradient codebooks; EnCodec: EMA
     with decay 0.99, k-means start, restarts.
@@ -169,6 +170,7 @@ class ResidualFSQ(Residual, Uniform):
     ``b = L / (L - 1)`` brings latents to the outer edges of the outer cells; stage i has L levels from ``-L**-i`` to ``L**-i``,
     which split every cell of stage i - 1 into L equal ones.
 
+    Formula: ``sum_i L**-i q(r_i L**i)``, q uniform with L levels on [-1, 1], ``r_0 = b tanh(z/b)``
     Source: vector-quantize-pytorch 1.32, ResidualFSQ.
     Recommended: no commitment loss is needed behind the tanh.
     """
@@ -192,6 +194,7 @@ class ResidualLFQ(Residual, LFQ):
 
     Our reading of the residual LFQ of the package vector-quantize-pytorch.
 
+    Formula: ``sum_i 2**-i sign(r_i)``
     Source: vector-quantize-pytorch 1.32, ResidualLFQ.
     Recommended: as for lfq.
     """

@@ -89,6 +89,7 @@ class Leveled(PerDimension):
 class Uniform(Leveled):
     """Bounded uniform quantizer: ``levels`` equally spaced values from ``-range`` to ``range``, the nearest one wins.
 
+    Formula: nearest of ``-range + 2 range i / (levels - 1)``
     Source: Max (1960), IRE Trans. Inf. Theory 6(1).
     Recommended: a commitment loss with STE; nothing else bounds the latent.
 
@@ -117,6 +118,7 @@ class LSQ(Leveled):
     s and clips, ``restore`` multiplies: with STE between them the gradient to s is ``round(v) - v`` inside the range and -n or
     p outside, as in the paper. It is scaled by ``1 / sqrt(dim p)``; s starts at ``2 mean|y| / sqrt(p)`` (p at least 1).
 
+    Formula: ``s round(clip(y/s, -n, p))``, gradient of s times ``1/sqrt(dim p)``
     Source: Esser et al. (2020), arXiv 1902.08153.
     Recommended: no commitment loss.
     """
@@ -161,6 +163,7 @@ class FSQ(Leveled):
     ``quantize`` rounds to integers; ``restore`` divides by ``levels // 2``, so that codes lie in [-1, 1]. The paper trains
     without a commitment loss and advises at least 5 levels; with 2 the shift s is so large that the tanh starts saturated.
 
+    Formula: ``round(h tanh(z + s) - o) / (levels // 2)``
     Source: Mentzer et al. (2024), arXiv 2309.15505.
     Recommended: at least 5 levels, as 8, 5, 5, 5 for 1000 codes; no commitment loss.
     """
@@ -188,6 +191,7 @@ class IFSQ(Leveled):
     iFSQ, arXiv 2601.17124, whose code rounds ``(levels - 1)/2`` times that, for odd numbers of levels; even ones, with levels
     half-way between integers, are our reading. ``restore`` brings codes to [-1, 1].
 
+    Formula: ``round((levels-1)/2 (2 sigmoid(1.6 z) - 1))``
     Source: arXiv 2601.17124 (Tencent-Hunyuan/iFSQ).
     Recommended: odd numbers of levels, 17 (4 bits a dimension) in the source.
     """
@@ -212,6 +216,7 @@ class CDF(Leveled):
     The quantizer of finite scalar perturbation, Zhai et al. (2026), arXiv 2602.17133, with the normal distribution function;
     ``restore`` brings a uniform value to zero mean and unit variance.
 
+    Formula: ``sqrt(12) ((floor(levels F(z)) + 1/2) / levels - 1/2)``, F the normal distribution function
     Source: Zhai et al. (2026), arXiv 2602.17133.
     Recommended: gradient fsp.
 

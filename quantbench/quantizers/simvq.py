@@ -18,6 +18,7 @@ class SimVQ(CodebookQuantizer):
     layer does. W is trained by the codebook loss (weight 1), and the commitment loss has the weight ``commitment``; the
     authors' code has a default that puts the small weight on the codebook's side.
 
+    Formula: ``c[k] W``, ``k = argmin |y - c W|``
     Source: Zhu et al. (2024), arXiv 2411.02038.
     Recommended: commitment 0.25; vector-quantize-pytorch adds the rotation trick by default.
     """

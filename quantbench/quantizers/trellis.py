@@ -36,6 +36,7 @@ class TrellisCoded(Quantizer):
     allows two of them, and which one is taken decides the next state. Dimensions are walked through in order, from state 0, and
     the Viterbi algorithm finds the best path for every frame. The step is set from the first latents and then stays.
 
+    Formula: the path through the trellis with least ``|y - path|**2``
     Source: Marcellin & Fischer (1990), IEEE Trans. Commun. 38(1).
     Recommended: 8 states; many dimensions, for the gain comes with length.
 

@@ -90,6 +90,7 @@ class CodebookQuantizer(Quantizer):
 class VectorQuantizer(CodebookQuantizer):
     """A codebook of ``codes`` learned vectors per trial; the nearest one is the code.
 
+    Formula: ``c[k]``, ``k = argmin |y - c|``; loss ``a |sg(y) - c|**2 + b |y - sg(c)|**2``
     Source: van den Oord et al. (2017), arXiv 1711.00937.
     Recommended: commitment 0.25 (DAC, with a codebook weight of 1) to 1; EMA decay 0.8 to 0.99; k-means start and restarts of
     codes used less than once or twice (Zeghidour et al. 2021).
