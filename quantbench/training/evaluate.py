@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from quantbench.gradients import Moment
+from quantbench.quantizers import Quantizer
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
 from quantbench.training.model import Model
@@ -29,6 +30,7 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
     """
     sums: dict[str, Tensor] = {}
     codes: list[Tensor] = []
+    measured = thorough and type(model.stack.quantizer).measure is not Quantizer.measure
     moment = Moment(1.0, streams, purpose="evaluation noise", training=False)
     for part in _parts(frames):
         encoded, latents = model.latents(part)
@@ -43,7 +45,8 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
             "encoded_square": encoded.double().square().sum(1),
         }
         if code.indices is not None:
-            codes.append(code.indices)
+            if measured:
+                codes.append(code.indices)
             new["counts"] = _counts(code.indices, model.stack.quantizer.alphabet(latents.shape[-1]))
         sums = {name: sums[name] + value if sums else value for name, value in new.items()}
     count = frames.target.shape[1]
@@ -56,7 +59,7 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
     if "counts" in sums:
         metrics["quantization_error"] = sums["quantization"] / (count * latents.shape[-1])
         metrics |= code_usage(sums["counts"], model.stack.quantizer.alphabet(latents.shape[-1]))
-        if thorough:
+        if measured:
             metrics |= model.stack.quantizer.measure(model.quantizer, torch.cat(codes, dim=1))
     return metrics
 
