@@ -7,12 +7,14 @@ GROUPS = ["simulator", "codec", "quantizer", "gradient"]
 
 METRICS = [
     "mse",
+    "mse_error",
     "nmse_db",
     "source_bits",
     "rate_bits",
     "entropy_bits",
     "estimated_bits",
     "coded_bits",
+    "spent_bits",
     "perplexity",
     "usage",
     "dead_codes",
@@ -29,6 +31,9 @@ METRICS = [
     "steps",
 ]
 """What was measured. A metric that does not apply is empty."""
+
+NOTES = ["limit_note", "reference_note"]
+"""Which limit and which reference a row's are, or why it has none."""
 
 COST = ["seconds", "stack_size", "device"]
 """What it took; the only columns that differ when the same sweep runs again."""

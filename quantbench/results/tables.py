@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 
 from quantbench.errors import ConfigError, QuantBenchError
-from quantbench.results.schema import COST, CURVES, IDENTITY, METRICS, WHOLE
+from quantbench.results.schema import COST, CURVES, IDENTITY, METRICS, NOTES, WHOLE
 
 
 def results_table(rows: Sequence[Mapping[str, Any]], settings: Sequence[str]) -> pd.DataFrame:
     """Rows as a table with all columns in their order; ``settings`` are the dotted names of settings that vary."""
-    columns = [*IDENTITY, *settings, *METRICS, *COST]
+    columns = [*IDENTITY, *settings, *METRICS, *NOTES, *COST]
     table = pd.DataFrame([[row.get(name) for name in columns] for row in rows], columns=columns)
     for name in WHOLE:
         table[name] = pd.to_numeric(table[name]).astype("Int64")

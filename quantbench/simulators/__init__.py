@@ -5,9 +5,11 @@ from quantbench.simulators.base import Frames, Simulator
 from quantbench.simulators.codeword import Codeword
 from quantbench.simulators.continuous import Gaussian, GaussMarkov, Laplace, Memoryless, Uniform
 from quantbench.simulators.rotation import Rotation
+from quantbench.simulators.toy import Banana, Sawbridge
 
 __all__ = [
     "AudioFrames",
+    "Banana",
     "Codeword",
     "Frames",
     "GaussMarkov",
@@ -15,6 +17,7 @@ __all__ = [
     "Laplace",
     "Memoryless",
     "Rotation",
+    "Sawbridge",
     "Simulator",
     "Uniform",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from quantbench.components import State, at_least, component, product, take
+from quantbench.limits import Limit, Unknown, finite
 from quantbench.simulators.base import HELD_OUT_FRAMES, Frames, Simulator, check_alphabet
 from quantbench.streams import Streams
 
@@ -40,6 +41,19 @@ class Codeword(Simulator):
     @property
     def input_dim(self) -> int:
         return self.frame_dim
+
+    @property
+    def exact(self) -> bool:
+        return not self.nuisance
+
+    def limit(self, world: State, trial: int) -> Limit | Unknown:
+        """Shannon's bound for the drawn codewords, up to 1024 of them."""
+        if self.nuisance:
+            return Unknown("no limit is known for codewords in noise (simulator.nuisance above 0)")
+        if 2**self.bits > finite.LARGEST:
+            return Unknown(f"the limit of a drawn alphabet is computed up to {finite.LARGEST} codewords")
+        found = finite.alphabet(world["targets"][trial : trial + 1].double().cpu().numpy())
+        return Limit("rate-distortion function of the codewords", found.mse, finite.ERROR)
 
     @property
     def bytes_per_trial(self) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 
 from quantbench.components import State, at_least, between, component
+from quantbench.limits import Limit, Unknown, densities, shannon
 from quantbench.simulators.base import Frames, Simulator
 from quantbench.streams import Streams
 
@@ -32,6 +34,23 @@ class Memoryless(Simulator):
         frame = self.samples(streams, frames, purpose)
         return Frames(frame, frame)
 
+    def limit(self, world: State, trial: int) -> Limit | Unknown:
+        density = self.density
+        if density is None:
+            return super().limit(world, trial)
+        error = 0.0 if density is densities.GAUSSIAN else shannon.TABLE_ERROR
+        return Limit(
+            f"rate-distortion function of the {density.name} source",
+            lambda bits: shannon.memoryless(density, bits / self.frame_dim),
+            error,
+            density,
+        )
+
+    @property
+    def density(self) -> densities.Density | None:
+        """The density of every feature, where they are independent."""
+        return None
+
     def samples(self, streams: Streams, frames: int, purpose: str) -> torch.Tensor:
         """Frames of the source, (trials, frames, frame_dim)."""
         raise NotImplementedError
@@ -41,6 +60,10 @@ class Memoryless(Simulator):
 class Gaussian(Memoryless):
     """Standard normal features."""
 
+    @property
+    def density(self) -> densities.Density:
+        return densities.GAUSSIAN
+
     def samples(self, streams: Streams, frames: int, purpose: str) -> torch.Tensor:
         return streams.normal(purpose, frames, self.frame_dim)
 
@@ -48,6 +71,10 @@ class Gaussian(Memoryless):
 @component
 class Laplace(Memoryless):
     """Laplace features of unit variance (scale 1/sqrt(2))."""
+
+    @property
+    def density(self) -> densities.Density:
+        return densities.LAPLACE
 
     def samples(self, streams: Streams, frames: int, purpose: str) -> torch.Tensor:
         # The inverse of the distribution function. uniform() can give exactly 0, whose logarithm is infinite.
@@ -58,6 +85,10 @@ class Laplace(Memoryless):
 @component
 class Uniform(Memoryless):
     """Uniform features on [-sqrt(3), sqrt(3))."""
+
+    @property
+    def density(self) -> densities.Density:
+        return densities.UNIFORM
 
     def samples(self, streams: Streams, frames: int, purpose: str) -> torch.Tensor:
         return math.sqrt(3) * (2 * streams.uniform(purpose, frames, self.frame_dim) - 1)
@@ -76,6 +107,11 @@ class GaussMarkov(Memoryless):
     def check(self) -> None:
         super().check()
         between("simulator.correlation", self.correlation, -0.9999, 0.9999)
+
+    def limit(self, world: State, trial: int) -> Limit:
+        """That of single blocks: a codec that codes each frame alone cannot use what neighbouring ones have in common."""
+        variances = shannon.gauss_markov_variances(self.frame_dim, self.correlation)
+        return Limit("rate-distortion function of the Gauss-Markov block", partial(shannon.water_filling, variances))
 
     def samples(self, streams: Streams, frames: int, purpose: str) -> torch.Tensor:
         white = streams.normal(purpose, frames, self.frame_dim)

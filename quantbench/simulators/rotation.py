@@ -5,8 +5,13 @@ from __future__ import annotations
 import torch
 
 from quantbench.components import State, at_least, component
+from quantbench.limits import Limit, Unknown, finite
 from quantbench.simulators.base import Frames, Simulator, check_alphabet
 from quantbench.streams import Streams
+
+LIMIT_FRAMES = 512
+"""Frames over which the limit is averaged."""
+LIMIT_ERROR = 0.05
 
 
 @component
@@ -45,6 +50,16 @@ class Rotation(Simulator):
     @property
     def side_dim(self) -> int:
         return self.frame_dim
+
+    def limit(self, world: State, trial: int) -> Limit | Unknown:
+        """The mean, over frames, of Shannon's bound for the copies that a frame can have, up to 1024 rotations."""
+        if 2**self.bits > finite.LARGEST:
+            return Unknown(f"the limit of drawn rotations is computed up to {finite.LARGEST} of them")
+        frames = torch.randn(LIMIT_FRAMES, self.frame_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        frames *= (self.frame_dim * LIMIT_FRAMES) ** 0.5 / frames.norm()
+        copies = torch.einsum("kij,fj->fki", world["rotations"][trial].double().cpu(), frames)
+        found = finite.alphabet(copies.numpy())
+        return Limit("rate-distortion function of the rotated copies", found.mse, LIMIT_ERROR)
 
     @property
     def bytes_per_trial(self) -> int:

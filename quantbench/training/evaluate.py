@@ -17,12 +17,19 @@ from quantbench.training.model import Model
 CHUNK = 1024
 """Frames measured at a time; fixed, so that a result does not depend on memory or on the stack."""
 
+FEWEST_PER_CODE = 8
+"""Frames per used code from which an entropy counted on them is trusted."""
+
 Metrics = dict[str, Tensor]
 
 
 @torch.no_grad()
 def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = False) -> Metrics:
-    """Metrics over all ``frames``, (trials,) each, in double precision; ``thorough`` adds those of the quantizer's own.
+    """Metrics over all ``frames``, (trials,) each, in double precision.
+
+    ``thorough`` adds the quantizer's own metrics, ``mse_error``, the standard error of ``mse`` where frames are a sample of the
+    source, and ``spent_bits``: the bits of the entropy coder below, or of a real one where the quantizer has one. The entropy
+    of a sample is corrected for its size (Miller 1955), and a slot with too few frames a code counts with its nominal bits.
 
     ``entropy_bits`` is the sum of the entropies of the single slots of the code: the rate of an entropy coder that knows
     each slot's distribution and nothing else. ``perplexity`` is the mean over slots of 2**entropy. ``mismatch_db``
@@ -30,20 +37,24 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
     """
     sums: dict[str, Tensor] = {}
     codes: list[Tensor] = []
+    exact = model.stack.simulator.exact
     measured = thorough and type(model.stack.quantizer).measure is not Quantizer.measure
     moment = Moment(1.0, streams, purpose="evaluation noise", training=False)
     for part in _parts(frames):
         encoded, latents = model.latents(part)
         code = model.hard(latents, moment)
         received = model.surrogate(latents, moment).received
+        error = (model.decode(code.values, part) - part.target).square()
         new = {
-            "error": _sum((model.decode(code.values, part) - part.target).square()),
+            "error": _sum(error),
             "surrogate": _sum((model.decode(received, part) - part.target).square()),
             "power": _sum(part.target.square()),
             "quantization": _sum((latents - code.values).square()),
             "encoded": encoded.double().sum(1),
             "encoded_square": encoded.double().square().sum(1),
         }
+        if thorough and not exact:
+            new["error_square"] = _sum(error.double().mean(-1).square())
         if code.indices is not None:
             if measured:
                 codes.append(code.indices)
@@ -56,11 +67,17 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
         "mismatch_db": decibel(sums["error"] / sums["surrogate"]),
         "encoder_std": _std(sums["encoded"], sums["encoded_square"], count),
     }
+    if "error_square" in sums:
+        metrics["mse_error"] = ((sums["error_square"] / count - metrics["mse"].square()).clamp_min(0) / count).sqrt()
     if "counts" in sums:
+        alphabet = model.stack.quantizer.alphabet(latents.shape[-1])
         metrics["quantization_error"] = sums["quantization"] / (count * latents.shape[-1])
-        metrics |= code_usage(sums["counts"], model.stack.quantizer.alphabet(latents.shape[-1]))
+        metrics |= code_usage(sums["counts"], alphabet)
+        if thorough:
+            metrics["spent_bits"] = spent_bits(sums["counts"], alphabet, exact)
         if measured:
             metrics |= model.stack.quantizer.measure(model.quantizer, torch.cat(codes, dim=1))
+            metrics["spent_bits"] = metrics.get("coded_bits", metrics["spent_bits"])
     return metrics
 
 
@@ -74,6 +91,18 @@ def code_usage(counts: Tensor, alphabet: list[int]) -> Metrics:
         "usage": used / sum(alphabet),
         "dead_codes": sum(alphabet) - used,
     }
+
+
+def spent_bits(counts: Tensor, alphabet: list[int], exact: bool) -> Tensor:
+    """Bits a frame of codes with ``counts`` (trials, sum of alphabet); ``exact`` counts are shares of the source itself."""
+    slots = []
+    for codes, part in zip(alphabet, torch.split(counts.cpu(), alphabet, dim=1), strict=True):
+        entropy, frames, used = _entropy(part), part.sum(1), (part > 0).sum(1)
+        if not exact:
+            corrected = (entropy + (used - 1) / (2 * math.log(2) * frames)).clamp_max(math.log2(codes))
+            entropy = torch.where(used * FEWEST_PER_CODE > frames, math.log2(codes), corrected)
+        slots.append(entropy)
+    return _total(slots)
 
 
 def decibel(ratio: Tensor) -> Tensor:

@@ -57,12 +57,13 @@ class Adam:
         self.steps = 0
 
     @torch.no_grad()
-    def step(self, gradient: Tensor, norm: Tensor, frozen: Tensor | None = None) -> None:
+    def step(self, gradient: Tensor, norm: Tensor, frozen: Tensor | None = None, rate: Tensor | None = None) -> None:
         """Update the matrix in place.
 
         Args:
             norm: the gradient's norm per trial, (trials,).
             frozen: mask of columns that stay as they are.
+            rate: share of the learning rate per trial, (trials,); all of it where not given.
         """
         self.steps += 1
         if self.clip is not None:
@@ -74,4 +75,5 @@ class Adam:
         change = torch.div(self.mean, denominator, out=denominator)
         if frozen is not None:
             change.masked_fill_(frozen, 0)
-        self.matrix.addcmul_(change, self.lr / (BETA1**self.steps - 1))
+        lr = self.lr if rate is None else self.lr * rate.unsqueeze(1)
+        self.matrix.addcmul_(change, lr / (BETA1**self.steps - 1))

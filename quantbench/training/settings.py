@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantbench.components import Component, PerTrial, at_least, component
+from quantbench.components import Component, PerTrial, at_least, between, component
 from quantbench.errors import ConfigError
 
 
@@ -14,6 +14,7 @@ class TrainSettings(Component):
         steps: optimizer steps.
         batch: frames per step.
         lr: learning rate of Adam.
+        lr_end: what it falls to by the end, along half a cosine, as a share of ``lr``; 1 for a constant rate.
         clip: largest gradient norm of a trial; 0 for no clipping.
         log_every: steps between points of the curves.
         explode: distortion, in multiples of the target's power, from which a trial counts as diverged.
@@ -22,6 +23,7 @@ class TrainSettings(Component):
     steps: int = 4000
     batch: int = 256
     lr: PerTrial = 1e-3
+    lr_end: PerTrial = 1.0
     clip: PerTrial = 0.0
     log_every: int = 200
     explode: float = 1e3
@@ -32,4 +34,5 @@ class TrainSettings(Component):
         for name in ("lr", "explode"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"train.{name}={getattr(self, name)}: must be above 0")
+        between("train.lr_end", self.lr_end, 0, 1)
         at_least("train.clip", self.clip, 0)

@@ -40,6 +40,6 @@ class Outcome:
         diverged: why the trial was frozen, or None.
     """
 
-    metrics: dict[str, float | None]
+    metrics: dict[str, float | str | None]
     curves: list[tuple[int, str, float]] = field(default_factory=list)
     diverged: str | None = None

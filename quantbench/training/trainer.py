@@ -17,6 +17,7 @@ from quantbench.training.evaluate import evaluate
 from quantbench.training.model import Model
 from quantbench.training.optimizer import Adam
 from quantbench.training.stack import Outcome, Stack
+from quantbench.training.yardsticks import Row, yardsticks
 
 BATCHES_AHEAD = 8
 """Batches drawn at a time; fixed, for the frames depend on it."""
@@ -98,12 +99,20 @@ class _Training:
         distortion, loss = distortion.detach(), loss.detach()
         self.norm = torch.linalg.vector_norm(gradient, dim=1)
         self._freeze(step, distortion, loss)
-        self.adam.step(gradient, self.norm, model.encoder if stack.gradient.freezes_encoder(progress) else None)
+        frozen = model.encoder if stack.gradient.freezes_encoder(progress) else None
+        self.adam.step(gradient, self.norm, frozen, self._rate(progress))
         with torch.no_grad():
             trace = [(latents.detach(), code) for latents, code in passed.trace]
             stack.quantizer.update(model.quantizer, trace, self.streams, step)
             self._restore_frozen()
         return distortion
+
+    def _rate(self, progress: float) -> Tensor | None:
+        """Share of the learning rate at this point of the training, (trials,)."""
+        end = torch.as_tensor(self.stack.train.lr_end, dtype=torch.float32, device=self.stack.device)
+        if bool((end == 1).all()):
+            return None
+        return (end + (1 - end) * (1 + math.cos(math.pi * progress)) / 2).expand(len(self.stack.seeds))
 
     def _freeze(self, step: int, distortion: Tensor, loss: Tensor) -> None:
         """Note trials that diverge at this step and keep them as they are now."""
@@ -149,18 +158,24 @@ class _Training:
         measured["encoder_growth"] = measured["encoder_std"] / start
         measured["gradient_norm"] = self.norm
         columns = {name: values.tolist() for name, values in measured.items()}
+        bits = {
+            "source_bits": stack.simulator.source_bits,
+            "rate_bits": stack.quantizer.nominal_bits(stack.codec.latent_dim),
+        }
+        rows: list[Row] = [
+            {name: values[trial] for name, values in columns.items()} | bits for trial in range(len(self.outcomes))
+        ]
+        known = yardsticks(stack, self.world, self.held_out, rows)
         for trial, outcome in enumerate(self.outcomes):
-            metrics: dict[str, float | None] = {name: values[trial] for name, values in columns.items()}
-            metrics["source_bits"] = stack.simulator.source_bits
-            metrics["rate_bits"] = stack.quantizer.nominal_bits(stack.codec.latent_dim)
-            metrics |= outcome.metrics
+            metrics = rows[trial] | known[trial] | outcome.metrics
             mse = columns["mse"][trial]
             if outcome.diverged is None and not mse <= stack.train.explode * float(self.power[trial]):  # not for NaN either
                 outcome.diverged = f"distortion {mse:.3g} after the last step (train.explode)"
                 metrics["diverged_step"] = float(stack.train.steps)
             metrics["steps"] = metrics.setdefault("diverged_step", None) or float(stack.train.steps)
             outcome.metrics = {
-                name: value if value is not None and math.isfinite(value) else None for name, value in metrics.items()
+                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in metrics.items()
             }
 
 

@@ -5,7 +5,7 @@ import pytest
 from quantbench.errors import ConfigError
 from quantbench.results import diff
 from quantbench.results.diff import compare, render_comparison
-from quantbench.results.schema import COST, IDENTITY, METRICS
+from quantbench.results.schema import COST, IDENTITY, METRICS, NOTES
 from quantbench.results.statistics import bootstrap_mean
 from quantbench.results.tables import read_results, results_table, write
 
@@ -167,7 +167,7 @@ def test_tables_survive_their_file(tmp_path):
     original = table({("ste", "[8, 5]"): -1.0}, ["quantizer.levels"])
     write(original, tmp_path / "results.csv")
     read = read_results(tmp_path)
-    assert list(read.columns) == [*IDENTITY, "quantizer.levels", *METRICS, *COST]
+    assert list(read.columns) == [*IDENTITY, "quantizer.levels", *METRICS, *NOTES, *COST]
     assert read["nmse_db"].tolist() == original["nmse_db"].tolist()  # not a digit lost
 
 

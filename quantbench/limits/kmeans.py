@@ -1,0 +1,82 @@
+"""The trained reference: k-means with restarts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frames = NDArray[np.float32]
+
+RESTARTS = 3
+RESTART_STEPS = 8
+LLOYD_STEPS = 100
+CHUNK = 8192
+MOST_CODES = 1024
+
+
+def kmeans(frames: Frames, codes: int, seed: int = 0, restarts: int = RESTARTS) -> Frames:
+    """The codebook (codes, dim) that Lloyd's algorithm finds for ``frames`` (frames, dim).
+
+    It starts several times by k-means++ (Arthur & Vassilvitskii 2007), takes a few steps, and goes on with the best start
+    until the error falls by less than 1e-4 of itself a step. A codeword without frames moves to a frame that is far from its
+    own.
+
+    Raises:
+        ValueError: fewer frames than codes, or more than 1024 codes.
+    """
+    if not 1 <= codes <= min(len(frames), MOST_CODES):
+        raise ValueError(f"codes={codes}: must lie between 1 and {min(len(frames), MOST_CODES)}")
+    frames = np.ascontiguousarray(frames, dtype=np.float32)
+    random = np.random.default_rng(seed)
+    starts = [_lloyd(frames, _plus_plus(frames, codes, random), RESTART_STEPS) for _ in range(restarts)]
+    return _lloyd(frames, min(starts, key=lambda start: start[1])[0], LLOYD_STEPS)[0]
+
+
+def distortion(frames: Frames, codebook: Frames) -> float:
+    """Mean square error per feature when every frame takes its nearest codeword."""
+    distances = [_nearest(part, codebook)[1] for part in _chunks(frames)]
+    return float(np.concatenate(distances).mean(dtype=np.float64) / frames.shape[1])
+
+
+def _chunks(frames: Frames) -> list[Frames]:
+    """Parts of nearly equal size."""
+    return np.array_split(frames, -(-len(frames) // CHUNK))
+
+
+def _nearest(frames: Frames, codebook: Frames) -> tuple[NDArray[np.int64], Frames]:
+    """Index of the nearest codeword and the squared distance to it, (frames,) each."""
+    scores = frames @ codebook.T
+    scores -= 0.5 * np.square(codebook).sum(1)
+    index = scores.argmax(1)
+    return index, np.square(frames - codebook[index]).sum(1)
+
+
+def _plus_plus(frames: Frames, codes: int, random: np.random.Generator) -> Frames:
+    """Frames chosen one after the other with probability proportional to the squared distance to the nearest so far."""
+    sample = frames[random.permutation(len(frames))[: max(64 * codes, 1024)]]
+    chosen = [sample[random.integers(len(sample))]]
+    distance = np.square(sample - chosen[0]).sum(1)
+    for _ in range(codes - 1):
+        total = distance.cumsum(dtype=np.float64)
+        pick = int(np.searchsorted(total, random.random() * total[-1])) if total[-1] > 0 else 0
+        chosen.append(sample[min(pick, len(sample) - 1)])
+        distance = np.minimum(distance, np.square(sample - chosen[-1]).sum(1))
+    return np.stack(chosen)
+
+
+def _lloyd(frames: Frames, codebook: Frames, steps: int) -> tuple[Frames, float]:
+    """Lloyd's algorithm; the codebook and its mean squared distance."""
+    previous = np.inf
+    for _ in range(steps):
+        found = [_nearest(part, codebook) for part in _chunks(frames)]
+        index, distance = (np.concatenate([one[i] for one in found]) for i in (0, 1))
+        error = float(distance.mean(dtype=np.float64))
+        if previous - error <= 1e-4 * error:
+            break
+        previous = error
+        counts = np.bincount(index, minlength=len(codebook))
+        sums = np.stack([np.bincount(index, column, len(codebook)) for column in frames.T], axis=1)
+        codebook = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+        empty = np.flatnonzero(counts == 0)
+        codebook[empty] = frames[np.argsort(distance)[::-1][: len(empty)]]
+    return codebook, error

@@ -1,0 +1,126 @@
+"""What a trial's distortion is measured against: the limit at the rate it spent, and a trained reference."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from quantbench.components import State
+from quantbench.limits import Limit, Unknown, kmeans, scalar_quantizers
+from quantbench.limits.densities import Density
+from quantbench.simulators import Frames, Simulator
+from quantbench.streams import Streams
+from quantbench.training.stack import Stack
+
+FRAMES_PER_CODE = 128
+FEWEST_FRAMES, MOST_FRAMES = 2**14, 2**16
+SYMBOL_RESTARTS = 10
+
+Row = dict[str, float | str | None]
+
+
+class Reference(NamedTuple):
+    """A mean square error that a known quantizer reaches, and which one; or why there is none."""
+
+    mse: float | None
+    note: str
+
+
+def yardsticks(stack: Stack, world: State, held_out: Frames, measured: list[Row]) -> list[Row]:
+    """``limit_mse``, ``gap_db``, ``limit_note``, ``reference_mse`` and ``reference_note`` of every trial.
+
+    Args:
+        held_out: the evaluation frames, on which a reference is measured too.
+        measured: metrics of each trial.
+    """
+    rows = []
+    for trial, metrics in enumerate(measured):
+        reference = _reference(stack, world, held_out, trial, metrics)
+        rows.append(
+            _limit(stack.simulator.limit(world, trial), metrics)
+            | {"reference_mse": reference.mse, "reference_note": reference.note}
+        )
+    return rows
+
+
+def _limit(limit: Limit | Unknown, metrics: Row) -> Row:
+    spent, mse = metrics.get("spent_bits"), metrics.get("mse")
+    if isinstance(limit, Unknown):
+        return {"limit_note": limit.reason}
+    if not isinstance(spent, float):
+        return {"limit_note": "no rate was spent: nothing is quantized, or the codes are not known"}
+    least = limit.mse(spent)
+    row: Row = {"limit_mse": least, "limit_note": limit.name}
+    if not least:
+        return row | {"limit_note": f"{limit.name}; 0 is possible with the bits spent, so there is no gap in dB"}
+    if isinstance(mse, float) and 0 < mse < math.inf:
+        row["gap_db"] = 10 * math.log10(mse / least)
+    return row
+
+
+def _reference(stack: Stack, world: State, held_out: Frames, trial: int, metrics: Row) -> Reference:
+    """The best known quantizer of frames at the trial's nominal rate."""
+    simulator, bits = stack.simulator, metrics.get("rate_bits")
+    limit = simulator.limit(world, trial)
+    density = limit.density if isinstance(limit, Limit) else None
+    if not isinstance(bits, float):
+        return _entropy_coded(density, metrics.get("spent_bits"), simulator.target_dim)
+    if simulator.side_dim:
+        return Reference(None, "no reference uses side information")
+    codes = round(2**bits) if bits < 64 else 0
+    if simulator.exact and codes >= held_out.target.shape[1]:
+        return Reference(0.0, "one code a symbol")
+    if density is not None and simulator.target_dim == 1 and 1 <= codes <= scalar_quantizers.MOST_LEVELS:
+        return Reference(scalar_quantizers.lloyd_max(density, codes).mse, f"Lloyd-Max, {codes} levels")
+    if 1 <= codes <= kmeans.MOST_CODES:
+        return _kmeans(stack, world, held_out, trial, codes)
+    levels = 2 ** (bits / simulator.target_dim)
+    if density is not None and levels >= 2 and abs(levels - round(levels)) < 1e-6:
+        mse = scalar_quantizers.lloyd_max(density, round(levels)).mse
+        return Reference(mse, f"Lloyd-Max, {round(levels)} levels a feature")
+    return Reference(None, f"k-means is run up to {kmeans.MOST_CODES} codes")
+
+
+def _entropy_coded(density: Density | None, spent: object, dim: int) -> Reference:
+    lowest, highest = scalar_quantizers.LEAST_BITS, scalar_quantizers.MOST_BITS
+    if density is None or not isinstance(spent, float) or not lowest <= spent / dim <= highest:
+        return Reference(None, "no reference is known for this rate")
+    # To a hundredth of a bit, so that what was found serves other trials too.
+    bits = min(max(math.floor(100 * spent / dim) / 100, lowest), highest)
+    mse = scalar_quantizers.entropy_coded(density, bits).mse
+    return Reference(mse * 2.0 ** (2 * (bits - spent / dim)), "entropy-coded scalar quantizer")
+
+
+_references: dict[tuple[str, int, int], Reference] = {}
+"""Found so far in this process, by source, seed and number of codes."""
+_codebooks: dict[tuple[str, int, int], kmeans.Frames | None] = {}
+"""Likewise; a source without random parts of its own has one for all seeds."""
+
+
+def _kmeans(stack: Stack, world: State, held_out: Frames, trial: int, codes: int) -> Reference:
+    """K-means on every symbol of a finite source, otherwise on frames drawn for it."""
+    simulator, seed = stack.simulator, stack.seeds[trial]
+    source = f"{type(simulator).__qualname__} {vars(simulator)}"
+    if (source, seed, codes) not in _references:
+        target = held_out.target[trial].cpu().numpy()
+        if simulator.exact:
+            codebook: kmeans.Frames | None = kmeans.kmeans(target, codes, seed, SYMBOL_RESTARTS)
+        else:
+            codebook = _codebook(source, simulator, seed if world else 0, codes)
+        _references[source, seed, codes] = (
+            Reference(None, "no reference: the target is not the input")
+            if codebook is None
+            else Reference(kmeans.distortion(target, codebook), f"k-means, {codes} codes")
+        )
+    return _references[source, seed, codes]
+
+
+def _codebook(source: str, simulator: Simulator, seed: int, codes: int) -> kmeans.Frames | None:
+    """The codebook for frames of a source; None where the target is not the input."""
+    if (source, seed, codes) not in _codebooks:
+        streams = Streams([seed])
+        count = min(max(FRAMES_PER_CODE * codes, FEWEST_FRAMES), MOST_FRAMES)
+        frames = simulator.draw(simulator.world(streams), streams, count, "reference")
+        known = frames.target is frames.input
+        _codebooks[source, seed, codes] = kmeans.kmeans(frames.target[0].numpy(), codes, seed) if known else None
+    return _codebooks[source, seed, codes]
