@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 Frames = NDArray[np.float32]
 
 RESTARTS = 3
-RESTART_STEPS = 8
+START_FRAMES = 64
+"""Frames a code for the starts; the best of them goes on with all frames."""
+START_STEPS = 100
 LLOYD_STEPS = 100
+STEADY = 2e-5
 CHUNK = 8192
 MOST_CODES = 1024
 
@@ -17,9 +20,9 @@ MOST_CODES = 1024
 def kmeans(frames: Frames, codes: int, seed: int = 0, restarts: int = RESTARTS) -> Frames:
     """The codebook (codes, dim) that Lloyd's algorithm finds for ``frames`` (frames, dim).
 
-    It starts several times by k-means++ (Arthur & Vassilvitskii 2007), takes a few steps, and goes on with the best start
-    until the error falls by less than 1e-4 of itself a step. A codeword without frames moves to a frame that is far from its
-    own.
+    It starts several times by k-means++ (Arthur & Vassilvitskii 2007) on a part of the frames, and goes on from the best start
+    with all of them until the error falls by less than 2e-5 of itself a step. A codeword without frames moves to a frame that
+    is far from its own.
 
     Raises:
         ValueError: fewer frames than codes, or more than 1024 codes.
@@ -28,7 +31,8 @@ def kmeans(frames: Frames, codes: int, seed: int = 0, restarts: int = RESTARTS) 
         raise ValueError(f"codes={codes}: must lie between 1 and {min(len(frames), MOST_CODES)}")
     frames = np.ascontiguousarray(frames, dtype=np.float32)
     random = np.random.default_rng(seed)
-    starts = [_lloyd(frames, _plus_plus(frames, codes, random), RESTART_STEPS) for _ in range(restarts)]
+    part = frames[random.permutation(len(frames))[: max(START_FRAMES * codes, 2048)]]
+    starts = [_lloyd(part, _plus_plus(part, codes, random), START_STEPS) for _ in range(restarts)]
     return _lloyd(frames, min(starts, key=lambda start: start[1])[0], LLOYD_STEPS)[0]
 
 
@@ -53,14 +57,13 @@ def _nearest(frames: Frames, codebook: Frames) -> tuple[NDArray[np.int64], Frame
 
 def _plus_plus(frames: Frames, codes: int, random: np.random.Generator) -> Frames:
     """Frames chosen one after the other with probability proportional to the squared distance to the nearest so far."""
-    sample = frames[random.permutation(len(frames))[: max(64 * codes, 1024)]]
-    chosen = [sample[random.integers(len(sample))]]
-    distance = np.square(sample - chosen[0]).sum(1)
+    chosen = [frames[random.integers(len(frames))]]
+    distance = np.square(frames - chosen[0]).sum(1)
     for _ in range(codes - 1):
         total = distance.cumsum(dtype=np.float64)
         pick = int(np.searchsorted(total, random.random() * total[-1])) if total[-1] > 0 else 0
-        chosen.append(sample[min(pick, len(sample) - 1)])
-        distance = np.minimum(distance, np.square(sample - chosen[-1]).sum(1))
+        chosen.append(frames[min(pick, len(frames) - 1)])
+        distance = np.minimum(distance, np.square(frames - chosen[-1]).sum(1))
     return np.stack(chosen)
 
 
@@ -71,7 +74,7 @@ def _lloyd(frames: Frames, codebook: Frames, steps: int) -> tuple[Frames, float]
         found = [_nearest(part, codebook) for part in _chunks(frames)]
         index, distance = (np.concatenate([one[i] for one in found]) for i in (0, 1))
         error = float(distance.mean(dtype=np.float64))
-        if previous - error <= 1e-4 * error:
+        if previous - error <= STEADY * error:
             break
         previous = error
         counts = np.bincount(index, minlength=len(codebook))

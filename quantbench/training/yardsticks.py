@@ -12,8 +12,8 @@ from quantbench.simulators import Frames, Simulator
 from quantbench.streams import Streams
 from quantbench.training.stack import Stack
 
-FRAMES_PER_CODE = 128
-FEWEST_FRAMES, MOST_FRAMES = 2**14, 2**16
+FRAMES_PER_CODE = 512
+FEWEST_FRAMES, MOST_FRAMES = 2**15, 2**17
 SYMBOL_RESTARTS = 10
 
 Row = dict[str, float | str | None]

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+
+from quantbench.limits import kmeans
+from quantbench.limits.densities import GAUSSIAN
+from quantbench.limits.scalar_quantizers import lloyd_max
+
+NORMAL = np.random.default_rng(0).standard_normal((60_000, 1)).astype(np.float32)
+
+
+@pytest.mark.parametrize("codes", [2, 4, 16])
+def test_in_one_dimension_it_is_lloyd_max(codes):
+    codebook = kmeans.kmeans(NORMAL, codes)
+    best = lloyd_max(GAUSSIAN, codes).values.astype(np.float32)[:, None]
+    # On this sample, which has its own best codebook: a little better than that of the density.
+    reached = kmeans.distortion(NORMAL, codebook) / kmeans.distortion(NORMAL, best)
+    assert 0.99 < reached < 1.002
+
+
+def test_as_many_codes_as_points_leave_no_error():
+    points = NORMAL[:64].reshape(16, 4)
+    assert kmeans.distortion(points, kmeans.kmeans(points, 16)) == pytest.approx(0, abs=1e-9)
+
+
+def test_equal_points_are_no_trouble():
+    points = np.zeros((50, 3), dtype=np.float32)
+    assert kmeans.distortion(points, kmeans.kmeans(points, 8)) == 0
+
+
+def test_codewords_are_centroids_of_what_is_nearest():
+    points = NORMAL[:8000].reshape(4000, 2)
+    codebook = kmeans.kmeans(points, 10)
+    index = np.square(points[:, None] - codebook).sum(-1).argmin(1)
+    centroids = np.stack([points[index == code].mean(0) for code in range(10)])
+    assert codebook == pytest.approx(centroids, abs=0.05)
+
+
+def test_the_number_of_codes_is_checked():
+    with pytest.raises(ValueError, match="codes=5: must lie between 1 and 4"):
+        kmeans.kmeans(NORMAL[:4], 5)

@@ -1,0 +1,159 @@
+import math
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from quantbench.codecs import MLP
+from quantbench.gradients import Gradient
+from quantbench.limits import Limit, finite, scalar_quantizers, shannon
+from quantbench.limits.densities import GAUSSIAN, LAPLACE, UNIFORM
+from quantbench.quantizers import EntropyScalar, Quantizer
+from quantbench.quantizers.none import Identity
+from quantbench.quantizers.scalar import FSQ
+from quantbench.quantizers.vector import VectorQuantizer
+from quantbench.simulators import (
+    Banana,
+    Codeword,
+    Gaussian,
+    GaussMarkov,
+    Laplace,
+    Rotation,
+    Sawbridge,
+    Simulator,
+    Uniform,
+)
+from quantbench.streams import Streams
+from quantbench.sweeps.catalogue import default_component
+from quantbench.training import Stack, TrainSettings, train
+from quantbench.training.evaluate import spent_bits
+
+SIGMAS = 5
+"""Standard errors that a distortion measured on a sample may lie below the limit."""
+
+
+def trained(simulator: Simulator, quantizer: Quantizer, steps: int = 30, seed: int = 0, dim: int = 2, gradient: str = "ste"):
+    strategy: Gradient = default_component("gradient", gradient)
+    codec = MLP(latent_dim=dim, hidden=16)
+    settings = TrainSettings(steps=steps, batch=64, lr=0.01, log_every=steps)
+    stack = Stack(simulator, codec, quantizer, strategy, settings, (seed,), torch.device("cpu"))
+    return train(stack)[0].metrics
+
+
+SOURCES = [
+    Gaussian(frame_dim=2),
+    Laplace(frame_dim=1),
+    Uniform(frame_dim=3),
+    GaussMarkov(frame_dim=3),
+    Banana(),
+    Sawbridge(frame_dim=31),
+    Codeword(bits=4, frame_dim=4),
+    Rotation(bits=3, frame_dim=3),
+]
+
+
+@given(
+    simulator=st.sampled_from(SOURCES),
+    quantizer=st.one_of(
+        st.builds(VectorQuantizer, codes=st.integers(2, 24), init_by=st.sampled_from(["data", "kmeans"])),
+        st.builds(FSQ, levels=st.integers(2, 7)),
+        st.builds(EntropyScalar, rate_weight=st.floats(0.001, 0.3)),
+    ),
+    steps=st.sampled_from([1, 20, 150]),
+    seed=st.integers(0, 2**16),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_no_trained_codec_and_no_reference_is_below_the_limit(simulator, quantizer, steps, seed):
+    row = trained(simulator, quantizer, steps, seed)
+    limit = simulator.limit(world := simulator.world(Streams([seed])), 0)
+    assert isinstance(limit, Limit), world
+    noise = SIGMAS * (row.get("mse_error") or 0.0)
+    assert row["mse"] + noise >= row["limit_mse"] * (1 - limit.error) - 1e-6
+    if row["reference_mse"] is not None:
+        rate = row["spent_bits"] if row["rate_bits"] is None else row["rate_bits"]
+        assert row["reference_mse"] * 1.05 >= limit.mse(rate) * (1 - limit.error)
+
+
+@pytest.mark.parametrize("density", [GAUSSIAN, LAPLACE, UNIFORM], ids=lambda d: d.name)
+@given(bits=st.floats(0.1, 6))
+@settings(max_examples=25, deadline=None)
+def test_no_scalar_quantizer_is_below_the_limit(density, bits):
+    error = 1 - shannon.TABLE_ERROR
+    assert scalar_quantizers.entropy_coded(density, bits).mse >= shannon.memoryless(density, bits) * error
+    levels = max(1, round(2**bits))
+    found = scalar_quantizers.lloyd_max(density, levels)
+    assert found.mse >= shannon.memoryless(density, found.entropy) * error
+    assert found.entropy <= math.log2(levels) + 1e-9
+
+
+def test_a_row_says_what_its_limit_and_reference_are():
+    row = trained(Gaussian(frame_dim=2), VectorQuantizer(codes=16))
+    assert row["limit_mse"] == pytest.approx(2 ** -row["spent_bits"])
+    assert row["gap_db"] == pytest.approx(10 * math.log10(row["mse"] / row["limit_mse"]))
+    assert row["limit_note"] == "rate-distortion function of the gaussian source"
+    assert row["reference_note"] == "k-means, 16 codes"
+    assert 0.1 < row["reference_mse"] < 0.12
+    assert 0.002 < row["mse_error"] / row["mse"] < 0.01
+
+
+def test_a_scalar_quantizer_of_one_feature_is_compared_with_lloyd_max():
+    row = trained(Laplace(frame_dim=1), FSQ(levels=4), dim=1)
+    assert (row["reference_mse"], row["reference_note"]) == (pytest.approx(0.1762, abs=1e-4), "Lloyd-Max, 4 levels")
+
+
+def test_many_features_are_compared_with_lloyd_max_too():
+    row = trained(Gaussian(frame_dim=8), FSQ(levels=4), dim=8)
+    assert (row["reference_mse"], row["reference_note"]) == (pytest.approx(0.1175, abs=1e-4), "Lloyd-Max, 4 levels a feature")
+
+
+def test_an_entropy_coded_quantizer_is_compared_at_what_its_coder_spent():
+    row = trained(Gaussian(frame_dim=2), EntropyScalar(rate_weight=0.01), steps=100)
+    assert row["spent_bits"] == row["coded_bits"]
+    assert row["reference_note"] == "entropy-coded scalar quantizer"
+    best = scalar_quantizers.entropy_coded(GAUSSIAN, round(row["spent_bits"] / 2, 3)).mse
+    assert row["reference_mse"] == pytest.approx(best, rel=0.01)
+
+
+def test_a_finite_source_has_no_evaluation_error_and_a_limit_of_zero_at_its_bits():
+    row = trained(Codeword(bits=2, frame_dim=3), VectorQuantizer(codes=64), steps=200)
+    assert "mse_error" not in row
+    assert row["spent_bits"] == pytest.approx(2)
+    assert (row["limit_mse"], row["reference_mse"], row["reference_note"]) == (0, 0, "one code a symbol")
+    assert "gap_db" not in row
+    assert "0 is possible with the bits spent" in row["limit_note"]
+
+
+@pytest.mark.parametrize(
+    ("simulator", "quantizer", "limit", "reference"),
+    [
+        (Codeword(bits=4, nuisance=0.1), FSQ(levels=2), "no limit is known for codewords in noise", "the target is not the input"),
+        (Codeword(bits=11), FSQ(levels=2), "computed up to 1024 codewords", "k-means, 4 codes"),
+        (Rotation(), FSQ(levels=2), "rotated copies", "no reference uses side information"),
+        (GaussMarkov(frame_dim=4), FSQ(levels=40), "Gauss-Markov block", "k-means is run up to 1024 codes"),
+        (Gaussian(), Identity(), "no rate was spent", "no reference is known for this rate"),
+    ],
+    ids=["nuisance", "large alphabet", "side information", "many codes", "nothing quantized"],
+)
+def test_what_is_not_known_has_a_reason(simulator, quantizer, limit, reference):
+    row = trained(simulator, quantizer, steps=2)
+    assert limit in row["limit_note"]
+    assert reference in row["reference_note"]
+    assert (row.get("limit_mse") is None) == ("no " in limit or "up to" in limit)
+
+
+def test_spent_bits_of_a_sample_are_corrected_for_its_size():
+    counts = torch.tensor([[50.0, 50.0, 0.0, 0.0]], dtype=torch.float64)
+    assert spent_bits(counts, [4], exact=True).tolist() == [1.0]
+    # Miller (1955): (codes in use - 1) / (2 frames) nats more.
+    assert spent_bits(counts, [4], exact=False).tolist() == [pytest.approx(1 + 1 / (200 * math.log(2)))]
+    # Every frame with a code of its own: the entropy of so small a sample says nothing, so the nominal bits count.
+    assert spent_bits(torch.ones(1, 64, dtype=torch.float64), [64], exact=False).tolist() == [6.0]
+
+
+def test_limits_that_were_found_serve_all_stacks():
+    simulator = Codeword(bits=3, frame_dim=4)
+    first, second = (simulator.limit(simulator.world(Streams([5])), 0) for _ in range(2))
+    assert first.mse(2.0) == second.mse(2.0)
+    targets = simulator.world(Streams([5]))["targets"].double().numpy()
+    assert finite.alphabet(targets).tangents
