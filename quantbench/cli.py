@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 INTERRUPTED = 130
-SUBCOMMANDS = ("run", "resume", "list", "diff")
+SUBCOMMANDS = ("run", "resume", "audit", "list", "diff")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(words[1:])
         if words[:1] in (["-sc"], ["--shell-completion"]):  # what Hydra's completion scripts call
             return _complete(words)
-        arguments = _parser().parse_args(words)
+        parser = _parser()
+        arguments, rest = parser.parse_known_args(words)
+        if words[:1] == ["audit"]:  # overrides may stand between flags, as for `run`
+            arguments.overrides += [word for word in rest if not word.startswith("-")]
+            rest = [word for word in rest if word.startswith("-")]
+        if rest:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except QuantBenchError as error:
@@ -58,6 +64,19 @@ def _parser() -> argparse.ArgumentParser:
     resume = commands.add_parser("resume", help="finish an interrupted sweep")
     resume.add_argument("folder", type=Path, help="the folder of the run")
     resume.set_defaults(command=_resume)
+
+    audit = commands.add_parser(
+        "audit",
+        help="compare each strategy's gradient with the true one: quantbench audit quantizer=vq gradient=ste,mste",
+        description="Audits all pairs that fit, or those of the choices given, on a small problem.",
+    )
+    audit.add_argument("overrides", nargs="*", help="GROUP=CHOICE,CHOICE or GROUP.SETTING=VALUE")
+    audit.add_argument("--seeds", type=int, default=3, help="number of seeds (3)")
+    audit.add_argument("--sigma", type=float, default=0.5, help="width of the smoothing, in quantization errors (0.5)")
+    audit.add_argument("--config-dir", type=Path, help="a folder with choices of your own")
+    audit.add_argument("--output", default="outputs", help="folder of all results (outputs)")
+    audit.add_argument("--format", default="table", choices=["table", "csv", "markdown"])
+    audit.set_defaults(command=_audit)
 
     listing = commands.add_parser("list", help="show the choices of every group and which pairs fit")
     listing.add_argument("group", nargs="?", help="one group only")
@@ -197,6 +216,18 @@ def _resume(arguments: argparse.Namespace) -> int:
 
     resume(arguments.folder)
     return 0
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    from quantbench.sweeps.audit import Audit, run_audit
+    from quantbench.training.audit import AuditSettings
+
+    if arguments.config_dir is not None:
+        if not arguments.config_dir.is_dir():
+            raise ConfigError(f"--config-dir {arguments.config_dir}: no such folder")
+        sys.path.append(str(arguments.config_dir))
+    task = Audit(arguments.overrides, arguments.seeds, arguments.config_dir, AuditSettings(sigma=arguments.sigma))
+    return 0 if run_audit(task, arguments.output, arguments.format) else 1
 
 
 def _list(arguments: argparse.Namespace) -> int:

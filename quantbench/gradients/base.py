@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from quantbench.components import Component, State, component
@@ -11,6 +13,9 @@ from quantbench.quantizers.base import Code, Moment, Quantizer
 @component
 class Gradient(Component):
     """What the decoder receives while training, and how the gradient reaches the encoder."""
+
+    hard_forward: ClassVar[bool] = False
+    """Whether the decoder receives exactly the hard code; `quantbench audit` checks it."""
 
     @property
     def needs(self) -> frozenset[str]:

@@ -25,6 +25,8 @@ class RotationTrick(Gradient):
     Recommended: EMA codebook with decay 0.8 and a commitment loss.
     """
 
+    hard_forward = True
+
     @property
     def needs(self) -> frozenset[str]:
         return frozenset({CODEBOOK})

@@ -73,6 +73,8 @@ class DSQ(OnGrid):
         alpha: how far the staircase is from the hard one, between 0 (hard) and 1.
     """
 
+    hard_forward = True
+
     alpha: Schedule = Schedule(start=0.2, end=0.2)
 
     def check(self) -> None:

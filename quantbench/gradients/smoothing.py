@@ -29,6 +29,8 @@ class Smoothed(Gradient):
         pairs: antithetic pairs a frame.
     """
 
+    hard_forward = True
+
     sigma: Schedule = Schedule(start=0.3, end=0.3)
     pairs: int = 1
 

@@ -23,6 +23,8 @@ class STE(Gradient):
     Recommended: nothing to set; a commitment loss of weight 0.25 to 1 with learned codebooks.
     """
 
+    hard_forward = True
+
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         return latents + (code.values - latents).detach()
 
@@ -35,6 +37,8 @@ class ClippedSTE(Gradient):
     Source: Hubara et al. (2016), arXiv 1602.02830.
     Recommended: nothing to set.
     """
+
+    hard_forward = True
 
     @property
     def needs(self) -> frozenset[str]:
@@ -62,6 +66,8 @@ class MSTE(Gradient):
         scope: ``all``: one standard deviation for all latent dimensions; ``dimension``: one for each.
     """
 
+    hard_forward = True
+
     scope: Literal["all", "dimension"] = "all"
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
@@ -85,6 +91,8 @@ class EWGS(Gradient):
     Attributes:
         delta: how much a gradient grows that pushes away from the level, and shrinks that pushes to it.
     """
+
+    hard_forward = True
 
     delta: PerTrial = 1e-3
 
@@ -117,6 +125,8 @@ class Synchronised(Gradient):
     Attributes:
         nu: the codeword's share of the gradient.
     """
+
+    hard_forward = True
 
     nu: PerTrial = 0.2
 

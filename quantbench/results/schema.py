@@ -44,6 +44,22 @@ WHOLE = ["seed", "dead_codes", "diverged_step", "steps", "stack_size"]
 CURVES = ["trial", "step", "metric", "value"]
 """Columns of curves.csv."""
 
+AUDIT = [
+    "quantizer",
+    "gradient",
+    "moment",
+    "seed",
+    "cosine",
+    "bias",
+    "variance",
+    "norm_ratio",
+    "forward_error",
+    "reference_error",
+    "reference_pairs",
+    "findings",
+]
+"""Columns of audit.csv."""
+
 STATUSES = ["completed", "diverged", "failed", "skipped"]
 
 LOWER_IS_BETTER = {"mse", "nmse_db", "mismatch_db", "gap_db", "dead_codes", "seconds", "quantization_error"}

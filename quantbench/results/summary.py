@@ -9,9 +9,12 @@ from quantbench.results.render import estimate, number, render
 from quantbench.results.schema import GROUPS, setting_columns
 from quantbench.results.statistics import bootstrap_mean
 
+KNOWN = ("gap_db", "limit_mse", "reference_mse")
+"""What a codec is measured against, where it is known."""
+
 
 def summary(table: pd.DataFrame, form: str = "table") -> str:
-    """Mean and 95 % bootstrap interval over seeds of every setting, failures counted.
+    """Mean and 95 % bootstrap interval over seeds of every setting, failures counted; what is known of the best beside it.
 
     Means are over completed trials; the number of the others stands beside them. ``encoder_growth`` is a ratio that may
     span many decades: its geometric mean is shown.
@@ -22,7 +25,8 @@ def summary(table: pd.DataFrame, form: str = "table") -> str:
     for name in settings:
         if table[name].nunique(dropna=False) > 1 and not _follows(table, name, varying):
             varying.append(name)
-    header = [*varying, "trials", "failed", "mse", "nmse_db", "usage", "encoder_growth"]
+    known = [name for name in KNOWN if name in table and table[name].notna().any()]
+    header = [*varying, "trials", "failed", "mse", "nmse_db", *known, "usage", "encoder_growth"]
     rows = []
     groups = table.groupby(varying, sort=False, dropna=False) if varying else [((), table)]
     for key, group in groups:
@@ -34,11 +38,20 @@ def summary(table: pd.DataFrame, form: str = "table") -> str:
                 str(len(group)),
                 str(len(group) - len(good)),
                 *(estimate(bootstrap_mean(good[name].dropna().to_numpy(float))) for name in ("mse", "nmse_db")),
+                *(_known(good, name) for name in known),
                 number(good["usage"].mean(), 3),
                 number(float(np.exp(growth.mean())), 3) if len(growth) else "",
             ]
         )
     return render(header, rows, form)
+
+
+def _known(trials: pd.DataFrame, name: str) -> str:
+    """A limit or a reference is a number, the distance to the limit an estimate."""
+    values = trials[name].dropna().to_numpy(float)
+    if not len(values):
+        return ""
+    return estimate(bootstrap_mean(values)) if name == "gap_db" else number(float(values.mean()), 3)
 
 
 def _follows(table: pd.DataFrame, name: str, shown: list[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ def description(path: Path) -> str:
     return ""
 
 
-def default_component(group: str, name: str, config_dir: Path | None = None) -> Any:
-    """The component of a choice with the settings of its file. Raises ConfigError."""
+def default_component(group: str, name: str, config_dir: Path | None = None, settings: Mapping[str, Any] | None = None) -> Any:
+    """The component of a choice with the settings of its file, but for those given. Raises ConfigError."""
     files = choices(group, config_dir)
     if name not in files:
         raise ConfigError(f"{group}={name}: no such choice; there are {', '.join(files)}")
@@ -45,4 +46,4 @@ def default_component(group: str, name: str, config_dir: Path | None = None) -> 
         raise ConfigError(f"{files[name]}: must be a mapping of settings, with _target_")
     cls = find_class(node.get("_target_"), COMPONENTS[group], group)
     given = {name: value for name, value in without_target(node).items() if "${" not in str(value)}  # type: ignore[arg-type]
-    return construct(cls, check_settings(cls, given, group))
+    return construct(cls, check_settings(cls, given | dict(settings or {}), group))

@@ -21,7 +21,7 @@ class Model:
 
     def __init__(self, stack: Stack, streams: Streams) -> None:
         simulator = stack.simulator
-        self.stack = stack
+        self.stack, self.streams = stack, streams
         self.codec = stack.codec.init(streams, simulator.input_dim, simulator.side_dim, simulator.target_dim)
         self.quantizer = stack.quantizer.init(streams, stack.codec.latent_dim)
         self.parameters = Parameters([self.codec, self.quantizer])

@@ -38,13 +38,15 @@ def train(stack: Stack, report: Report = lambda steps: None) -> list[Outcome]:
         report: called now and then with the number of steps since the last call.
     """
     began = time.perf_counter()
-    outcomes = _Training(stack).run(report)
+    outcomes = Training(stack).run(report)
     for outcome in outcomes:
         outcome.metrics["seconds"] = (time.perf_counter() - began) / len(outcomes)
     return outcomes
 
 
-class _Training:
+class Training:
+    """A stack in training: its model, its optimizer, and what became of its trials."""
+
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         trials, settings = len(stack.seeds), stack.train
@@ -65,9 +67,16 @@ class _Training:
         self.norm = torch.full((trials,), math.nan, device=stack.device)
 
     def run(self, report: Report) -> list[Outcome]:
-        steps = self.stack.train.steps
+        """All steps, and the measurements of every trial."""
         start = evaluate(self.model, self.held_out, self.streams)["encoder_std"]
         self._log(0, {})
+        self.advance(report)
+        self._finish(start)
+        return self.outcomes
+
+    def advance(self, report: Report = lambda steps: None) -> None:
+        """All steps."""
+        steps = self.stack.train.steps
         for step, frames in enumerate(self._batches(), start=1):
             distortion = self._step(step, frames)
             if step % self.stack.train.log_every == 0 or step == steps:
@@ -75,8 +84,6 @@ class _Training:
             if step % REPORT_EVERY == 0:
                 report(REPORT_EVERY)
         report(steps % REPORT_EVERY)
-        self._finish(start)
-        return self.outcomes
 
     def _batches(self) -> Iterator[Frames]:
         batch, left = self.stack.train.batch, self.stack.train.steps

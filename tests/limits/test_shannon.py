@@ -18,7 +18,9 @@ def test_blahut_arimoto_finds_the_gaussian_in_closed_form(slope):
     assert found.mse == pytest.approx(2 ** (-2 * found.bits), rel=5e-5)
 
 
-@pytest.mark.parametrize(("density", "slope"), [(LAPLACE, 0.3), (LAPLACE, 0.9), (UNIFORM, 0.8), (UNIFORM, 3.0), (UNIFORM, 40.0)])
+@pytest.mark.parametrize(
+    ("density", "slope"), [(LAPLACE, 0.3), (LAPLACE, 0.9), (UNIFORM, 0.8), (UNIFORM, 3.0), (UNIFORM, 40.0)]
+)
 def test_the_table_agrees_with_points_it_does_not_hold(density, slope):
     found = point(density, slope)
     assert found.error < 1e-4

@@ -127,7 +127,12 @@ def test_a_finite_source_has_no_evaluation_error_and_a_limit_of_zero_at_its_bits
 @pytest.mark.parametrize(
     ("simulator", "quantizer", "limit", "reference"),
     [
-        (Codeword(bits=4, nuisance=0.1), FSQ(levels=2), "no limit is known for codewords in noise", "the target is not the input"),
+        (
+            Codeword(bits=4, nuisance=0.1),
+            FSQ(levels=2),
+            "no limit is known for codewords in noise",
+            "the target is not the input",
+        ),
         (Codeword(bits=11), FSQ(levels=2), "computed up to 1024 codewords", "k-means, 4 codes"),
         (Rotation(), FSQ(levels=2), "rotated copies", "no reference uses side information"),
         (GaussMarkov(frame_dim=4), FSQ(levels=40), "Gauss-Markov block", "k-means is run up to 1024 codes"),

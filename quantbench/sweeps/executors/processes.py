@@ -90,12 +90,12 @@ class Processes(Executor):
             at_least("executor.workers", self.workers, 1)
 
     def open(self, stacks: int, device: str, advance: Advance) -> Engine:
-        own = 1 if find_device(device).type == "cuda" else _cores()
+        own = 1 if find_device(device).type == "cuda" else cores()
         workers = min(self.workers or own, stacks)
         return ProcessEngine(workers, device, advance) if workers > 1 else InlineEngine(device, advance)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

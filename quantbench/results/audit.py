@@ -1,0 +1,43 @@
+"""The table of an audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quantbench.results.render import estimate, number, render
+from quantbench.results.schema import AUDIT
+from quantbench.results.statistics import bootstrap_mean
+
+
+def audit_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row a pair, seed and moment, in the order of their names."""
+    table = pd.DataFrame([[row.get(name) for name in AUDIT] for row in rows], columns=AUDIT)
+    for name in ("seed", "reference_pairs"):
+        table[name] = pd.to_numeric(table[name]).astype("Int64")
+    order = table["moment"].map({"start": 0, "end": 1})
+    return table.assign(order=order).sort_values(["quantizer", "gradient", "order", "seed"]).drop(columns="order")
+
+
+def summary(table: pd.DataFrame, form: str = "table") -> str:
+    """Means and 95 % bootstrap intervals over seeds of the cosine, means of bias and variance; found mistakes are marked."""
+    header = ["quantizer", "gradient", "cosine, start", "bias", "variance", "cosine, end", "bias", "variance", "found"]
+    rows = []
+    for (quantizer, gradient), group in table.groupby(["quantizer", "gradient"], sort=False):
+        cells = [str(quantizer), str(gradient)]
+        for moment in ("start", "end"):
+            part = group[group["moment"] == moment]
+            cells.append(estimate(bootstrap_mean(part["cosine"].dropna().to_numpy(float))))
+            cells += [_mean(part[name]) for name in ("bias", "variance")]
+        rows.append([*cells, "yes" if (group["findings"].fillna("") != "").any() else ""])
+    precision = pd.to_numeric(table["reference_error"]).max()
+    note = "" if form != "table" or np.isnan(precision) else f"\n\nlargest standard error of a reference: {precision:.1%}"
+    return render(header, rows, form) + note
+
+
+def _mean(values: pd.Series[Any]) -> str:
+    known = values.dropna().to_numpy(float)
+    return number(float(known.mean()), 3) if len(known) else ""

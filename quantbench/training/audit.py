@@ -1,0 +1,233 @@
+"""Compares the gradient that a strategy gives to the encoder with the gradient that the hard codec has."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from quantbench.components import Component, at_least, component, trial_mean
+from quantbench.errors import ConfigError
+from quantbench.gradients import Moment
+from quantbench.quantizers.base import CODEBOOK, WHOLE
+from quantbench.simulators import Frames
+from quantbench.training.model import Model
+from quantbench.training.stack import Stack
+from quantbench.training.trainer import Training
+
+GROUPS = 8
+"""Independent parts of the reference, from which its standard error comes."""
+PAIRS_AT_ONCE = 256
+FORWARD_TOLERANCE = 1e-4
+"""Of the code's standard deviation."""
+
+Row = dict[str, float | str | None]
+
+
+@component
+class AuditSettings(Component):
+    """How gradients are compared.
+
+    Attributes:
+        frames: on which they are taken.
+        draws: of a strategy that draws random numbers.
+        sigma: width of the reference's Gaussian, in multiples of the root mean square of the quantization error.
+        error: standard error of the reference, relative to its norm, at which it is precise enough.
+        most_pairs: antithetic pairs a frame after which it stops all the same.
+    """
+
+    frames: int = 16
+    draws: int = 64
+    sigma: float = 0.5
+    error: float = 0.02
+    most_pairs: int = 2**16
+
+    def check(self) -> None:
+        at_least("frames", self.frames, 2)
+        at_least("draws", self.draws, 2)
+        at_least("most_pairs", self.most_pairs, GROUPS * PAIRS_AT_ONCE)
+        if self.sigma <= 0 or self.error <= 0:
+            raise ConfigError(f"sigma={self.sigma}, error={self.error}: must be above 0")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The gradient of the smoothed hard distortion by the encoder's output.
+
+    Attributes:
+        gradient: (trials, frames times dim).
+        error: its standard error relative to its norm, (trials,).
+        pairs: antithetic pairs a frame that it took.
+    """
+
+    gradient: Tensor
+    error: Tensor
+    pairs: int
+
+
+def audit(stack: Stack, settings: AuditSettings, known: dict[str, Reference]) -> list[Row]:
+    """Rows of all trials, at the start and at the end of the training.
+
+    Args:
+        known: references at the start; filled and used, for they do not depend on the strategy.
+    """
+    training = Training(stack)
+    begun = {name: tensor.detach().clone() for name, tensor in training.model.quantizer.items()}
+    codebook = _codebook(training.model)
+    frames = stack.simulator.draw(training.world, training.streams, settings.frames, "audit")
+    if "start" not in known:
+        known["start"] = reference(training.model, frames, settings)
+    rows = _rows(training, frames, settings, known["start"], "start")
+    training.advance()
+    rows += _rows(training, frames, settings, reference(training.model, frames, settings), "end")
+    untrained = _untrained(training.model, begun, codebook)
+    for row in rows:
+        if row["moment"] == "end" and untrained:
+            row["findings"] = "; ".join(filter(None, [str(row["findings"]), untrained]))
+    return rows
+
+
+def reference(model: Model, frames: Frames, settings: AuditSettings) -> Reference:
+    """``E[(L(Q(y + s e)) - L(Q(y - s e))) e] / (2 s)`` for every frame, taken on to the encoder's output.
+
+    Antithetic Gaussian smoothing (Nesterov & Spokoiny 2017, Found. Comput. Math. 17) of each frame's distortion under the
+    hard quantizer, by its prepared latent y; independent pairs until the standard error is small enough.
+    """
+    encoded, latents = _latents(model, frames)
+    moment = _moment(model, 1.0, "audit reference")
+    y = latents.detach()
+    width = settings.sigma * _quantization_error(model, y, moment)
+    repeated = _repeat(frames, PAIRS_AT_ONCE)
+    wide = y.repeat(1, PAIRS_AT_ONCE, 1)
+    loss = model.frame_loss(repeated)
+    sums = [torch.zeros_like(y) for _ in range(GROUPS)]
+    pairs, wanted = 0, 2 * GROUPS * PAIRS_AT_ONCE
+    while True:
+        while pairs < wanted:
+            for total in sums:
+                noise = torch.cat([moment.normal(y) for _ in range(PAIRS_AT_ONCE)], dim=1)
+                with torch.no_grad():
+                    up, down = (loss(model.hard(wide + sign * width * noise, moment).values) for sign in (1, -1))
+                    part = (up - down).unsqueeze(-1) * noise / (2 * width)
+                total += part.view(len(y), PAIRS_AT_ONCE, *y.shape[1:]).sum(1)
+            pairs += GROUPS * PAIRS_AT_ONCE
+        scale = GROUPS / (pairs * y.shape[1])
+        gradients = torch.stack([_taken_on(encoded, latents, total * scale) for total in sums])
+        mean = gradients.mean(0)
+        spread = (gradients - mean).square().sum((0, 2)) / (GROUPS * (GROUPS - 1))
+        error = spread.sqrt() / mean.norm(dim=1).clamp_min(1e-30)
+        if bool((error <= settings.error).all()) or pairs >= settings.most_pairs:
+            return Reference(mean, error, pairs)
+        wanted = min(2 * pairs, settings.most_pairs)
+
+
+def _rows(training: Training, frames: Frames, settings: AuditSettings, known: Reference, moment: str) -> list[Row]:
+    model, stack = training.model, training.stack
+    drawn, forward = _strategy_gradients(model, frames, settings, 0.0 if moment == "start" else 1.0)
+    mean = drawn.mean(0)
+    variance = (drawn - mean).square().sum((0, 2)) / max(1, len(drawn) - 1)
+    rows = []
+    for trial, seed in enumerate(stack.seeds):
+        size, target = float(mean[trial].norm()), float(known.gradient[trial].norm())
+        noise = float(variance[trial]) / len(drawn)
+        blur = (float(known.error[trial]) * target) ** 2
+        product = float(mean[trial] @ known.gradient[trial])
+        difference = float((mean[trial] - known.gradient[trial]).square().sum())
+        row: Row = {
+            "moment": moment,
+            "seed": float(seed),
+            "reference_error": float(known.error[trial]),
+            "reference_pairs": float(known.pairs),
+            "forward_error": float(forward[trial]),
+            "findings": "; ".join(_findings(training, size, float(forward[trial]), trial)),
+        }
+        if target > 0 and math.isfinite(size) and size > 0:
+            # What the mean of so many draws, and the reference, still have of noise is taken off their norms.
+            lengths = max(size**2 - noise, 0.01 * size**2) * max(target**2 - blur, 0.01 * target**2)
+            row["cosine"] = max(-1.0, min(1.0, product / math.sqrt(lengths)))
+            row["bias"] = math.sqrt(max(0.0, difference - noise - blur)) / target
+            row["variance"] = float(variance[trial]) / target**2
+            row["norm_ratio"] = size / target
+        rows.append(row)
+    return rows
+
+
+def _findings(training: Training, size: float, forward: float, trial: int) -> list[str]:
+    """Silent mistakes that one moment shows."""
+    found = []
+    if not math.isfinite(size):
+        found.append("the gradient to the encoder is not finite")
+    elif size == 0 and not training.stack.gradient.freezes_encoder(1.0):
+        found.append("the distortion gives the encoder no gradient")
+    if training.stack.gradient.hard_forward and not forward <= FORWARD_TOLERANCE:
+        found.append(f"what the decoder receives differs from the hard code ({forward:.2g} of its standard deviation)")
+    if reason := training.outcomes[trial].diverged:
+        found.append(f"diverged: {reason}")
+    return found
+
+
+def _strategy_gradients(model: Model, frames: Frames, settings: AuditSettings, progress: float) -> tuple[Tensor, Tensor]:
+    """Gradients of the distortion, (draws, trials, frames times dim); distance of what is received to the hard code."""
+    moment = _moment(model, progress, "audit noise", frames)
+    drawn: list[Tensor] = []
+    while len(drawn) < settings.draws:
+        encoded, latents = _latents(model, frames)
+        passed = model.surrogate(latents, moment)
+        distortion = trial_mean((model.decode(passed.received, frames) - frames.target).square())
+        (gradient,) = torch.autograd.grad(distortion.sum(), encoded, allow_unused=True, materialize_grads=True)
+        drawn.append(gradient.flatten(1))
+        if len(drawn) == 1:
+            code = passed.code.values.detach()
+            distance = (passed.received.detach() - code).abs().amax((1, 2))
+            scale = code.flatten(1).std(1).clamp_min(1e-12)
+        elif len(drawn) == 2 and torch.equal(drawn[0], drawn[1]):
+            break  # nothing is random
+    return torch.stack(drawn), distance / scale
+
+
+def _moment(model: Model, progress: float, purpose: str, frames: Frames | None = None) -> Moment:
+    loss = None if frames is None else model.frame_loss(frames)
+    return Moment(progress, model.streams, purpose=purpose, frame_loss=loss)
+
+
+def _quantization_error(model: Model, y: Tensor, moment: Moment) -> Tensor:
+    """Root mean square per trial, (trials, 1, 1); a tenth of the latents' where nothing is quantized."""
+    with torch.no_grad():
+        error = (y - model.hard(y, moment).values).square().mean((1, 2), keepdim=True).sqrt()
+    spread = (y - y.mean(1, keepdim=True)).square().mean((1, 2), keepdim=True).sqrt()
+    return torch.where(error > 1e-6 * spread, error, 0.1 * spread).clamp_min(1e-12)
+
+
+def _latents(model: Model, frames: Frames) -> tuple[Tensor, Tensor]:
+    """The encoder's output, as a leaf that gets the gradient, and its prepared form."""
+    encoded = model.latents(frames)[0].detach().requires_grad_()
+    return encoded, model.stack.quantizer.prepare(model.quantizer, encoded)
+
+
+def _taken_on(encoded: Tensor, latents: Tensor, gradient: Tensor) -> Tensor:
+    """A gradient by the prepared latents taken on to the encoder's output, (trials, frames times dim)."""
+    if latents is encoded:
+        return gradient.flatten(1)
+    return torch.autograd.grad(latents, encoded, gradient, retain_graph=True)[0].flatten(1)
+
+
+def _repeat(frames: Frames, times: int) -> Frames:
+    side = None if frames.side is None else frames.side.repeat(1, times, 1)
+    return Frames(frames.input, frames.target.repeat(1, times, 1), side)
+
+
+def _codebook(model: Model) -> Tensor | None:
+    quantizer = model.stack.quantizer
+    return quantizer.codebook(model.quantizer).detach().clone() if quantizer.offers >= {CODEBOOK, WHOLE} else None
+
+
+def _untrained(model: Model, begun: dict[str, Tensor], codebook: Tensor | None) -> str:
+    """What a training left as it was although it should learn; empty if nothing."""
+    learned = [name for name, tensor in model.quantizer.items() if tensor.requires_grad]
+    still = [name for name in learned if torch.equal(model.quantizer[name].detach(), begun[name])]
+    now = _codebook(model)
+    if codebook is not None and now is not None and torch.equal(codebook, now):
+        return "the codebook was never trained"
+    return f"never trained: {', '.join(still)} of the quantizer" if still else ""

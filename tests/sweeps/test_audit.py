@@ -1,0 +1,73 @@
+import pandas as pd
+import pytest
+
+from quantbench.cli import main
+from quantbench.results.schema import AUDIT
+
+SMALL = ["codec.latent_dim=2", "codec.hidden=8", "simulator.frame_dim=2", "train.steps=5", "--seeds", "2"]
+FILE = """
+from quantbench.components import component
+from quantbench.gradients import Gradient
+
+
+@component
+class Silent(Gradient):
+    def pass_through(self, quantizer, state, latents, code, moment):
+        return code.values
+
+
+@component
+class Broken(Gradient):
+    def pass_through(self, quantizer, state, latents, code, moment):
+        raise ValueError("not today")
+"""
+
+
+def run(tmp_path, *words):
+    code = main(["audit", *words, *SMALL, "--output", str(tmp_path / "out")])
+    (file,) = (tmp_path / "out" / "audit").glob("*/audit.csv")
+    return code, pd.read_csv(file)
+
+
+def test_an_audit_writes_a_tidy_table(tmp_path, capsys):
+    code, table = run(tmp_path, "quantizer=fsq", "gradient=ste,noise")
+    assert code == 0
+    assert list(table.columns) == AUDIT
+    assert len(table) == 2 * 2 * 2  # gradients, moments, seeds
+    assert table["cosine"].between(-1, 1).all()
+    assert (table["reference_error"] < 0.02).all()
+    shown = capsys.readouterr().out
+    assert "cosine, start" in shown
+    assert "largest standard error of a reference" in shown
+    alone = run(tmp_path / "again", "quantizer=fsq", "gradient=noise")[1]
+    pd.testing.assert_frame_equal(alone, table[table["gradient"] == "noise"].reset_index(drop=True))
+
+
+def test_mistakes_of_a_strategy_of_ones_own_are_found(tmp_path, capsys):
+    (tmp_path / "gradient").mkdir()
+    (tmp_path / "mine.py").write_text(FILE)
+    for name in ("Silent", "Broken"):
+        (tmp_path / "gradient" / f"{name.lower()}.yaml").write_text(f"_target_: mine.{name}\n")
+    code, table = run(tmp_path, "quantizer=fsq", "gradient=silent,broken", "--config-dir", str(tmp_path))
+    assert code == 1
+    found = table.groupby("gradient")["findings"].first()
+    assert found["silent"] == "the distortion gives the encoder no gradient"
+    assert "ValueError: not today" in found["broken"]
+    assert "found: quantizer=fsq gradient=silent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["quantizer=vqq"], "quantizer=vqq: no such choice"),
+        (["levels=3"], "levels=3: must be GROUP=CHOICE or GROUP.SETTING=VALUE"),
+        (["quantizer=fsq", "quantizer.codes=3"], "quantizer.codes=3: unknown setting"),
+        (["quantizer=fsq", "gradient=rotation"], "the quantizer offers no codebook"),
+        (["train.steps=0"], "train.steps=0: must be at least 1"),
+        (["--seeds", "0"], "seeds=0: must be at least 1"),
+    ],
+)
+def test_bad_input_is_refused(tmp_path, capsys, words, message):
+    assert main(["audit", *words, "--output", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("audit/*"))

@@ -1,0 +1,165 @@
+import math
+
+import pytest
+import torch
+
+from quantbench.codecs import MLP
+from quantbench.components import component, over_frames, trial_mean
+from quantbench.errors import ConfigError
+from quantbench.gradients import Gradient
+from quantbench.quantizers.none import Identity
+from quantbench.quantizers.scalar import FSQ, Uniform
+from quantbench.quantizers.vector import VectorQuantizer
+from quantbench.simulators import Gaussian
+from quantbench.sweeps.catalogue import choices, default_component
+from quantbench.training import Stack, TrainSettings
+from quantbench.training.audit import AuditSettings, audit, reference
+from quantbench.training.trainer import Training
+
+QUICK = AuditSettings(frames=8, draws=8, error=0.05, most_pairs=2**14)
+
+
+def stack(quantizer, gradient, steps=20, lr=0.01, dim=2, seeds=(0, 1)):
+    settings = TrainSettings(steps=steps, batch=64, lr=lr, log_every=steps)
+    return Stack(
+        Gaussian(frame_dim=2), MLP(latent_dim=dim, hidden=8), quantizer, gradient, settings, seeds, torch.device("cpu")
+    )
+
+
+def rows(quantizer, gradient, moment="start", settings=QUICK, **kind):
+    return [row for row in audit(stack(quantizer, gradient, **kind), settings, {}) if row["moment"] == moment]
+
+
+def strategy(name):
+    return default_component("gradient", name)
+
+
+def test_without_quantization_the_gradient_is_the_true_one():
+    for row in audit(stack(Identity(), strategy("ste")), QUICK, {}):
+        trained = row["moment"] == "end"  # then the smoothing shows, where it crosses the decoder's kinks
+        assert row["cosine"] > (0.97 if trained else 0.995)
+        assert row["bias"] < (0.3 if trained else 0.05)
+        assert row["norm_ratio"] == pytest.approx(1, abs=0.2 if trained else 0.03)
+        assert (row["variance"], row["findings"]) == (0, "")
+
+
+def test_the_reference_is_the_derivative_of_the_smoothed_distortion():
+    # One latent dimension and two levels at -1 and 1: the smoothed distortion is known in closed form.
+    training = Training(stack(Uniform(levels=2), strategy("ste"), dim=1, seeds=(0,)))
+    model = training.model
+    frames = training.stack.simulator.draw(training.world, training.streams, 8, "audit")
+    settings = AuditSettings(frames=8, error=0.01, most_pairs=2**18)
+    found = reference(model, frames, settings)
+    y = model.latents(frames)[0].detach()
+    loss = model.frame_loss(frames)
+    high, low = (loss(torch.full_like(y, level)) for level in (1.0, -1.0))
+    code = torch.where(y > 0, 1.0, -1.0)
+    width = settings.sigma * (y - code).square().mean().sqrt()
+    # d/dy of low + (high - low) Phi(y / width), for the mean over 8 frames.
+    density = torch.exp(-0.5 * (y / width).square()) / (math.sqrt(2 * math.pi) * width)
+    expected = ((high - low).unsqueeze(-1) * density / 8).flatten(1)
+    assert found.error[0] <= 0.01
+    assert (found.gradient - expected).norm() / expected.norm() < 0.03
+
+
+def test_the_stated_error_of_the_reference_is_true():
+    training = Training(stack(FSQ(levels=5), strategy("ste"), seeds=(0,)))
+    frames = training.stack.simulator.draw(training.world, training.streams, 8, "audit")
+    settings = AuditSettings(frames=8, error=0.05, most_pairs=2**12)
+    found = torch.stack([reference(training.model, frames, settings).gradient[0] for _ in range(12)])
+    spread = (found - found.mean(0)).square().sum() / 11
+    measured = float(spread.sqrt() / found.mean(0).norm())
+    stated = float(reference(training.model, frames, settings).error[0])
+    assert 0.6 < measured / stated < 1.7
+
+
+def test_smoothing_of_the_same_width_is_unbiased_and_its_variance_is_seen():
+    quantizer = FSQ(levels=5)
+    training = Training(stack(quantizer, strategy("ste")))
+    frames = training.stack.simulator.draw(training.world, training.streams, 8, "audit")
+    y = training.model.latents(frames)[1].detach()
+    error = (y - quantizer.quantize(training.model.quantizer, y).values).square().mean().sqrt()
+    spread = (y - y.mean(1, keepdim=True)).square().mean().sqrt()
+
+    smoothed = default_component("gradient", "smoothed", None, {"pairs": 32})
+    width = float(0.5 * error / spread)
+    same = type(smoothed)(**(vars(smoothed) | {"sigma": type(smoothed.sigma)(start=width, end=width)}))
+    settings = AuditSettings(frames=8, draws=32, error=0.03)
+    for row in rows(quantizer, same, settings=settings):
+        assert row["cosine"] > 0.9
+        assert row["variance"] > 0
+    assert rows(quantizer, strategy("ste"), settings=settings)[0]["variance"] == 0
+
+
+@pytest.mark.parametrize("name", sorted(choices("gradient")))
+def test_what_is_declared_to_be_the_hard_code_is(name):
+    gradient = strategy(name)
+    if not gradient.hard_forward:
+        return
+    quantizer = VectorQuantizer(codes=8) if "codebook" in gradient.needs else FSQ(levels=5)
+    for row in audit(stack(quantizer, gradient), QUICK, {}):
+        assert row["forward_error"] < 1e-5
+        assert row["findings"] == ""
+
+
+@component
+class Silent(Gradient):
+    """Forgets the encoder."""
+
+    def pass_through(self, quantizer, state, latents, code, moment):
+        return code.values
+
+
+@component
+class Soft(Gradient):
+    """Says that it passes the hard code, and passes half of it."""
+
+    hard_forward = True
+
+    def pass_through(self, quantizer, state, latents, code, moment):
+        return latents + 0.5 * (code.values - latents).detach()
+
+
+@component
+class Poisoned(Gradient):
+    """Divides by zero."""
+
+    def pass_through(self, quantizer, state, latents, code, moment):
+        return latents / over_frames(trial_mean(latents) * 0)
+
+
+@component
+class Forgetful(VectorQuantizer):
+    """Lets nothing reach its codebook."""
+
+    def codebook(self, state):
+        return super().codebook(state).detach()
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "gradient", "finding"),
+    [
+        (FSQ(levels=5), Silent(), "the distortion gives the encoder no gradient"),
+        (FSQ(levels=5), Soft(), "what the decoder receives differs from the hard code"),
+        (FSQ(levels=5), Poisoned(), "the gradient to the encoder is not finite"),
+        (Forgetful(codes=8), default_component("gradient", "ste"), "the codebook was never trained"),
+    ],
+    ids=["silent", "soft", "poisoned", "codebook"],
+)
+def test_silent_mistakes_are_found(quantizer, gradient, finding):
+    assert any(finding in row["findings"] for row in audit(stack(quantizer, gradient), QUICK, {}))
+
+
+def test_the_reference_at_the_start_is_shared():
+    known = {}
+    audit(stack(FSQ(levels=5), strategy("ste"), steps=1), QUICK, known)
+    first = known["start"]
+    audit(stack(FSQ(levels=5), strategy("noise"), steps=1), QUICK, known)
+    assert known["start"] is first
+
+
+def test_settings_are_checked():
+    with pytest.raises(ConfigError, match="draws=1: must be at least 2"):
+        AuditSettings(draws=1).check()
+    with pytest.raises(ConfigError, match="sigma=0"):
+        AuditSettings(sigma=0).check()
