@@ -81,7 +81,8 @@ def audit(stack: Stack, settings: AuditSettings, known: dict[str, Reference]) ->
         known["start"] = reference(training.model, frames, settings)
     rows = _rows(training, frames, settings, known["start"], "start")
     training.advance()
-    rows += _rows(training, frames, settings, reference(training.model, frames, settings), "end")
+    # From a stream of its own: the one above has given numbers only where the reference was not known yet.
+    rows += _rows(training, frames, settings, reference(training.model, frames, settings, "audit reference, end"), "end")
     untrained = _untrained(training.model, begun, codebook)
     for row in rows:
         if row["moment"] == "end" and untrained:
@@ -89,14 +90,14 @@ def audit(stack: Stack, settings: AuditSettings, known: dict[str, Reference]) ->
     return rows
 
 
-def reference(model: Model, frames: Frames, settings: AuditSettings) -> Reference:
+def reference(model: Model, frames: Frames, settings: AuditSettings, purpose: str = "audit reference") -> Reference:
     """``E[(L(Q(y + s e)) - L(Q(y - s e))) e] / (2 s)`` for every frame, taken on to the encoder's output.
 
     Antithetic Gaussian smoothing (Nesterov & Spokoiny 2017, Found. Comput. Math. 17) of each frame's distortion under the
     hard quantizer, by its prepared latent y; independent pairs until the standard error is small enough.
     """
     encoded, latents = _latents(model, frames)
-    moment = _moment(model, 1.0, "audit reference")
+    moment = _moment(model, 1.0, purpose)
     y = latents.detach()
     width = settings.sigma * _quantization_error(model, y, moment)
     repeated = _repeat(frames, PAIRS_AT_ONCE)
@@ -107,7 +108,7 @@ def reference(model: Model, frames: Frames, settings: AuditSettings) -> Referenc
     while True:
         while pairs < wanted:
             for total in sums:
-                noise = torch.cat([moment.normal(y) for _ in range(PAIRS_AT_ONCE)], dim=1)
+                noise = moment.normal(wide)
                 with torch.no_grad():
                     up, down = (loss(model.hard(wide + sign * width * noise, moment).values) for sign in (1, -1))
                     part = (up - down).unsqueeze(-1) * noise / (2 * width)
