@@ -53,3 +53,11 @@ def test_failures_are_counted_and_never_averaged():
 def test_skipped_trials_do_not_show():
     skipped = table().assign(status="skipped", gradient="noise")
     assert "noise" not in summary(pd.concat([table(), skipped]))
+
+
+def test_what_is_known_of_the_best_stands_beside_the_codecs():
+    known = [row | {"gap_db": 2.0 + row["seed"], "limit_mse": 0.05, "reference_mse": 0.08} for row in rows()]
+    header, *body = summary(results_table(known, ["simulator.bits", "quantizer.codes"]), "csv").splitlines()
+    assert header.split(",")[5:9] == ["nmse_db", "gap_db", "limit_mse", "reference_mse"]
+    mste = next(line for line in body if line.startswith("mste,4"))
+    assert '"3 [2, 4]",0.05,0.08,' in mste

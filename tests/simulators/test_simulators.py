@@ -1,8 +1,21 @@
+import math
+
 import pytest
 import torch
 
 from quantbench.errors import ConfigError
-from quantbench.simulators import Codeword, Gaussian, GaussMarkov, Laplace, Rotation, Simulator, Uniform
+from quantbench.limits import Limit
+from quantbench.simulators import (
+    Banana,
+    Codeword,
+    Gaussian,
+    GaussMarkov,
+    Laplace,
+    Rotation,
+    Sawbridge,
+    Simulator,
+    Uniform,
+)
 from quantbench.streams import Streams
 
 ALL: list[Simulator] = [
@@ -12,6 +25,8 @@ ALL: list[Simulator] = [
     Laplace(),
     Uniform(),
     GaussMarkov(),
+    Banana(),
+    Sawbridge(frame_dim=31),
 ]
 
 
@@ -117,3 +132,43 @@ def test_the_largest_alphabet_that_the_message_names_is_accepted():
     with pytest.raises(ConfigError):
         Codeword(bits=largest + 1).check()
     assert Codeword(bits=largest).bytes_per_trial > 2**20
+
+
+def test_banana_is_a_normal_density_bent_along_a_parabola():
+    streams = Streams([0])
+    x = Banana().draw({}, streams, 50000).input[0].double() * Banana().scale
+    angle = math.radians(240)
+    along = math.cos(angle) * x[:, 0] - math.sin(angle) * x[:, 1]
+    across = math.sin(angle) * x[:, 0] + math.cos(angle) * x[:, 1]
+    unbent = across + 0.1 * along.square()
+    assert along.std().item() == pytest.approx(3, rel=0.02)
+    assert unbent.std().item() == pytest.approx(0.5, rel=0.02)
+    assert abs(torch.corrcoef(torch.stack([along, unbent]))[0, 1]) < 0.02
+
+
+def test_limit_of_the_banana_is_that_of_the_normal_density_before_it_was_bent():
+    limit = Banana().limit({}, 0)
+    assert isinstance(limit, Limit)
+    # At a high rate: the geometric mean of the variances, 2**-bits for two dimensions.
+    assert limit.mse(10) == pytest.approx(3 * 0.5 / Banana().scale ** 2 * 2.0**-10)
+
+
+def test_sawbridge_is_a_ramp_with_one_jump():
+    simulator, streams = Sawbridge(frame_dim=7), Streams([0])
+    frames = simulator.evaluation({}, streams).input[0]
+    assert frames.shape == (8, 7)
+    assert simulator.source_bits == 3
+    raw = frames / math.sqrt(6 * 8 / 9)
+    t = torch.arange(1, 8) / 8
+    for jump, frame in enumerate(raw):
+        assert torch.allclose(frame, t - (torch.arange(7) >= jump).float(), atol=1e-6)
+    drawn = simulator.draw({}, streams, 4000).input[0]
+    assert len(drawn.unique(dim=0)) == 8
+    assert frames.mean(0).abs().max() < 1e-6
+
+
+def test_every_held_out_set_is_large_enough():
+    for simulator in ALL:
+        streams = Streams([0])
+        frames = simulator.evaluation(simulator.world(streams), streams).target
+        assert simulator.exact or frames.numel() > 2**17 - simulator.target_dim
