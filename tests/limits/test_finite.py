@@ -94,3 +94,11 @@ def test_no_partition_of_a_sawbridge_is_below_its_limit(cuts, shuffled, seed):
 def test_sawbridge_with_many_samples_is_that_of_wagner_and_balle():
     # 2**-bits / 6, with a variance of 1/6.
     assert finite.sawbridge(2**20, 5) == pytest.approx(2**-5, rel=1e-4)
+
+
+def test_what_is_found_for_a_rate_depends_on_no_other_rate():
+    points = random_points(20, 4)
+    asked = finite.FiniteAlphabet(points)
+    for bits in (0.5, 3.9, 2.2):
+        asked.mse(bits)
+    assert asked.mse(1.7) == finite.FiniteAlphabet(points).mse(1.7)

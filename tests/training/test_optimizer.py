@@ -38,3 +38,16 @@ def test_clipping_is_per_trial():
     adam.step(gradient, gradient.norm(dim=1))
     lengths = (adam.mean / 0.1).norm(dim=1)
     assert torch.allclose(lengths, torch.tensor([5.0, 1.0, 5.0]), rtol=1e-5)
+
+
+def test_the_learning_rate_can_be_a_share_of_itself():
+    def after(lr, rate):
+        state = {"w": nn.Parameter(torch.ones(3, 2))}
+        parameters = Parameters([state])
+        adam = Adam(parameters, torch.tensor(lr), torch.zeros(3))
+        for _ in range(5):
+            gradient = parameters.gradient(state["w"].square().sum())
+            adam.step(gradient, gradient.norm(dim=1), rate=rate)
+        return state["w"].detach()
+
+    assert torch.allclose(after([0.1, 0.1, 0.1], torch.tensor([1.0, 0.5, 0.0])), after([0.1, 0.05, 0.0], None))

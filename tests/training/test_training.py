@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -82,7 +83,8 @@ CASES = {
 def test_a_trial_is_bit_equal_alone_and_in_any_stack(case):
     quantizer, gradient, simulator = CASES[case]
     odd = {"hidden": 13, "latent_dim": 3, "batch": 33} if "odd" in case else {}
-    whole = stack(5, quantizer, gradient, simulator, lr=torch.tensor([1e-3, 1e-3, 3e-3, 1e-2, 1e-3]), **odd)
+    rates = {"lr": torch.tensor([1e-3, 1e-3, 3e-3, 1e-2, 1e-3]), "lr_end": torch.tensor([1.0, 0.1, 1.0, 0.0, 0.5])}
+    whole = stack(5, quantizer, gradient, simulator, **rates, **odd)
     together = results(train(whole))
     for chosen in ([0], [3], [1, 4], [4, 2, 0]):
         assert results(train(of_trials(whole, chosen))) == [together[i] for i in chosen]
@@ -134,6 +136,17 @@ def test_ste_without_commitment_makes_the_encoder_grow_and_mste_does_not():
     assert min(growth(STE(), 0.0)) > 100
     assert max(growth(STE(), 1.0)) < 3
     assert max(growth(MSTE(), 0.0)) < 5
+
+
+def test_a_learning_rate_that_falls_to_nothing_ends_in_rest():
+    steps = {"steps": 100, "log_every": 1, "lr": 0.01}
+    moving, resting = (train(stack(1, lr_end=end, **steps))[0] for end in (1.0, 0.0))
+
+    def last_changes(outcome):
+        mse = [value for _, name, value in outcome.curves if name == "mse"]
+        return max(abs(a - b) for a, b in itertools.pairwise(mse[-6:]))
+
+    assert last_changes(resting) < 0.1 * last_changes(moving)
 
 
 def test_without_a_quantizer_the_codec_learns_the_source():
