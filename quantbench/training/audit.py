@@ -42,7 +42,7 @@ class AuditSettings(Component):
     draws: int = 64
     sigma: float = 0.5
     error: float = 0.02
-    most_pairs: int = 2**16
+    most_pairs: int = 2**19
 
     def check(self) -> None:
         at_least("frames", self.frames, 2)
