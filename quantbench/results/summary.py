@@ -55,6 +55,12 @@ def _known(trials: pd.DataFrame, name: str) -> str:
 
 
 def _follows(table: pd.DataFrame, name: str, shown: list[str]) -> bool:
-    """Whether a setting follows from another one that is shown, as the size of a codebook may from the source's bits."""
-    dotted = [other for other in shown if "." in other]
-    return any(table.groupby(other, dropna=False)[name].nunique(dropna=False).max() == 1 for other in dotted)
+    """Whether a setting follows from those shown, as the size of a codebook may from the source's bits.
+
+    What follows from the choices alone is shown all the same: a strategy's commitment weight says how it was used.
+    """
+
+    def determined(by: list[str]) -> bool:
+        return bool(by) and table.groupby(by, dropna=False)[name].nunique(dropna=False).max() == 1
+
+    return determined(shown) and not determined([other for other in shown if "." not in other])

@@ -61,3 +61,14 @@ def test_what_is_known_of_the_best_stands_beside_the_codecs():
     assert header.split(",")[5:9] == ["nmse_db", "gap_db", "limit_mse", "reference_mse"]
     mste = next(line for line in body if line.startswith("mste,4"))
     assert '"3 [2, 4]",0.05,0.08,' in mste
+
+
+def test_what_follows_from_several_settings_is_left_out_and_what_follows_from_a_choice_is_not():
+    given = [
+        row | {"train.steps": row["simulator.bits"] * (2 if row["gradient"] == "ste" else 3), "quantizer.commitment": weight}
+        for row in rows()
+        for weight in [1.0 if row["gradient"] == "ste" else 0.0]
+    ]
+    columns = ["simulator.bits", "quantizer.codes", "quantizer.commitment", "train.steps"]
+    header = summary(results_table(given, columns), "csv").splitlines()[0]
+    assert header.startswith("gradient,simulator.bits,quantizer.commitment,trials")
