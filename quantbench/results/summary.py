@@ -63,4 +63,6 @@ def _follows(table: pd.DataFrame, name: str, shown: list[str]) -> bool:
     def determined(by: list[str]) -> bool:
         return bool(by) and table.groupby(by, dropna=False)[name].nunique(dropna=False).max() == 1
 
-    return determined(shown) and not determined([other for other in shown if "." not in other])
+    settings = [other for other in shown if "." in other]
+    choices = [other for other in shown if "." not in other]
+    return any(determined([other]) for other in settings) or (determined(shown) and not determined(choices))
