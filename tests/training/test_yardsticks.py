@@ -77,7 +77,7 @@ def test_no_trained_codec_and_no_reference_is_below_the_limit(simulator, quantiz
 
 @pytest.mark.parametrize("density", [GAUSSIAN, LAPLACE, UNIFORM], ids=lambda d: d.name)
 @given(bits=st.floats(0.1, 6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_scalar_quantizer_is_below_the_limit(density, bits):
     error = 1 - shannon.TABLE_ERROR
     assert scalar_quantizers.entropy_coded(density, bits).mse >= shannon.memoryless(density, bits) * error
