@@ -54,6 +54,10 @@ class AudioFrames(Simulator):
         self._load()
 
     @property
+    def shared_world(self) -> bool:
+        return True
+
+    @property
     def input_dim(self) -> int:
         return self.frame_dim
 

@@ -83,6 +83,11 @@ class Simulator(Component):
         return 0
 
     @property
+    def shared_world(self) -> bool:
+        """Whether all trials share one world, so that what is found for one seed holds for all."""
+        return type(self).world is Simulator.world
+
+    @property
     def exact(self) -> bool:
         """Whether evaluation is an expectation over the source itself, and no sample of it."""
         return False

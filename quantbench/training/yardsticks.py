@@ -15,6 +15,8 @@ from quantbench.training.stack import Stack
 FRAMES_PER_CODE = 512
 FEWEST_FRAMES, MOST_FRAMES = 2**15, 2**17
 SYMBOL_RESTARTS = 10
+MOST_WORK = 2**23
+"""Largest product of symbols and codes for k-means on a finite source; a few seconds."""
 
 Row = dict[str, float | str | None]
 
@@ -72,6 +74,8 @@ def _reference(stack: Stack, world: State, held_out: Frames, trial: int, metrics
         return Reference(0.0, "one code a symbol")
     if density is not None and simulator.target_dim == 1 and 1 <= codes <= scalar_quantizers.MOST_LEVELS:
         return Reference(scalar_quantizers.lloyd_max(density, codes).mse, f"Lloyd-Max, {codes} levels")
+    if simulator.exact and held_out.target.shape[1] * codes > MOST_WORK:
+        return Reference(None, "k-means would take too long for so many symbols and codes")
     if 1 <= codes <= kmeans.MOST_CODES:
         return _kmeans(stack, world, held_out, trial, codes)
     levels = 2 ** (bits / simulator.target_dim)
@@ -104,9 +108,10 @@ def _kmeans(stack: Stack, world: State, held_out: Frames, trial: int, codes: int
     if (source, seed, codes) not in _references:
         target = held_out.target[trial].cpu().numpy()
         if simulator.exact:
-            codebook: kmeans.Frames | None = kmeans.kmeans(target, codes, seed, SYMBOL_RESTARTS)
+            restarts = max(1, min(SYMBOL_RESTARTS, MOST_WORK // (len(target) * codes)))
+            codebook: kmeans.Frames | None = kmeans.kmeans(target, codes, seed, restarts)
         else:
-            codebook = _codebook(source, simulator, seed if world else 0, codes)
+            codebook = _codebook(source, simulator, 0 if simulator.shared_world else seed, codes)
         _references[source, seed, codes] = (
             Reference(None, "no reference: the target is not the input")
             if codebook is None

@@ -26,7 +26,7 @@ from quantbench.simulators import (
 )
 from quantbench.streams import Streams
 from quantbench.sweeps.catalogue import default_component
-from quantbench.training import Stack, TrainSettings, train
+from quantbench.training import Stack, TrainSettings, train, yardsticks
 from quantbench.training.evaluate import spent_bits
 
 SIGMAS = 5
@@ -162,3 +162,20 @@ def test_limits_that_were_found_serve_all_stacks():
     assert first.mse(2.0) == second.mse(2.0)
     targets = simulator.world(Streams([5]))["targets"].double().numpy()
     assert finite.alphabet(targets).tangents  # solved by then
+
+
+def test_a_codebook_is_trained_once_for_all_seeds_of_a_source_without_a_world(monkeypatch):
+    calls = []
+    found = yardsticks.kmeans.kmeans
+    monkeypatch.setattr(yardsticks.kmeans, "kmeans", lambda *given: calls.append(given) or found(*given))
+    monkeypatch.setattr(yardsticks, "_codebooks", {})
+    for seed in (11, 12):
+        trained(Uniform(frame_dim=2), VectorQuantizer(codes=5), steps=1, seed=seed)
+    assert len(calls) == 1
+
+
+def test_k_means_on_too_many_symbols_is_left_out(monkeypatch):
+    monkeypatch.setattr(yardsticks, "MOST_WORK", 16 * 4)
+    assert trained(Codeword(bits=4), FSQ(levels=2), steps=1)["reference_note"] == "k-means, 4 codes"
+    monkeypatch.setattr(yardsticks, "MOST_WORK", 16 * 4 - 1)
+    assert "too long" in trained(Codeword(bits=4), FSQ(levels=2), steps=1)["reference_note"]
