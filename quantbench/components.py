@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 import torch
 from torch import Tensor, nn
 
+from quantbench import kernels
 from quantbench.errors import ConfigError
 
 PER_TRIAL = "per trial"
@@ -71,8 +72,15 @@ def trial_mean(values: Tensor) -> Tensor:
     return values.flatten(1).mean(1)
 
 
+def trial_error(a: Tensor, b: Tensor) -> Tensor:
+    """Mean square difference of each trial's frames: twice (trials, frames, features) -> (trials,)."""
+    return kernels.mean_square(a, b) if kernels.usable(a, b) else trial_mean((a - b).square())
+
+
 def take(vectors: Tensor, index: Tensor) -> Tensor:
     """Each trial's vectors (trials, number, dim) at index (trials, frames): (trials, frames, dim)."""
+    if kernels.usable(vectors):
+        return kernels.take(vectors, index)
     trials, number, dim = vectors.shape
     flat = index + number * torch.arange(trials, device=index.device).unsqueeze(1)
     return vectors.reshape(-1, dim).index_select(0, flat.flatten()).view(*index.shape, dim)

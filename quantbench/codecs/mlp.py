@@ -7,9 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from quantbench import kernels
 from quantbench.codecs.base import Codec
 from quantbench.components import State, at_least, component, product
 from quantbench.streams import Streams
+
+ORDER = ("weight0", "bias0", "slope0", "weight1", "bias1", "slope1", "weight2", "bias2")
+"""Of a network's weights."""
 
 
 class PReLU(torch.autograd.Function):
@@ -71,6 +75,10 @@ class MLP(Codec):
         return weights
 
     def _network(self, weights: State, name: str, x: Tensor) -> Tensor:
+        ordered = [weights[f"{name}.{part}"] for part in ORDER]
+        if kernels.usable(x, *ordered):
+            return kernels.network(x, ordered)
+
         def affine(layer: int, x: Tensor) -> Tensor:
             return product(x, weights[f"{name}.weight{layer}"], weights[f"{name}.bias{layer}"])
 

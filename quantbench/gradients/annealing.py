@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from quantbench.components import State, between, component
@@ -42,12 +41,7 @@ class SoftToHard(Gradient):
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         soft_share = 1 - self.hard_fraction
         progress = moment.progress / soft_share if soft_share else 1.0
-        soft = soft_code(quantizer, state, latents, self.temperature.at(progress))
+        soft = quantizer.soft_code(state, latents, self.temperature.at(progress))
         if self.hard_fraction and moment.progress >= soft_share:
             return soft + (code.values - soft).detach()
         return soft
-
-
-def soft_code(quantizer: Quantizer, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
-    """The mixture of code values with weights ``softmax(-distance**2 / temperature)``."""
-    return quantizer.mixture(state, torch.softmax(quantizer.logits(state, latents, temperature), dim=-1))

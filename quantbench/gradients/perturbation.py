@@ -101,22 +101,29 @@ class VP(Gradient):
         n = min(frames - 1, max(1, round(frames / codes)))
         k = min(frames - 1, self.k)
         eta = over_frames(self.eta)
-        near, far = _neighbours(latents, latents, (k, n), itself=True)
-        radius = moment.uniform(latents[..., :1]) ** (1 / dim)
+        near, far = _ranked(_distances(latents, latents), (k + 1, n + 1))  # the first is the latent itself
+        radius = (moment.uniform(latents[..., :1]).log() / dim).exp()  # a power rounds by its place in a tensor
         move = eta * far * radius * nn.functional.normalize(moment.normal(latents), dim=-1)
-        new_near, new_far = _neighbours(latents + move, latents, (k, n), itself=False)
+        moved = _distances(latents + move, latents)
+        new_near, new_far = _ranked(moved, (k, n))
         ratio = dim * (near.log() + far.log() - new_near.log() - new_far.log())
         accepted = moment.uniform(latents[..., :1]).clamp_min(SMALLEST_DISTANCE).log() < ratio
-        returns = length(move) < eta * new_far
+        # The way back is taken from the same table: y itself may be the neighbour that sets the radius, and rounding must not
+        # decide whether it lies in the ball.
+        returns = moved.diagonal(dim1=1, dim2=2).unsqueeze(-1) <= eta * new_far
         return torch.where(accepted & returns, move, 0.0)
 
 
-def _neighbours(points: Tensor, latents: Tensor, ranks: tuple[int, int], itself: bool) -> list[Tensor]:
-    """Distance from each point to its neighbours of the given ranks among latents, (trials, frames, 1) each."""
+def _distances(points: Tensor, latents: Tensor) -> Tensor:
+    """Distance from each point to each latent, (trials, points, latents)."""
     # From differences, not from products: symbols of a finite source make equal latents, whose distance is exactly 0.
     exact = torch.cdist(points, latents, compute_mode="donot_use_mm_for_euclid_dist")
-    distance = exact.clamp_min(SMALLEST_DISTANCE)
-    return [distance.kthvalue(rank + itself, dim=-1, keepdim=True).values for rank in ranks]
+    return exact.clamp_min(SMALLEST_DISTANCE)
+
+
+def _ranked(distances: Tensor, ranks: tuple[int, int]) -> list[Tensor]:
+    """The distances of the given ranks, 1 for the smallest, (trials, points, 1) each."""
+    return [distances.kthvalue(rank, dim=-1, keepdim=True).values for rank in ranks]
 
 
 def length(vectors: Tensor) -> Tensor:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from quantbench.components import Component, PerTrial, State, at_least, component, trial_mean
+from quantbench.components import Component, PerTrial, State, at_least, component, trial_error
 from quantbench.streams import Streams
 
 SOFT = "soft assignment"
@@ -176,6 +177,10 @@ class Quantizer(Component):
         """Code values (trials, frames, dim) mixed with weights in the shape of ``logits``; only with ``SOFT``."""
         raise NotImplementedError
 
+    def soft_code(self, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
+        """Code values mixed with weights ``softmax(-distance**2 / temperature)``; only with ``SOFT``."""
+        return self.mixture(state, torch.softmax(self.logits(state, latents, temperature), dim=-1))
+
     def grid(self, latents: Tensor) -> Grid:
         """The levels; only with ``GRID``."""
         raise NotImplementedError
@@ -190,7 +195,7 @@ class Quantizer(Component):
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         """The quantizer's own training loss, (trials,)."""
-        return self.commitment * trial_mean((latents - code.values.detach()).square())
+        return self.commitment * trial_error(latents, code.values.detach())
 
     def forward(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Passed:
         """Quantize for training: a strategy decides what the decoder receives."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from quantbench import kernels
 from quantbench.components import over_chunks, product
 
 DISTANCES_PER_TRIAL = 2**18
@@ -25,6 +26,8 @@ def distances(codebook: Tensor, latents: Tensor, factor: float | Tensor = 1.0) -
 
 def nearest(codebook: Tensor, latents: Tensor) -> Tensor:
     """Index of the nearest codeword of each latent, (trials, frames); the first one of equals."""
+    if kernels.usable(codebook, latents):
+        return kernels.nearest(codebook, latents)
     chunk = max(1, DISTANCES_PER_TRIAL // codebook.shape[1])
     return over_chunks(lambda part: first_minimum(distances(codebook, part)), latents, chunk)
 
@@ -43,5 +46,7 @@ def count_and_sum(index: Tensor, latents: Tensor, codes: int) -> tuple[Tensor, T
     flat = (index + codes * torch.arange(trials, device=index.device).unsqueeze(1)).flatten()
     ones = latents.new_ones(flat.shape)
     counts = latents.new_zeros(trials * codes).index_add_(0, flat, ones).view(trials, codes)
+    if kernels.usable(latents):
+        return counts, kernels.sum_by_index(index, latents.detach(), codes)
     sums = latents.new_zeros(trials * codes, dim).index_add_(0, flat, latents.detach().reshape(-1, dim))
     return counts, sums.view(trials, codes, dim)

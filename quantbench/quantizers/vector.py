@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from quantbench import kernels
 from quantbench.components import (
     PerTrial,
     State,
@@ -17,7 +18,7 @@ from quantbench.components import (
     over_frames,
     product,
     take,
-    trial_mean,
+    trial_error,
 )
 from quantbench.errors import ConfigError
 from quantbench.quantizers.base import CODEBOOK, SOFT, WHOLE, Code, Moment, Quantizer
@@ -78,9 +79,15 @@ class CodebookQuantizer(Quantizer):
     def mixture(self, state: State, weights: Tensor) -> Tensor:
         return product(weights, self.codebook(state))
 
+    def soft_code(self, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
+        if self.search != "euclidean" or not kernels.usable(latents):
+            return super().soft_code(state, latents, temperature)
+        each = torch.as_tensor(temperature, dtype=latents.dtype).expand(len(latents))
+        return kernels.soft_code(self.codebook(state), latents, each)
+
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         commitment = super().loss(state, latents, code, moment)
-        return commitment + self.codebook_weight * trial_mean((code.values - latents.detach()).square())
+        return commitment + self.codebook_weight * trial_error(code.values, latents.detach())
 
     def _direction(self, vectors: Tensor) -> Tensor:
         return nn.functional.normalize(vectors, dim=-1) if self.search == "cosine" else vectors

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from quantbench import kernels
 from quantbench.components import State
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -66,8 +67,18 @@ class Adam:
             rate: share of the learning rate per trial, (trials,); all of it where not given.
         """
         self.steps += 1
+        scale = None
         if self.clip is not None:
             scale = torch.where((self.clip > 0) & (norm > self.clip), self.clip / norm, 1.0)
+        lr = self.lr if rate is None else self.lr * rate.unsqueeze(1)
+        if kernels.usable(gradient):
+            corrections = (1 - BETA1**self.steps, 1 - BETA2**self.steps)
+            factors = torch.ones_like(norm) if scale is None else scale
+            moving = None if frozen is None else 1 - frozen.float()
+            moments = (self.mean, self.square)
+            kernels.adam(gradient, moments, self.matrix, lr, factors, moving, (BETA1, BETA2), corrections, EPSILON)
+            return
+        if scale is not None:
             gradient = gradient * scale.unsqueeze(1)
         self.mean.lerp_(gradient, 1 - BETA1)
         self.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
@@ -75,5 +86,4 @@ class Adam:
         change = torch.div(self.mean, denominator, out=denominator)
         if frozen is not None:
             change.masked_fill_(frozen, 0)
-        lr = self.lr if rate is None else self.lr * rate.unsqueeze(1)
         self.matrix.addcmul_(change, lr / (BETA1**self.steps - 1))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from quantbench.components import trial_mean
+from quantbench.components import trial_error, trial_mean
 from quantbench.gradients import Moment
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
@@ -100,7 +100,7 @@ class Training:
         moment = Moment(progress, self.streams, frame_loss=model.frame_loss(frames))
         latents = model.latents(frames)[1]
         passed = model.surrogate(latents, moment)
-        distortion = trial_mean((model.decode(passed.received, frames) - frames.target).square())
+        distortion = trial_error(model.decode(passed.received, frames), frames.target)
         loss = distortion + passed.loss
         gradient = model.parameters.gradient(loss.sum())
         distortion, loss = distortion.detach(), loss.detach()

@@ -5,7 +5,6 @@ import torch
 
 from quantbench.errors import ConfigError
 from quantbench.gradients import Moment, SoftToHard
-from quantbench.gradients.annealing import soft_code
 from quantbench.gradients.schedule import Schedule
 from quantbench.quantizers import VectorQuantizer
 from quantbench.streams import Streams
@@ -48,7 +47,7 @@ def received(gradient, progress, latents=LATENTS):
 def test_temperature_follows_the_schedule_per_trial():
     gradient = SoftToHard(temperature=Schedule(torch.tensor([4.0, 1.0]), torch.tensor([1.0, 1.0]), "exponential"))
     got, _, quantizer, state = received(gradient, 0.45)  # half of the way to the hard phase
-    assert torch.allclose(got, soft_code(quantizer, state, LATENTS, torch.tensor([2.0, 1.0])), atol=1e-5)
+    assert torch.allclose(got, quantizer.soft_code(state, LATENTS, torch.tensor([2.0, 1.0])), atol=1e-5)
 
 
 def test_the_hard_phase_is_hard_in_value_and_soft_in_gradient():
@@ -58,14 +57,14 @@ def test_the_hard_phase_is_hard_in_value_and_soft_in_gradient():
     assert torch.allclose(got, hard, atol=1e-6)
     assert not torch.allclose(received(gradient, 0.7)[0], hard, atol=1e-2)
     (found,) = torch.autograd.grad(got.square().sum(), latents)
-    soft = soft_code(quantizer, state, latents, gradient.temperature.end)
+    soft = quantizer.soft_code(state, latents, gradient.temperature.end)
     (expected,) = torch.autograd.grad((soft * 2 * hard.detach()).sum(), latents)
     assert torch.allclose(found, expected, atol=1e-4)
 
 
 def test_without_a_hard_phase_it_stays_soft():
     got, hard, quantizer, state = received(SoftToHard(hard_fraction=0.0), 1.0)
-    assert torch.allclose(got, soft_code(quantizer, state, LATENTS, 0.1), atol=1e-6)
+    assert torch.allclose(got, quantizer.soft_code(state, LATENTS, 0.1), atol=1e-6)
     assert not torch.equal(got, hard)
 
 
@@ -74,7 +73,7 @@ def test_soft_assignment_is_the_published_mixture():
     state = quantizer.init(Streams([0, 1]), 3)
     distance = torch.cdist(LATENTS.double(), state["codewords"].double()).square()
     expected = torch.softmax(-distance / 0.7, dim=-1) @ state["codewords"].double()
-    assert torch.allclose(soft_code(quantizer, state, LATENTS, 0.7).double(), expected, atol=1e-5)
+    assert torch.allclose(quantizer.soft_code(state, LATENTS, 0.7).double(), expected, atol=1e-5)
 
 
 def test_temperatures_must_be_positive():

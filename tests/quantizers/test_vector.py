@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from quantbench.components import take
-from quantbench.gradients.annealing import soft_code
 from quantbench.quantizers import Moment, SimVQ, VectorQuantizer
 from quantbench.quantizers.search import count_and_sum, first_minimum, nearest
 from quantbench.streams import Streams
@@ -114,9 +113,9 @@ def test_restart_brings_dead_codes_back(update_by):
 def test_soft_assignment_between_mean_and_code():
     quantizer, state = fitted()
     hard = quantizer.quantize(state, LATENTS).values
-    assert (soft_code(quantizer, state, LATENTS, 1e-5) - hard).abs().quantile(0.98) < 1e-2
+    assert (quantizer.soft_code(state, LATENTS, 1e-5) - hard).abs().quantile(0.98) < 1e-2
     mean = state["codewords"].mean(1, keepdim=True).expand_as(LATENTS)
-    assert torch.allclose(soft_code(quantizer, state, LATENTS, 1e7), mean, atol=1e-4)
+    assert torch.allclose(quantizer.soft_code(state, LATENTS, 1e7), mean, atol=1e-4)
 
 
 def test_take_keeps_trials_apart():

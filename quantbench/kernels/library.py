@@ -1,0 +1,126 @@
+"""Compiles the kernels, once for a machine, and loads them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SOURCES = ("network.cpp", "codebook.cpp", "adam.cpp", "error.cpp")
+HEADERS = ("products.h",)
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-shared", "-fPIC")
+SWITCH = "QUANTBENCH_KERNELS"
+"""Environment variable; ``off`` trains with PyTorch alone."""
+
+_loaded: list[ctypes.CDLL | str] = []
+"""The library of this process, or why there is none; empty until somebody asks."""
+_on = [True]
+
+
+def ready() -> str | None:
+    """Compile and load the kernels unless that is done; gives why there are none, or None."""
+    if not _loaded:
+        _loaded.append(_load())
+    return _loaded[0] if isinstance(_loaded[0], str) else None
+
+
+def usable(*tensors: Tensor) -> bool:
+    """Whether kernels are there for these tensors: float32 on the CPU."""
+    fitting = all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+    return fitting and _on[0] and ready() is None
+
+
+@contextlib.contextmanager
+def without() -> Iterator[None]:
+    """PyTorch's own operations within this context, to compare with."""
+    _on[0] = False
+    try:
+        yield
+    finally:
+        _on[0] = True
+
+
+def call(name: str, *arguments: Tensor | int | float | ctypes.Structure | ctypes.Array[Any] | None) -> None:
+    """Call a kernel; ask ``usable`` first. Numbers of a tensor are passed where they lie, an int as a size."""
+    assert not isinstance(_loaded[0], str)
+    # The tensors live on in `arguments` until the kernel is done, those made just for it too.
+    _loaded[0][name](*map(_argument, arguments))
+
+
+def _argument(value: Any) -> Any:
+    if value is None or isinstance(value, Tensor):
+        return ctypes.c_void_p(None if value is None else value.data_ptr())
+    if isinstance(value, ctypes.Structure):
+        return ctypes.byref(value)
+    return ctypes.c_long(value) if isinstance(value, int) else ctypes.c_float(value) if isinstance(value, float) else value
+
+
+def _load() -> ctypes.CDLL | str:
+    if os.environ.get(SWITCH) == "off":
+        return f"{SWITCH}=off"
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
+    if compiler is None:
+        return "no C++ compiler (g++, clang++, c++, or the variable CXX)"
+    try:
+        return ctypes.CDLL(str(_compiled(compiler)))
+    except subprocess.CalledProcessError as error:
+        return f"{compiler} failed: {' '.join(error.stderr.split())[:300]}"
+    except OSError as error:
+        return f"{compiler}: {error}"
+
+
+def _compiled(compiler: str) -> Path:
+    """The library for this machine, from the user's cache or new. Raises CalledProcessError, OSError."""
+    here = Path(__file__).parent
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+    contents = [(here / name).read_text() for name in (*HEADERS, *SOURCES)]
+    key = hashlib.sha256("\n".join([version, *FLAGS, _processor(), *contents]).encode()).hexdigest()[:16]
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quantbench"
+    path = root / f"kernels-{key}.so"
+    if path.exists():
+        return path
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=root))
+    except OSError:  # no cache: each process compiles for itself, which takes it a few seconds
+        path = Path(tempfile.mkdtemp()) / path.name
+        folder = path.parent
+    partial = folder / "partial.so"
+    command = [compiler, *FLAGS, "-o", str(partial), *(str(here / name) for name in SOURCES)]
+    try:
+        subprocess.run(command, capture_output=True, text=True, check=True)
+        partial.replace(path)  # in one step: another process may be doing the same
+    finally:
+        if folder != path.parent:
+            shutil.rmtree(folder, ignore_errors=True)
+    return path
+
+
+def _processor() -> str:
+    """What -march=native depends on: a cache may be shared by machines of several kinds."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return "\n".join(
+            dict.fromkeys(line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part")))
+        )
+    except OSError:
+        return f"{sys.platform} {platform.machine()} {platform.processor()}"
+
+
+def rows(tensor: Tensor) -> Tensor:
+    """The tensor (trials, rows, columns), or a copy whose trials are each contiguous."""
+    strides = tensor.stride()
+    fitting = strides[2] == 1 and strides[1] == tensor.shape[2]
+    return tensor if fitting else tensor.contiguous()
