@@ -56,7 +56,7 @@ def call(name: str, *arguments: Tensor | int | float | ctypes.Structure | ctypes
     """Call a kernel; ask ``usable`` first. Numbers of a tensor are passed where they lie, an int as a size."""
     assert not isinstance(_loaded[0], str)
     # The tensors live on in `arguments` until the kernel is done, those made just for it too.
-    _loaded[0][name](*map(_argument, arguments))
+    getattr(_loaded[0], name)(*map(_argument, arguments))
 
 
 def _argument(value: Any) -> Any:

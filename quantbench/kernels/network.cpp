@@ -44,9 +44,10 @@ struct Weights {
 
 extern "C" {
 
-// z0 and z1 (trials, frames, filled hidden) are kept for the backward pass; not where they are null.
+// z1 (trials, frames, filled hidden) is kept for the backward pass unless it is null. z0 is not: to compute it again takes
+// less time than to bring it back from memory.
 void network_forward(long trials, long frames, long inputs, long hidden, long outputs, const float* x, long x_stride,
-                     const Weights* weights, float* z0, float* z1, float* y) {
+                     const Weights* weights, float* z1, float* y) {
     const long wide = filled(hidden), out = filled(outputs);
     Scratch scratch((inputs + hidden) * wide + hidden * out + 2 * wide + out + BLOCK * (2 * wide + out), 9);
     float *w0 = scratch.take(inputs * wide), *w1 = scratch.take(hidden * wide), *w2 = scratch.take(hidden * out);
@@ -62,9 +63,9 @@ void network_forward(long trials, long frames, long inputs, long hidden, long ou
         const vec slope0 = all(*weights->of(2, t)), slope1 = all(*weights->of(5, t));
         for (long start = 0; start < frames; start += BLOCK) {
             const long rows = std::min(BLOCK, frames - start), at = t * frames + start;
-            float *in = z0 ? z0 + at * wide : second, *next = z1 ? z1 + at * wide : second;
-            product<BIAS>(rows, hidden, inputs, x + t * x_stride + start * inputs, inputs, 1, w0, wide, in, wide, b0);
-            for (long i = 0; i < rows * wide; i += LANES) store(first + i, prelu(load(in + i), slope0));
+            float* next = z1 ? z1 + at * wide : second;
+            product<BIAS>(rows, hidden, inputs, x + t * x_stride + start * inputs, inputs, 1, w0, wide, first, wide, b0);
+            for (long i = 0; i < rows * wide; i += LANES) store(first + i, prelu(load(first + i), slope0));
             product<BIAS>(rows, hidden, hidden, first, wide, 1, w1, wide, next, wide, b1);
             for (long i = 0; i < rows * wide; i += LANES) store(first + i, load(first + i) + prelu(load(next + i), slope1));
             product<BIAS>(rows, outputs, hidden, first, wide, 1, w2, out, last, out, b2);
@@ -75,20 +76,23 @@ void network_forward(long trials, long frames, long inputs, long hidden, long ou
 
 // Gradients by all weights (in their order; each contiguous, trial after trial) and, unless null, by x.
 void network_backward(long trials, long frames, long inputs, long hidden, long outputs, const float* x, long x_stride,
-                      const Weights* weights, const float* z0, const float* z1, const float* dy, float* dx,
+                      const Weights* weights, const float* z1, const float* dy, float* dx,
                       float* const* gradients) {
     const long wide = filled(hidden), out = filled(outputs), in = filled(inputs);
-    Scratch scratch((inputs + 2 * hidden) * wide + hidden * (in + out) + outputs * wide + 2 * wide + out +
-                    BLOCK * (4 * wide + out + in), 15);
+    Scratch scratch((2 * inputs + 2 * hidden) * wide + hidden * (in + out) + outputs * wide + 3 * wide + out +
+                    BLOCK * (5 * wide + out + in), 18);
     float *w2 = scratch.take(outputs * wide), *w1 = scratch.take(hidden * wide), *w0 = scratch.take(hidden * in);
     float *d2 = scratch.take(hidden * out), *d1 = scratch.take(hidden * wide), *d0 = scratch.take(inputs * wide);
     float *c2 = scratch.take(out), *c1 = scratch.take(wide), *c0 = scratch.take(wide);
     float *h1 = scratch.take(BLOCK * wide), *h2 = scratch.take(BLOCK * wide);
     float *wider = scratch.take(BLOCK * wide), *inner = scratch.take(BLOCK * wide);
+    float *v0 = scratch.take(inputs * wide), *b0 = scratch.take(wide), *z0 = scratch.take(BLOCK * wide);
     float *last = scratch.take(BLOCK * out), *first = scratch.take(BLOCK * in);
     for (long t = 0; t < trials; ++t) {
         transpose(weights->of(6, t), hidden, outputs, outputs, w2, wide);
         transpose(weights->of(3, t), hidden, hidden, hidden, w1, wide);
+        fill(weights->of(0, t), inputs, hidden, hidden, v0, wide);
+        fill(weights->of(1, t), 1, hidden, hidden, b0, wide);
         if (dx) transpose(weights->of(0, t), inputs, hidden, hidden, w0, in);
         std::fill_n(d2, hidden * out, 0.f), std::fill_n(d1, hidden * wide, 0.f), std::fill_n(d0, inputs * wide, 0.f);
         std::fill_n(c2, out, 0.f), std::fill_n(c1, wide, 0.f), std::fill_n(c0, wide, 0.f);
@@ -96,8 +100,10 @@ void network_backward(long trials, long frames, long inputs, long hidden, long o
         float s0 = 0, s1 = 0;
         for (long start = 0; start < frames; start += BLOCK) {
             const long rows = std::min(BLOCK, frames - start), at = t * frames + start, numbers = rows * wide;
+            const float* frame = x + t * x_stride + start * inputs;
+            product<BIAS>(rows, hidden, inputs, frame, inputs, 1, v0, wide, z0, wide, b0);
             for (long i = 0; i < numbers; i += LANES) {
-                const vec h = prelu(load(z0 + at * wide + i), all(slope0));
+                const vec h = prelu(load(z0 + i), all(slope0));
                 store(h1 + i, h), store(h2 + i, h + prelu(load(z1 + at * wide + i), all(slope1)));
             }
             fill(dy + at * outputs, rows, outputs, outputs, last, out);
@@ -109,8 +115,8 @@ void network_backward(long trials, long frames, long inputs, long hidden, long o
             product<ADD>(hidden, hidden, rows, h1, 1, wide, inner, wide, d1, wide);
             add_rows(inner, rows, wide, c1);
             product<ADD>(rows, hidden, hidden, inner, wide, 1, w1, wide, wider, wide);
-            s0 += through_prelu(wider, z0 + at * wide, numbers, slope0);
-            product<ADD>(inputs, hidden, rows, x + t * x_stride + start * inputs, 1, inputs, wider, wide, d0, wide);
+            s0 += through_prelu(wider, z0, numbers, slope0);
+            product<ADD>(inputs, hidden, rows, frame, 1, inputs, wider, wide, d0, wide);
             add_rows(wider, rows, wide, c0);
             if (!dx) continue;
             product<ZERO>(rows, inputs, hidden, wider, wide, 1, w0, in, first, in);

@@ -47,22 +47,22 @@ class _Network(torch.autograd.Function):
         hidden, outputs = weights[6].shape[1:]
         y = x.new_empty(trials, frames, outputs)
         wide = -(-hidden // FILLED) * FILLED
-        z0, z1 = (x.new_empty(trials, frames, wide) if kept else None for _ in range(2))
+        z1 = x.new_empty(trials, frames, wide) if kept else None
         shape = (trials, frames, inputs, hidden, outputs)
-        call("network_forward", *shape, x, x.stride(0), _Weights(weights), z0, z1, y)
+        call("network_forward", *shape, x, x.stride(0), _Weights(weights), z1, y)
         if kept:
-            ctx.save_for_backward(x, z0, z1, *weights)
+            ctx.save_for_backward(x, z1, *weights)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, z0, z1, *weights = ctx.saved_tensors
+        x, z1, *weights = ctx.saved_tensors
         trials, frames, inputs = x.shape
         hidden, outputs = weights[6].shape[1:]
         gradients = [torch.empty(weight.shape) for weight in weights]
         to_x = torch.empty(x.shape) if ctx.needs_input_grad[0] else None
         places = (ctypes.c_void_p * 8)(*(one.data_ptr() for one in gradients))
         shape = (trials, frames, inputs, hidden, outputs)
-        call("network_backward", *shape, x, x.stride(0), _Weights(weights), z0, z1, gradient.contiguous(), to_x, places)
+        call("network_backward", *shape, x, x.stride(0), _Weights(weights), z1, gradient.contiguous(), to_x, places)
         return to_x, None, *gradients

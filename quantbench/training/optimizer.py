@@ -53,7 +53,8 @@ class Adam:
 
     def __init__(self, parameters: Parameters, lr: Tensor, clip: Tensor) -> None:
         self.matrix = parameters.matrix
-        self.lr, self.clip = lr.unsqueeze(1), clip if bool((clip > 0).any()) else None
+        self.lr, self.clip = lr.contiguous(), clip if bool((clip > 0).any()) else None
+        self.whole = torch.ones_like(self.lr)
         self.mean, self.square = torch.zeros_like(self.matrix), torch.zeros_like(self.matrix)
         self.steps = 0
 
@@ -70,10 +71,10 @@ class Adam:
         scale = None
         if self.clip is not None:
             scale = torch.where((self.clip > 0) & (norm > self.clip), self.clip / norm, 1.0)
-        lr = self.lr if rate is None else self.lr * rate.unsqueeze(1)
+        lr = self.lr if rate is None else self.lr * rate
         if kernels.usable(gradient):
             corrections = (1 - BETA1**self.steps, 1 - BETA2**self.steps)
-            factors = torch.ones_like(norm) if scale is None else scale
+            factors = self.whole if scale is None else scale
             moving = None if frozen is None else 1 - frozen.float()
             moments = (self.mean, self.square)
             kernels.adam(gradient, moments, self.matrix, lr, factors, moving, (BETA1, BETA2), corrections, EPSILON)
@@ -86,4 +87,4 @@ class Adam:
         change = torch.div(self.mean, denominator, out=denominator)
         if frozen is not None:
             change.masked_fill_(frozen, 0)
-        self.matrix.addcmul_(change, lr / (BETA1**self.steps - 1))
+        self.matrix.addcmul_(change, lr.unsqueeze(1) / (BETA1**self.steps - 1))

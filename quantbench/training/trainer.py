@@ -55,12 +55,16 @@ class Training:
         self.model = Model(stack, self.streams)
         fit_frames = stack.quantizer.fit_frames(settings.batch)
         self.model.fit(stack.simulator.draw(self.world, self.streams, fit_frames, "first frames"), self.streams)
-        lr = torch.as_tensor(settings.lr, dtype=torch.float32, device=stack.device).expand(trials)
-        clip = torch.as_tensor(settings.clip, dtype=torch.float32, device=stack.device).expand(trials)
+        lr, clip, lr_end = (
+            torch.as_tensor(value, dtype=torch.float32, device=stack.device).expand(trials)
+            for value in (settings.lr, settings.clip, settings.lr_end)
+        )
         self.adam = Adam(self.model.parameters, lr, clip)
+        self.lr_end = None if bool((lr_end == 1).all()) else lr_end
         self.held_out = stack.simulator.evaluation(self.world, self.streams)
         self.curve_frames = self.held_out.spread(CURVE_FRAMES)
         self.power = trial_mean(self.held_out.target.square())
+        self.largest = settings.explode * self.power
         self.frozen = torch.zeros(trials, dtype=torch.bool, device=stack.device)
         self.snapshot: list[Tensor] = []
         self.outcomes = [Outcome({}) for _ in stack.seeds]
@@ -116,18 +120,17 @@ class Training:
 
     def _rate(self, progress: float) -> Tensor | None:
         """Share of the learning rate at this point of the training, (trials,)."""
-        end = torch.as_tensor(self.stack.train.lr_end, dtype=torch.float32, device=self.stack.device)
-        if bool((end == 1).all()):
+        if self.lr_end is None:
             return None
-        return (end + (1 - end) * (1 + math.cos(math.pi * progress)) / 2).expand(len(self.stack.seeds))
+        return self.lr_end + (1 - self.lr_end) * (1 + math.cos(math.pi * progress)) / 2
 
     def _freeze(self, step: int, distortion: Tensor, loss: Tensor) -> None:
         """Note trials that diverge at this step and keep them as they are now."""
-        finite = torch.isfinite(loss) & torch.isfinite(self.norm)
-        fine = finite & (distortion <= self.stack.train.explode * self.power)
-        new = ~fine & ~self.frozen
-        if not bool(new.any()):
+        finite = torch.isfinite(loss + self.norm)
+        fine = finite & (distortion <= self.largest) | self.frozen
+        if bool(fine.all()):
             return
+        new = ~fine
         current = [tensor.detach().clone() for tensor in self.model.tensors()]
         kept = self.snapshot or current
         self.snapshot = [_choose(self.frozen, old, now) for old, now in zip(kept, current, strict=True)]
