@@ -1,7 +1,8 @@
-"""Where the YAML choices are."""
+"""Where the YAML choices are, and what is kept from run to run."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -10,3 +11,8 @@ def config_folder() -> Path:
     package = Path(__file__).parent
     inside = package / "configs"
     return inside if inside.is_dir() else package.parent / "configs"
+
+
+def cache_folder() -> Path:
+    """What can be made again but takes time: compiled kernels, the table of pairs. It may not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quantbench"

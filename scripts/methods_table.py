@@ -33,7 +33,7 @@ def field(docstring: str, name: str) -> str:
 def row(group: str, name: str, component: Any) -> list[str]:
     """Choice, what it is, formula, source, recommended settings, what it offers or needs, checks."""
     docstring = inspect.getdoc(type(component)) or ""
-    from quantbench.sweeps.catalogue import choices, description
+    from quantbench.choices import choices, description
     from tests.conformance import CHECKS
 
     summary = description(choices(group)[name]).rstrip(".")
@@ -47,7 +47,8 @@ def row(group: str, name: str, component: Any) -> list[str]:
 
 def table(group: str) -> str:
     """The Markdown table of a group."""
-    from quantbench.sweeps.catalogue import choices, default_component
+    from quantbench.choices import choices
+    from quantbench.sweeps.catalogue import default_component
 
     kind = "offers" if group == "quantizer" else "needs"
     header = ["choice", "what", "formula", "source", "recommended", kind, "checked against"]

@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 from omegaconf import OmegaConf
 
+from quantbench.choices import GROUPS, choices, description
 from quantbench.config import COMPONENTS, check_settings, find_class, without_target
 from quantbench.paths import config_folder
-from quantbench.sweeps.catalogue import GROUPS, choices, description
 from quantbench.training import TrainSettings
 
 COMPONENT_CHOICES = [(group, name) for group in COMPONENTS for name in choices(group)]

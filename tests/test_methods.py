@@ -2,7 +2,8 @@ import re
 import sys
 from pathlib import Path
 
-from quantbench.sweeps.catalogue import choices, default_component
+from quantbench.choices import choices
+from quantbench.sweeps.catalogue import default_component
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 

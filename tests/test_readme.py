@@ -30,7 +30,7 @@ def test_the_extension_shown_in_the_readme(quantbench, tmp_path):
 
 
 def test_every_choice_is_named_in_the_readme():
-    from quantbench.sweeps.catalogue import GROUPS, choices
+    from quantbench.choices import GROUPS, choices
 
     for group in GROUPS:
         for name in choices(group):

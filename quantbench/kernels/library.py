@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quantbench.paths import cache_folder
+
 SOURCES = ("network.cpp", "codebook.cpp", "adam.cpp", "error.cpp")
 HEADERS = ("products.h",)
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-shared", "-fPIC")
@@ -87,7 +89,7 @@ def _compiled(compiler: str) -> Path:
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
     contents = [(here / name).read_text() for name in (*HEADERS, *SOURCES)]
     key = hashlib.sha256("\n".join([version, *FLAGS, _processor(), *contents]).encode()).hexdigest()[:16]
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quantbench"
+    root = cache_folder()
     path = root / f"kernels-{key}.so"
     if path.exists():
         return path

@@ -15,12 +15,13 @@ import torch
 import yaml
 from tqdm import tqdm
 
+from quantbench.choices import choices
 from quantbench.config import check_settings
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.gradients import misfit
 from quantbench.results.audit import audit_table, summary
 from quantbench.results.tables import write
-from quantbench.sweeps.catalogue import choices, default_component
+from quantbench.sweeps.catalogue import default_component
 from quantbench.sweeps.executors.processes import cores
 from quantbench.sweeps.journal import new_folder
 from quantbench.sweeps.worker import describe

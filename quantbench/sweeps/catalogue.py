@@ -1,4 +1,4 @@
-"""The choices of every group, read from the YAML files without Hydra."""
+"""Components of the choices in YAML files, without Hydra."""
 
 from __future__ import annotations
 
@@ -9,28 +9,9 @@ from typing import Any
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
+from quantbench.choices import choices
 from quantbench.config import COMPONENTS, check_settings, construct, find_class, without_target
 from quantbench.errors import ConfigError
-from quantbench.paths import config_folder
-
-GROUPS = ("experiment", "simulator", "codec", "quantizer", "gradient", "executor")
-
-
-def choices(group: str, config_dir: Path | None = None) -> dict[str, Path]:
-    """Name and file of every choice in a group; of equal names the project's own counts, as it does for Hydra."""
-    found: dict[str, Path] = {}
-    for root in [config_folder(), config_dir]:
-        for path in sorted((root / group).glob("*.yaml")) if root else []:
-            found.setdefault(path.stem, path)
-    return found
-
-
-def description(path: Path) -> str:
-    """The first comment of a choice's file that is no directive of Hydra's."""
-    for line in path.read_text().splitlines():
-        if line.startswith("#") and "@package" not in line:
-            return line.lstrip("# ")
-    return ""
 
 
 def default_component(group: str, name: str, config_dir: Path | None = None, settings: Mapping[str, Any] | None = None) -> Any:

@@ -172,7 +172,8 @@ class _Planner:
 
 def _fitting(quantizer: Any) -> str:
     """The gradients of this project that fit a quantizer, in words."""
-    from quantbench.sweeps.catalogue import choices, default_component
+    from quantbench.choices import choices
+    from quantbench.sweeps.catalogue import default_component
 
     fitting = [name for name in choices("gradient") if misfit(quantizer, default_component("gradient", name)) is None]
     return f"gradients that fit it: {', '.join(fitting)}"

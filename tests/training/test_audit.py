@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from quantbench.choices import choices
 from quantbench.codecs import MLP
 from quantbench.components import component, over_frames, trial_mean
 from quantbench.errors import ConfigError
@@ -11,7 +12,7 @@ from quantbench.quantizers.none import Identity
 from quantbench.quantizers.scalar import FSQ, Uniform
 from quantbench.quantizers.vector import VectorQuantizer
 from quantbench.simulators import Gaussian
-from quantbench.sweeps.catalogue import choices, default_component
+from quantbench.sweeps.catalogue import default_component
 from quantbench.training import Stack, TrainSettings
 from quantbench.training.audit import AuditSettings, audit, reference
 from quantbench.training.trainer import Training

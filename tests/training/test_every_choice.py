@@ -5,13 +5,14 @@ import dataclasses
 import pytest
 import torch
 
+from quantbench.choices import choices
 from quantbench.codecs import MLP
 from quantbench.config import COMPONENTS, build, check_settings, find_class, without_target
 from quantbench.gradients import STE, Moment, Own, misfit
 from quantbench.quantizers import FSQ, External, Lattice, VectorQuantizer
 from quantbench.simulators import Codeword
 from quantbench.streams import Streams
-from quantbench.sweeps.catalogue import choices, default_component
+from quantbench.sweeps.catalogue import default_component
 from quantbench.training import Stack, TrainSettings, train
 from quantbench.training.model import Model
 

@@ -1,0 +1,26 @@
+"""The choices of every group, as their YAML files name them; needs neither Hydra nor torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from quantbench.paths import config_folder
+
+GROUPS = ("experiment", "simulator", "codec", "quantizer", "gradient", "executor")
+
+
+def choices(group: str, config_dir: Path | None = None) -> dict[str, Path]:
+    """Name and file of every choice in a group; of equal names the project's own counts, as it does for Hydra."""
+    found: dict[str, Path] = {}
+    for root in [config_folder(), config_dir]:
+        for path in sorted((root / group).glob("*.yaml")) if root else []:
+            found.setdefault(path.stem, path)
+    return found
+
+
+def description(path: Path) -> str:
+    """The first comment of a choice's file that is no directive of Hydra's."""
+    for line in path.read_text().splitlines():
+        if line.startswith("#") and "@package" not in line:
+            return line.lstrip("# ")
+    return ""

@@ -1,0 +1,42 @@
+import subprocess
+import sys
+
+import pytest
+
+from quantbench.sweeps import listing
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "quantbench"
+
+
+def test_the_table_of_pairs_is_kept(cache, monkeypatch):
+    first = listing.pairs(None)
+    assert "ste" in first
+    (kept,) = cache.iterdir()
+    assert kept.read_text() == first
+    monkeypatch.setattr(listing, "_find_pairs", lambda folder: "other")
+    assert listing.pairs(None) == first
+    monkeypatch.setattr(listing, "__version__", "another")  # as any change of code would
+    assert listing.pairs(None) == "other"
+
+
+def test_a_listing_from_the_cache_does_without_torch(cache):
+    listing.pairs(None)
+    code = "import sys; from quantbench.sweeps.listing import listing; listing(); print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(cache):
+    cache.parent.mkdir()
+    cache.write_text("a file where the folder would be")
+    assert "ste" in listing.pairs(None)
+
+
+def test_choices_of_the_users_own_are_looked_at_every_time(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(listing, "_find_pairs", lambda folder: f"pairs of {folder}")
+    assert listing.pairs(tmp_path) == f"pairs of {tmp_path}"
+    assert not cache.exists()
