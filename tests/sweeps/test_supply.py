@@ -222,3 +222,31 @@ def test_a_measurement_that_fails_is_told(monkeypatch, capsys):
     (many,) = trials(FIRST + 1)
     assert supply.size_on_gpu(many, "cpu", 1) == FIRST
     assert "could not be measured: ValueError: a bug of the user's" in capsys.readouterr().err
+
+
+def test_measuring_touches_nothing_that_trials_find(monkeypatch):
+    """The whole way of a measurement, on the CPU: only the GPU's clock and memory are pretended."""
+    (many,) = trials(FIRST + 6)
+    expected = run_stack(many[:2], "cpu")
+    taken = []
+    original = supply.probe
+
+    def counted(stack):
+        taken.append(len(stack.seeds))
+        return original(stack)
+
+    monkeypatch.setattr(supply, "probe", counted)
+    for name, value in {
+        "synchronize": None,
+        "memory_allocated": 1000,
+        "reset_peak_memory_stats": None,
+        "mem_get_info": (10 * GIB, 20 * GIB),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 1000 + 64 * GIB // 10)
+    assert supply.size_on_gpu(many, "cpu", workers=1) in (64, 70)
+    assert supply.size_on_gpu(many, "cpu", workers=4) == 17  # 7 GiB for four workers, 0.1 GiB a trial
+    assert taken == [64, 70, 64]
+    for one, other in zip(run_stack(many[:2], "cpu"), expected, strict=True):
+        assert one.row["mse"] == other.row["mse"]
+        assert one.curves == other.curves
