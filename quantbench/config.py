@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -64,18 +65,18 @@ class RunSettings(Component):
 
 def find_device(name: str) -> torch.device:
     """The torch device called ``name``; ``auto`` takes a GPU where there is one. Raises ConfigError."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device={name}: must be auto, cpu, cuda or cuda:N")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise ConfigError(f"device={name}: this machine has {count} CUDA devices that PyTorch can use")
-    return device
+    if name == "auto":
+        return torch.device("cuda" if count else "cpu")
+    if name == "cpu" or (count and name == "cuda"):
+        return torch.device(name)
+    kind, _, index = name.partition(":")
+    if kind != "cuda" or (name != "cuda" and not re.fullmatch(r"[0-9]{1,4}", index)):
+        raise ConfigError(f"device={name}: must be auto, cpu, cuda or cuda:N")
+    if int(index or 0) >= count:
+        gpus = ", cuda, " + ", ".join(f"cuda:{i}" for i in range(count)) if count else ""
+        raise ConfigError(f"device={name}: must be auto, cpu{gpus} here; PyTorch finds {count} CUDA devices on this machine")
+    return torch.device("cuda", int(index))
 
 
 def find_class(target: Any, base: type[Component], where: str) -> type[Component]:

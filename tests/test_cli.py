@@ -123,8 +123,10 @@ BAD = {
     "empty axis": (["run", "-m", "seed=range(0,0)"], ["seed=range(0,0)", "no values"]),
     "empty value": (["run", "seed="], ["seed=''"]),
     "missing folder": (["run", "simulator=audio_frames"], ["simulator.folder=data/speech", "scripts/get_audio.sh"]),
-    "no such GPU": (["run", "device=cuda:77"], ["device=cuda:77", "CUDA devices"]),
+    "no such GPU": (["run", "device=cuda:77"], ["device=cuda:77: must be auto, cpu", "CUDA devices on this machine"]),
     "no device": (["run", "device=abacus"], ["device=abacus: must be auto, cpu, cuda or cuda:N"]),
+    "another device of torch": (["run", "device=meta"], ["device=meta: must be auto, cpu, cuda or cuda:N"]),
+    "no device at all": (["run", "device=null"], ["device=None: must be text"]),
     "no class": (["run", "quantizer._target_=nowhere.Nothing"], ["quantizer._target_=nowhere.Nothing: cannot be loaded"]),
     "another class": (["run", "quantizer._target_=quantbench.codecs.MLP"], ["must be a dataclass that derives from Quantizer"]),
     "an axis of the run": (["run", "-m", "output=a,b"], ["output", "cannot vary"]),
@@ -175,7 +177,7 @@ def test_a_sweep_skips_pairs_that_do_not_fit_and_says_why(small_run):
 
 
 def test_dry_run_trains_nothing(quantbench, tmp_path):
-    words = ["run", "dry_run=true", "-m", "quantizer=vq,none", "gradient=ste,soft_to_hard", "seed=0,1"]
+    words = ["run", "executor=inline", "dry_run=true", "-m", "quantizer=vq,none", "gradient=ste,soft_to_hard", "seed=0,1"]
     code, out, _ = quantbench(*words)
     assert code == 0
     assert "default: 8 trials in 3 stacks, 2 skipped" in out
@@ -187,7 +189,7 @@ def test_dry_run_trains_nothing(quantbench, tmp_path):
 
 
 def test_an_axis_on_the_command_line_replaces_the_experiments(quantbench):
-    words = ["run", "+experiment=ste_vs_anneal", "dry_run=true"]
+    words = ["run", "+experiment=ste_vs_anneal", "dry_run=true", "executor=inline"]
     assert "ste_vs_anneal: 50 trials in 8 stacks" in quantbench(*words)[1]
     _, out, _ = quantbench(*words, "seed=range(0,16)", "gradient=ste,mste")
     assert "ste_vs_anneal: 96 trials" in out
@@ -334,7 +336,7 @@ def test_a_failing_trial_is_told_and_spares_the_others(quantbench, extension, tm
 
 
 def test_a_setting_of_a_group_that_is_swept_over(quantbench):
-    words = ["run", "dry_run=true", "-m", "quantizer=fsq,scalar", "codec.latent_dim=2", "seed=range(0,5)"]
+    words = ["run", "executor=inline", "dry_run=true", "-m", "quantizer=fsq,scalar", "codec.latent_dim=2", "seed=range(0,5)"]
     for levels in ("3", "[3,5]"):
         code, out, err = quantbench(*words, f"quantizer.levels={levels}")
         assert code == 0, err

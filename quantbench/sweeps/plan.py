@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quantbench.config import (
     COMPONENTS,
@@ -18,16 +16,23 @@ from quantbench.config import (
     check_settings,
     construct,
     find_class,
+    find_device,
     structural,
     without_target,
 )
 from quantbench.errors import ConfigError
 from quantbench.gradients import misfit
+from quantbench.sweeps.balance import cut
 from quantbench.sweeps.sweep import Sweep
 from quantbench.training import TrainSettings
 
+if TYPE_CHECKING:
+    from quantbench.sweeps.executors import Executor
+
 PER_RUN = ("experiment", "device", "executor", "output", "dry_run")
 """Settings of a whole sweep. They are no part of a trial's identity: they cannot change what it finds."""
+CPU_STACK = 64
+"""Largest stack on a CPU where none is set."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,14 @@ class Trial:
         id: hash of everything but the seed, a dash, the seed.
         choices: the name chosen in each group.
         config: checked settings of each group, of ``train``, and the seed.
+        shape: a number, equal for trials of a sweep that can share a stack.
         skipped: why the trial cannot be trained, or None.
     """
 
     id: str
     choices: dict[str, str]
     config: Settings
+    shape: int
     skipped: str | None = None
 
 
@@ -55,7 +62,9 @@ class Plan:
         run: settings of the whole sweep.
         executor: its settings, with ``_target_``.
         trials: all of them, in order.
-        stacks: those to train, grouped by shape.
+        stacks: those to train, of equal shape each, the longest first; on a GPU all trials of a shape where the stack size is
+            to be measured.
+        measured: whether the stack size is still to be measured, on the GPU.
         columns: settings that vary, by dotted name.
     """
 
@@ -63,6 +72,7 @@ class Plan:
     executor: Settings
     trials: list[Trial]
     stacks: list[list[Trial]]
+    measured: bool
     columns: list[str]
 
 
@@ -89,7 +99,21 @@ def plan(sweep: Sweep, done: frozenset[str] = frozenset()) -> Plan:
     if all(trial.skipped for trial in every):
         raise ConfigError(f"nothing to train: {every[0].skipped}")
     to_train = [trial for trial in every if not trial.skipped and trial.id not in done]
-    return Plan(settings, executor, every, _stacks(to_train, planner, executor), _columns(every, sweep))
+    engine = make_executor(executor)
+    device = find_device(settings.device)
+    measured = engine.stack_size is None and device.type == "cuda"
+    limit = None if measured else engine.stack_size or CPU_STACK
+    stacks = _stacks(to_train, limit, engine.workers_on(device))
+    return Plan(settings, executor, every, stacks, measured, _columns(every, sweep))
+
+
+def make_executor(node: Settings) -> Executor:
+    """The executor of checked or unchecked settings. Raises ConfigError."""
+    from quantbench.sweeps.executors import Executor
+
+    cls = find_class(node.get("_target_"), Executor, "executor")
+    executor: Executor = construct(cls, check_settings(cls, without_target(node), "executor"))
+    return executor
 
 
 def _run_settings(config: Mapping[str, Any]) -> tuple[RunSettings, Settings]:
@@ -116,6 +140,7 @@ class _Planner:
     misfits: dict[tuple[int, int, int], str | None] = field(default_factory=dict)
     shapes: dict[int, str] = field(default_factory=dict)
     texts: dict[int, str] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
 
     def trial(self, config: Mapping[str, Any], choices: dict[str, str]) -> Trial:
         checked: Settings = {group: self._component(group, _mapping(config, group)) for group in COMPONENTS}
@@ -129,11 +154,10 @@ class _Planner:
         texts = [self.texts[id(node)] for node in checked.values()]
         digest = hashlib.sha256(canonical([choices, texts]).encode()).hexdigest()[:12]
         misfit = self._misfit(checked, choices)
-        return Trial(f"{digest}-{seed}", choices, checked | {"seed": seed}, misfit)
-
-    def shape(self, trial: Trial) -> str:
-        """A text that is equal for trials that can share a stack."""
-        return "\n".join(self.shapes[id(trial.config[group])] for group in [*COMPONENTS, "train"])
+        shape = "\n".join(self.shapes[id(node)] for node in checked.values())
+        return Trial(
+            f"{digest}-{seed}", choices, checked | {"seed": seed}, self.numbers.setdefault(shape, len(self.numbers)), misfit
+        )
 
     def _component(self, group: str, given: Mapping[str, Any]) -> Settings:
         def check(node: Settings) -> Settings:
@@ -189,22 +213,14 @@ def _structural(group: str, node: Settings) -> Settings:
     return structural(cls, node)
 
 
-def _stacks(trials: list[Trial], planner: _Planner, executor: Settings) -> list[list[Trial]]:
-    """Trials of equal shape in stacks of nearly equal size, the largest stacks first."""
-    from quantbench.sweeps.executors import Executor
-
-    cls = find_class(executor.get("_target_"), Executor, "executor")
-    settings = check_settings(cls, without_target(executor), "executor")
-    groups: dict[str, list[Trial]] = defaultdict(list)
+def _stacks(trials: list[Trial], limit: int | None, workers: int) -> list[list[Trial]]:
+    """Trials of equal shape in stacks of at most ``limit``, cut so that all workers end at about the same time."""
+    groups: dict[int, list[Trial]] = defaultdict(list)
     for trial in trials:
-        groups[planner.shape(trial)].append(trial)
-    stacks = []
-    for members in groups.values():
-        limit = min(settings["stack_size"], _fitting_memory(members[0]))
-        count = math.ceil(len(members) / limit)
-        bounds = [round(i * len(members) / count) for i in range(count + 1)]
-        stacks += [members[low:high] for low, high in itertools.pairwise(bounds)]
-    return sorted(stacks, key=len, reverse=True)
+        groups[trial.shape].append(trial)
+    members = list(groups.values())
+    limits = [min(limit or len(group), _fitting_memory(group[0])) for group in members]
+    return cut(members, limits, workers)
 
 
 def _fitting_memory(trial: Trial) -> int:

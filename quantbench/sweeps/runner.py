@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -22,14 +22,15 @@ import torch
 from tqdm import tqdm
 
 from quantbench import __version__, kernels
-from quantbench.config import COMPONENTS, check_settings, find_class, find_device, without_target
+from quantbench.config import COMPONENTS, find_class, find_device, without_target
 from quantbench.errors import QuantBenchError
 from quantbench.paths import config_folder
 from quantbench.results.summary import summary
 from quantbench.results.tables import curves_table, results_table, write
-from quantbench.sweeps.executors import Executor, WorkerDied
+from quantbench.sweeps.executors import Engine, WorkerDied
 from quantbench.sweeps.journal import Journal, new_folder
-from quantbench.sweeps.plan import Plan, Trial, plan
+from quantbench.sweeps.plan import Plan, Trial, make_executor, plan
+from quantbench.sweeps.supply import Supply, size_on_gpu
 from quantbench.sweeps.sweep import Sweep, write_text
 from quantbench.sweeps.worker import Record, failure
 
@@ -104,50 +105,75 @@ def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Re
 
 
 def _train(planned: Plan, journal: Journal, records: dict[str, Record]) -> None:
-    waiting = deque(planned.stacks)
-    suspects: deque[list[Trial]] = deque()  # lost with a worker: trained again, one at a time, to find the culprit
-    running: dict[Future[list[Record]], list[Trial]] = {}
     total = sum(map(len, planned.stacks))
     if not total:
         return
+    executor, device = make_executor(planned.executor), planned.run.device
+    workers = executor.workers_on(find_device(device))
+    supply = Supply(planned.stacks, (lambda trials: size_on_gpu(trials, device, workers)) if planned.measured else None)
+    kept = 0
+
+    def keep(new: list[Record]) -> None:
+        nonlocal kept
+        journal.write(new)
+        records.update((record.trial, record) for record in new)
+        kept += len(new)
+
+    def restart() -> None:  # the work on stacks that were lost is lost
+        bar.update(kept - bar.n)
+
     form = "{l_bar}{bar}| {n:.1f}/{total} trials [{elapsed}<{remaining}, {rate_noinv_fmt}]"
     with tqdm(total=total, unit="trial", bar_format=form, disable=None, smoothing=0.1) as bar:
-        engine = _executor(planned).open(len(planned.stacks), planned.run.device, lambda trials: _advance(bar, trials))
+        most = total if planned.measured else len(planned.stacks)
+        engine = executor.open(most, device, lambda trials: _advance(bar, trials))
         try:
-            while waiting or suspects or running:
-                while (waiting or suspects) and len(running) < (1 if suspects else engine.capacity):
-                    stack = suspects[0] if suspects else waiting.popleft()
-                    running[engine.submit(stack)] = stack
-                done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-                engine.poll()
-                for future in done:
-                    stack = running.pop(future)
-                    again = bool(suspects) and stack is suspects[0]
-                    if again:
-                        suspects.popleft()
-                    try:
-                        new = future.result()
-                    except WorkerDied as error:
-                        if not again:
-                            suspects.append(stack)
-                            continue
-                        new = [failure(trial, str(error)) for trial in stack]
-                    journal.write(new)
-                    records.update((record.trial, record) for record in new)
+            _drive(engine, supply, keep, restart)
             bar.update(total - bar.n)
         finally:
             engine.close()
 
 
+def _drive(engine: Engine, supply: Supply, keep: Callable[[list[Record]], None], restart: Callable[[], None]) -> None:
+    """Train all stacks of a supply.
+
+    Args:
+        keep: takes the records of a finished stack.
+        restart: told when stacks were lost.
+    """
+    suspects: deque[list[Trial]] = deque()  # lost with a worker: trained again, one at a time, to find the culprit
+    running: dict[Future[list[Record]], list[Trial]] = {}
+    try:
+        while supply or suspects or running:
+            while (supply or suspects) and len(running) < (1 if suspects else engine.capacity):
+                stack = suspects[0] if suspects else supply.next()
+                running[engine.submit(stack)] = stack
+            done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            engine.poll()
+            for future in done:
+                stack = running[future]
+                again = bool(suspects) and stack is suspects[0]
+                try:
+                    new = future.result()
+                    supply.learn(stack, new)
+                    keep(new)
+                except WorkerDied as error:
+                    restart()
+                    if again:
+                        keep([failure(trial, str(error)) for trial in stack])
+                    else:
+                        suspects.append(stack)
+                if again:
+                    suspects.popleft()
+                del running[future]
+    except KeyboardInterrupt:
+        for future in running:
+            if future.done() and not future.cancelled() and not future.exception():
+                keep(future.result())
+        raise
+
+
 def _advance(bar: tqdm[Any], trials: float) -> None:
     bar.update(trials)
-
-
-def _executor(planned: Plan) -> Executor:
-    cls = find_class(planned.executor["_target_"], Executor, "executor")
-    executor = cls(**check_settings(cls, without_target(planned.executor), "executor"))
-    assert isinstance(executor, Executor)
-    return executor
 
 
 @contextmanager
@@ -202,7 +228,9 @@ def _prepare_kernels(planned: Plan) -> None:
 def outline(planned: Plan) -> str:
     """What will run, in one line."""
     skipped = sum(trial.skipped is not None for trial in planned.trials)
-    text = f"{planned.run.experiment}: {len(planned.trials)} trials in {len(planned.stacks)} stacks"
+    stacks = len(planned.stacks)
+    text = f"{planned.run.experiment}: {len(planned.trials)} trials "
+    text += f"of {stacks} shapes, in stacks whose size is measured on the GPU" if planned.measured else f"in {stacks} stacks"
     return f"{text}, {skipped} skipped" if skipped else text
 
 
@@ -226,13 +254,14 @@ def details(planned: Plan) -> str:
 def environment(planned: Plan) -> dict[str, Any]:
     """Versions, device, threads and git revision of a run."""
     packages = ("torch", "numpy", "pandas", "hydra-core", "omegaconf")
+    device = find_device(planned.run.device)
     return {
         "quantbench": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: version(name) for name in packages},
-        "device": str(find_device(planned.run.device)),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "device": str(device),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "cores": os.cpu_count(),
         "threads_per_worker": 1,
         "kernels": kernels.ready() or "compiled",

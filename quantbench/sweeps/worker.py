@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import gc
+import math
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,21 @@ from quantbench.training import Outcome, train
 
 Advance = Callable[[float], None]
 """Told by how many trials the work has come forward; a part of a trial's steps is a part of a trial."""
+
+
+NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
+"""Signs of it in the text of a RuntimeError; PyTorch has an error of its own for the GPU's allocator only."""
+LOWER = (
+    "train.batch",
+    "codec.hidden",
+    "codec.latent_dim",
+    "quantizer.codes",
+    "quantizer.levels",
+    "quantizer.stages",
+    "simulator.bits",
+    "simulator.frame_dim",
+)
+"""Settings that decide how much memory a trial takes."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +51,54 @@ class Record:
 
 
 def run_stack(trials: Sequence[Trial], device: str, advance: Advance = lambda trials: None) -> list[Record]:
-    """Train a stack. An exception fails the trial it comes from and no other, and is never raised."""
+    """Train a stack. An exception fails the trial it comes from and no other, and is never raised.
+
+    Where memory does not suffice, the stack is halved; a single trial that does not fit fails.
+    """
     # One thread: results are then bit-equal whatever the stack's size, and one process per core is faster than threads.
     torch.set_num_threads(1)
+    done = 0.0
+
+    def count(trials: float) -> None:
+        nonlocal done
+        done += trials
+        advance(trials)
+
     try:
-        return _train(trials, device, advance)
-    except Exception as error:
+        return _train(trials, device, count)
+    except (Exception, SystemExit) as error:
+        short = is_out_of_memory(error)
         if len(trials) == 1:
-            return [failure(trials[0], describe(error))]
-        return [record for trial in trials for record in run_stack([trial], device, advance)]
+            return [failure(trials[0], _too_large(trials[0], device, error) if short else describe(error))]
+    # The error is gone here, and with it the tensors that its traceback held.
+    advance(-done)
+    if short:
+        free_memory()
+    size = math.ceil(len(trials) / 2) if short else 1
+    parts = [trials[i : i + size] for i in range(0, len(trials), size)]
+    return [record for part in parts for record in run_stack(part, device, advance)]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory did not suffice, on the CPU or on a GPU."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(sign in text for sign in NO_MEMORY)
+
+
+def free_memory() -> None:
+    """Give unused memory of the GPU back."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _too_large(trial: Trial, device: str, error: BaseException) -> str:
+    """What to say of a trial that does not fit by itself: the settings that decide how much memory it takes."""
+    values = {name: trial.config[group].get(setting) for name in LOWER for group, setting in [name.split(".")]}
+    settings = ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)
+    return f"out of memory: this trial alone does not fit on device={device}; lower {settings} ({' '.join(str(error).split())})"
 
 
 def _train(trials: Sequence[Trial], device: str, advance: Advance) -> list[Record]:

@@ -3,9 +3,17 @@ import dataclasses
 import pytest
 import torch
 
+from quantbench.config import build_stack
+from quantbench.results.tables import read_results
 from quantbench.simulators import Codeword, Rotation
 from quantbench.streams import Streams
+from quantbench.sweeps.plan import plan
+from quantbench.sweeps.supply import FIRST, size_on_gpu
+from quantbench.sweeps.sweep import Combination
+from quantbench.sweeps.worker import run_stack
 from quantbench.training import train
+from quantbench.training.probe import probe
+from tests.sweeps.test_plan import CHOICES, config, sweep
 from tests.training.test_training import CASES, stack
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -31,3 +39,49 @@ def test_a_gpu_starts_from_the_same_source():
         cpu, gpu = (simulator.world(Streams([0, 1], device)) for device in ("cpu", "cuda"))
         for name in cpu:
             assert torch.allclose(cpu[name], gpu[name].cpu(), atol=1e-4)
+
+
+def on_gpu(trials, **changes):
+    one = config(device="cuda", **({"train": {"steps": 40, "batch": 64}} | changes))
+    return plan(sweep({"seed": list(range(trials))}, combinations=[Combination(CHOICES, one)])).trials
+
+
+def test_a_step_is_measured():
+    trials = on_gpu(64)
+    few, many = (probe(build_stack([trial.config for trial in trials[:count]], torch.device("cuda"))) for count in (8, 64))
+    assert 0 < few[0] < 1
+    assert 2 * few[1] < many[1] < 10 * few[1]
+
+
+def test_the_measured_size_fits_and_touches_no_result():
+    trials = on_gpu(200)
+    alone = run_stack(trials[:3], "cuda")
+    assert FIRST <= size_on_gpu(trials, "cuda", workers=1) <= 200
+    for one, other in zip(run_stack(trials[:3], "cuda"), alone, strict=True):
+        assert one.row["mse"] == pytest.approx(other.row["mse"], rel=1e-3)
+
+
+@pytest.fixture
+def little_memory():
+    """A GPU of half a gigabyte."""
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(2**29 / torch.cuda.get_device_properties(0).total_memory)
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_a_stack_that_is_too_large_for_the_gpu_is_halved(little_memory):
+    records = run_stack(on_gpu(64, train={"steps": 2, "batch": 8192}), "cuda")
+    assert {record.row["status"] for record in records} == {"completed"}
+    assert all(record.row["stack_size"] < 64 for record in records)
+    (alone,) = run_stack(on_gpu(1, train={"steps": 2, "batch": 2**22}), "cuda")
+    assert alone.row["status"] == "failed"
+    assert "device=cuda; lower train.batch=4194304, codec.hidden=64" in alone.row["error"]
+
+
+def test_a_sweep_on_a_gpu_finds_its_stack_size(small_run):
+    folder = small_run("device=cuda", "-m", "gradient=ste,mste", "seed=range(0,100)")
+    table = read_results(folder)
+    assert set(table["status"]) == {"completed"}
+    assert set(table["device"]) == {"cuda"}
+    assert table["stack_size"].min() >= 32

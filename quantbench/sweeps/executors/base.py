@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 
+import torch
+
 from quantbench.components import Component, at_least, component
 from quantbench.sweeps.plan import Trial
 from quantbench.sweeps.worker import Advance, Record
@@ -36,13 +38,18 @@ class Executor(Component):
     """Where stacks are trained. No setting here can change a result.
 
     Attributes:
-        stack_size: largest number of trials trained together.
+        stack_size: largest number of trials trained together; null for one that suits the device: on a GPU it is measured.
     """
 
-    stack_size: int = 16
+    stack_size: int | None = None
 
     def check(self) -> None:
-        at_least("executor.stack_size", self.stack_size, 1)
+        if self.stack_size is not None:
+            at_least("executor.stack_size", self.stack_size, 1)
+
+    def workers_on(self, device: torch.device) -> int:
+        """How many stacks train at the same time, if there are as many."""
+        return 1
 
     def open(self, stacks: int, device: str, advance: Advance) -> Engine:
         """Start for a sweep of so many stacks; ``advance`` is told how far the work has come, in trials."""

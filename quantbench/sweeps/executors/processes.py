@@ -13,6 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from typing import Any
 
+import torch
+
 from quantbench.components import at_least, component
 from quantbench.config import find_device
 from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
@@ -32,12 +34,13 @@ class ProcessEngine(Engine):
         self.context = multiprocessing.get_context(method)
         if method == "forkserver":
             self.context.set_forkserver_preload(["quantbench.sweeps.worker"])
-        self.done = self.context.Value("d", 0.0)
-        self.seen = 0.0
         self.lifeline, self.life = self.context.Pipe(duplex=False)
         self.pool = self._pool()
 
     def _pool(self) -> ProcessPoolExecutor:
+        # Never that of an earlier pool: a worker that was killed may have died with the lock.
+        self.done = self.context.Value("d", 0.0)
+        self.seen = 0.0
         return ProcessPoolExecutor(self.capacity, self.context, initializer=_start_worker, initargs=(self.done, self.lifeline))
 
     def submit(self, stack: Sequence[Trial]) -> Future[list[Record]]:
@@ -51,7 +54,7 @@ class ProcessEngine(Engine):
         return future
 
     def poll(self) -> None:
-        now = self.done.value
+        now = self.done.get_obj().value  # without the lock, for the same reason
         self.advance(now - self.seen)
         self.seen = now
 
@@ -89,9 +92,11 @@ class Processes(Executor):
         if self.workers is not None:
             at_least("executor.workers", self.workers, 1)
 
+    def workers_on(self, device: torch.device) -> int:
+        return self.workers or (1 if device.type == "cuda" else cores())
+
     def open(self, stacks: int, device: str, advance: Advance) -> Engine:
-        own = 1 if find_device(device).type == "cuda" else cores()
-        workers = min(self.workers or own, stacks)
+        workers = min(self.workers_on(find_device(device)), stacks)
         return ProcessEngine(workers, device, advance) if workers > 1 else InlineEngine(device, advance)
 
 
