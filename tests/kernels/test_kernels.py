@@ -20,6 +20,7 @@ from quantbench.streams import Streams
 from quantbench.training import Stack, TrainSettings
 from quantbench.training.optimizer import Adam, Parameters
 from quantbench.training.trainer import Training
+from tests.conftest import SMALL
 
 TRIALS = 3
 SHAPES = [(16, 64, 8, 256), (8, 64, 16, 256), (5, 37, 3, 77), (1, 1, 1, 1), (33, 8, 17, 130), (3, 150, 40, 65)]
@@ -233,3 +234,12 @@ def test_other_numbers_and_devices_are_left_to_pytorch():
     assert library.usable(torch.zeros(1))
     assert not library.usable(torch.zeros(1), torch.zeros(1, dtype=torch.float64))
     assert not library.usable(torch.zeros(1, device="meta"))
+
+
+def test_a_sweep_without_a_compiler_says_so_in_one_line(quantbench, monkeypatch):
+    monkeypatch.setattr(library, "_loaded", ["no C++ compiler"])
+    code, _, err = quantbench("run", "executor=inline", *SMALL)
+    assert code == 0
+    assert [line for line in err.splitlines() if "kernels" in line] == [
+        "training without compiled kernels, about half as fast: no C++ compiler"
+    ]
