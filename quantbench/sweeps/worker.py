@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from quantbench.config import build_stack, find_device
 from quantbench.sweeps.plan import Trial
@@ -57,6 +58,7 @@ def run_stack(trials: Sequence[Trial], device: str, advance: Advance = lambda tr
     """
     # One thread: results are then bit-equal whatever the stack's size, and one process per core is faster than threads.
     torch.set_num_threads(1)
+    threadpool_limits(1)  # of numpy, for the limits
     done = 0.0
 
     def count(trials: float) -> None:
