@@ -74,7 +74,8 @@ def trial_mean(values: Tensor) -> Tensor:
 
 def trial_error(a: Tensor, b: Tensor) -> Tensor:
     """Mean square difference of each trial's frames: twice (trials, frames, features) -> (trials,)."""
-    return kernels.mean_square(a, b) if kernels.usable(a, b) else trial_mean((a - b).square())
+    alike = a.shape == b.shape and a.dim() == 3
+    return kernels.mean_square(a, b) if alike and kernels.usable(a, b) else trial_mean((a - b).square())
 
 
 def take(vectors: Tensor, index: Tensor) -> Tensor:

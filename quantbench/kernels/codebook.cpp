@@ -208,11 +208,17 @@ void soft_code_backward(long trials, long frames, long codes, long dim, const fl
     }
 }
 
-// Rows (trials, frames, dim) at the indices (trials, frames) of each trial's vectors.
-void take(long trials, long frames, long dim, const long* index, const float* vectors, long stride, float* rows) {
+// Rows (trials, frames, dim) at the indices (trials, frames) of each trial's `number` vectors; 0, and nothing more is
+// copied, when an index is none of theirs.
+int take(long trials, long frames, long number, long dim, const long* index, const float* vectors, long stride,
+         float* rows) {
     for (long t = 0; t < trials; ++t)
-        for (long i = 0; i < frames; ++i)
-            std::copy_n(vectors + t * stride + index[t * frames + i] * dim, dim, rows + (t * frames + i) * dim);
+        for (long i = 0; i < frames; ++i) {
+            const long which = index[t * frames + i];
+            if (which < 0 || which >= number) return 0;
+            std::copy_n(vectors + t * stride + which * dim, dim, rows + (t * frames + i) * dim);
+        }
+    return 1;
 }
 
 // Sums (trials, codes, dim) of the rows (trials, frames, dim) that share an index (trials, frames).

@@ -13,7 +13,7 @@ from quantbench.kernels.library import call, rows
 
 def nearest(codebook: Tensor, latents: Tensor) -> Tensor:
     """Index (trials, frames) of the nearest codeword (trials, codes, dim) of each latent (trials, frames, dim)."""
-    codebook, latents = rows(codebook), rows(latents)
+    codebook, latents = rows(codebook.expand(len(latents), -1, -1)), rows(latents)
     index = torch.empty(latents.shape[:2], dtype=torch.long)
     call("nearest", *_places(codebook, latents), index)
     return index
@@ -46,6 +46,8 @@ class _SoftCode(torch.autograd.Function):
 
 def _places(codebook: Tensor, latents: Tensor) -> tuple[int | Tensor, ...]:
     trials, frames, dim = latents.shape
+    if codebook.shape[0] != trials or codebook.shape[2] != dim:
+        raise ValueError(f"codewords {tuple(codebook.shape)} do not fit latents {tuple(latents.shape)}")
     return trials, frames, codebook.shape[1], dim, codebook, codebook.stride(0), latents, latents.stride(0)
 
 
@@ -62,9 +64,11 @@ class _Take(torch.autograd.Function):
     def forward(ctx: Any, vectors: Tensor, index: Tensor) -> Tensor:
         ctx.save_for_backward(index)
         ctx.number = vectors.shape[1]
-        vectors, index = rows(vectors), index.contiguous()
-        taken = torch.empty(*index.shape, vectors.shape[2])
-        call("take", *index.shape, vectors.shape[2], index, vectors, vectors.stride(0), taken)
+        vectors, index = rows(vectors), index.long().contiguous()
+        _, number, dim = vectors.shape
+        taken = torch.empty(*index.shape, dim)
+        if not call("take", *index.shape, number, dim, index, vectors, vectors.stride(0), taken):
+            raise IndexError(f"an index is not in 0 .. {number - 1}")
         return taken
 
     @staticmethod
@@ -77,6 +81,7 @@ class _Take(torch.autograd.Function):
 def sum_by_index(index: Tensor, vectors: Tensor, number: int) -> Tensor:
     """Sums (trials, number, dim) of the vectors (trials, frames, dim) that share an index (trials, frames)."""
     trials, frames, dim = vectors.shape
+    index = index.long()
     sums = torch.empty(trials, number, dim)
     call("sum_by_index", trials, frames, number, dim, index.contiguous(), vectors.contiguous(), sums)
     return sums

@@ -54,11 +54,15 @@ def without() -> Iterator[None]:
         _on[0] = True
 
 
-def call(name: str, *arguments: Tensor | int | float | ctypes.Structure | ctypes.Array[Any] | None) -> None:
-    """Call a kernel; ask ``usable`` first. Numbers of a tensor are passed where they lie, an int as a size."""
+def call(name: str, *arguments: Tensor | int | float | ctypes.Structure | ctypes.Array[Any] | None) -> int:
+    """Call a kernel; ask ``usable`` first. Numbers of a tensor are passed where they lie, an int as a size.
+
+    What it gives has a meaning only where the kernel returns an int.
+    """
     assert not isinstance(_loaded[0], str)
     # The tensors live on in `arguments` until the kernel is done, those made just for it too.
-    getattr(_loaded[0], name)(*map(_argument, arguments))
+    found: int = getattr(_loaded[0], name)(*map(_argument, arguments))
+    return found
 
 
 def _argument(value: Any) -> Any:

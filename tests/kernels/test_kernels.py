@@ -243,3 +243,17 @@ def test_a_sweep_without_a_compiler_says_so_in_one_line(quantbench, monkeypatch)
     assert [line for line in err.splitlines() if "kernels" in line] == [
         "training without compiled kernels, about half as fast: no C++ compiler"
     ]
+
+
+def test_an_index_out_of_range_is_refused():
+    vectors, index = normal(TRIALS, 4, 2), torch.zeros(TRIALS, 5, dtype=torch.int32)
+    assert torch.equal(take(vectors, index), vectors[:, :1].expand(-1, 5, -1))
+    for wrong in (4, -1):
+        with pytest.raises(IndexError, match=r"0 \.\. 3"):
+            take(vectors, torch.full((TRIALS, 5), wrong))
+
+
+def test_shapes_that_do_not_fit_never_reach_a_kernel():
+    with pytest.raises(ValueError, match="do not fit"):
+        nearest(normal(TRIALS, 4, 3), normal(TRIALS, 5, 2))
+    assert close(trial_error(normal(TRIALS, 5, 2), torch.zeros(1)), normal(TRIALS, 5, 2).square().mean((1, 2)))
