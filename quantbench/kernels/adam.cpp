@@ -22,7 +22,7 @@ void adam(long trials, long numbers, const float* gradients, float* means, float
             return rate * mean[i] / (std::sqrt(square[i]) * root + epsilon);
         };
         if (moving)
-            for (long i = 0; i < numbers; ++i) weight[i] -= change(i) * moving[i];
+            for (long i = 0; i < numbers; ++i) { const float by = change(i); weight[i] -= moving[i] != 0 ? by : 0.f; }
         else
             for (long i = 0; i < numbers; ++i) weight[i] -= change(i);
     }

@@ -167,7 +167,7 @@ void soft_code(long trials, long frames, long codes, long dim, const float* code
 void soft_code_backward(long trials, long frames, long codes, long dim, const float* codewords, long codewords_stride,
                         const float* latents, long latents_stride, const float* temperature, const float* gradient,
                         float* to_codewords, float* to_latents) {
-    Scratch scratch(Codebook::numbers(codes, dim) + dim * filled(codes) + codes * (filled(dim) + 1) +
+    Scratch scratch(Codebook::numbers(codes, dim) + dim * filled(codes) + codes * filled(dim) + filled(codes) +
                         BLOCK * (2 * dim + 2 * filled(codes) + 3 * filled(dim)), 14);
     Codebook book(scratch, codes, dim);
     const long wide = book.wide, thin = book.thin;
@@ -221,14 +221,17 @@ int take(long trials, long frames, long number, long dim, const long* index, con
     return 1;
 }
 
-// Sums (trials, codes, dim) of the rows (trials, frames, dim) that share an index (trials, frames).
-void sum_by_index(long trials, long frames, long codes, long dim, const long* index, const float* rows, float* sums) {
+// Sums (trials, codes, dim) of the rows (trials, frames, dim) that share an index (trials, frames); 0 for an index that is none.
+int sum_by_index(long trials, long frames, long codes, long dim, const long* index, const float* rows, float* sums) {
     std::fill_n(sums, trials * codes * dim, 0.f);
     for (long t = 0; t < trials; ++t)
         for (long i = 0; i < frames; ++i) {
+            const long which = index[t * frames + i];
+            if (which < 0 || which >= codes) return 0;
             const float* from = rows + (t * frames + i) * dim;
-            float* to = sums + (t * codes + index[t * frames + i]) * dim;
+            float* to = sums + (t * codes + which) * dim;
             for (long d = 0; d < dim; ++d) to[d] += from[d];
         }
+    return 1;
 }
 }

@@ -29,7 +29,7 @@ class _SoftCode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, codebook: Tensor, latents: Tensor, temperature: Tensor) -> Tensor:
         codebook, latents, temperature = rows(codebook), rows(latents), temperature.contiguous()
-        mixed = torch.empty(latents.shape)
+        mixed = latents.new_empty(latents.shape)
         call("soft_code", *_places(codebook, latents), temperature, mixed)
         ctx.save_for_backward(codebook, latents, temperature)
         return mixed
@@ -38,7 +38,7 @@ class _SoftCode(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         codebook, latents, temperature = ctx.saved_tensors
-        to_codebook, to_latents = torch.empty(codebook.shape), torch.empty(latents.shape)
+        to_codebook, to_latents = codebook.new_empty(codebook.shape), latents.new_empty(latents.shape)
         places = _places(codebook, latents)
         call("soft_code_backward", *places, temperature, gradient.contiguous(), to_codebook, to_latents)
         return to_codebook, to_latents, None
@@ -65,8 +65,10 @@ class _Take(torch.autograd.Function):
         ctx.save_for_backward(index)
         ctx.number = vectors.shape[1]
         vectors, index = rows(vectors), index.long().contiguous()
-        _, number, dim = vectors.shape
-        taken = torch.empty(*index.shape, dim)
+        trials, number, dim = vectors.shape
+        if index.dim() != 2 or len(index) != trials:
+            raise ValueError(f"indices {tuple(index.shape)} do not fit vectors {tuple(vectors.shape)}")
+        taken = vectors.new_empty(*index.shape, dim)
         if not call("take", *index.shape, number, dim, index, vectors, vectors.stride(0), taken):
             raise IndexError(f"an index is not in 0 .. {number - 1}")
         return taken
@@ -82,6 +84,9 @@ def sum_by_index(index: Tensor, vectors: Tensor, number: int) -> Tensor:
     """Sums (trials, number, dim) of the vectors (trials, frames, dim) that share an index (trials, frames)."""
     trials, frames, dim = vectors.shape
     index = index.long()
-    sums = torch.empty(trials, number, dim)
-    call("sum_by_index", trials, frames, number, dim, index.contiguous(), vectors.contiguous(), sums)
+    if index.shape != (trials, frames):
+        raise ValueError(f"indices {tuple(index.shape)} do not fit vectors {tuple(vectors.shape)}")
+    sums = vectors.new_empty(trials, number, dim)
+    if not call("sum_by_index", trials, frames, number, dim, index.contiguous(), vectors.contiguous(), sums):
+        raise IndexError(f"an index is not in 0 .. {number - 1}")
     return sums

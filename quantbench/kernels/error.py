@@ -21,7 +21,7 @@ class _MeanSquare(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         a, b = rows(a), rows(b)
-        means = torch.empty(len(a))
+        means = a.new_empty(len(a))
         call("mean_square", len(a), a[0].numel(), a, a.stride(0), b, b.stride(0), means)
         ctx.save_for_backward(a, b)
         return means
@@ -30,6 +30,6 @@ class _MeanSquare(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = ctx.saved_tensors
-        to_a = torch.empty(a.shape)
+        to_a = a.new_empty(a.shape)
         call("mean_square_backward", len(a), a[0].numel(), a, a.stride(0), b, b.stride(0), gradient.contiguous(), to_a)
         return to_a if ctx.needs_input_grad[0] else None, -to_a if ctx.needs_input_grad[1] else None

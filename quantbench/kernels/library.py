@@ -7,6 +7,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from quantbench.paths import cache_folder
 SOURCES = ("network.cpp", "codebook.cpp", "adam.cpp", "error.cpp")
 HEADERS = ("products.h",)
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-shared", "-fPIC")
+GCC_FLAGS = ("-ffp-contract=fast", "--param=avoid-fma-max-bits=0")
+"""Tuned for some processors, GCC fuses operations in some copies of a loop and not in others; rows would round otherwise."""
 SWITCH = "QUANTBENCH_KERNELS"
 """Environment variable; ``off`` trains with PyTorch alone."""
 
@@ -90,23 +93,26 @@ def _load() -> ctypes.CDLL | str:
 def _compiled(compiler: str) -> Path:
     """The library for this machine, from the user's cache or new. Raises CalledProcessError, OSError."""
     here = Path(__file__).parent
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+    words = shlex.split(compiler)
+    version = subprocess.run([*words, "--version"], capture_output=True, text=True, errors="replace", check=True).stdout
+    flags = [*FLAGS, *(GCC_FLAGS if "Free Software Foundation" in version and platform.machine() == "x86_64" else ())]
     contents = [(here / name).read_text() for name in (*HEADERS, *SOURCES)]
-    key = hashlib.sha256("\n".join([version, *FLAGS, _processor(), *contents]).encode()).hexdigest()[:16]
-    root = cache_folder()
-    path = root / f"kernels-{key}.so"
-    if path.exists():
-        return path
+    key = hashlib.sha256("\n".join([version, *flags, _processor(), *contents]).encode()).hexdigest()[:16]
+    name = f"kernels-{key}.so"
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        root = cache_folder()
+        path = root / name
+        if path.exists():
+            return path
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=root))
-    except OSError:  # no cache: each process compiles for itself, which takes it a few seconds
-        path = Path(tempfile.mkdtemp()) / path.name
+    except (OSError, RuntimeError):  # no cache: each process compiles for itself, which takes it a few seconds
+        path = Path(tempfile.mkdtemp()) / name
         folder = path.parent
     partial = folder / "partial.so"
-    command = [compiler, *FLAGS, "-o", str(partial), *(str(here / name) for name in SOURCES)]
+    command = [*words, *flags, "-o", str(partial), *(str(here / name) for name in SOURCES)]
     try:
-        subprocess.run(command, capture_output=True, text=True, check=True)
+        subprocess.run(command, capture_output=True, text=True, errors="replace", check=True)
         partial.replace(path)  # in one step: another process may be doing the same
     finally:
         if folder != path.parent:

@@ -45,6 +45,18 @@ class _Network(torch.autograd.Function):
         x = rows(x)
         trials, frames, inputs = x.shape
         hidden, outputs = weights[6].shape[1:]
+        columns = [
+            (inputs, hidden),
+            (1, hidden),
+            (1, 1),
+            (hidden, hidden),
+            (1, hidden),
+            (1, 1),
+            (hidden, outputs),
+            (1, outputs),
+        ]
+        if [tuple(weight.shape) for weight in weights] != [(trials, *one) for one in columns]:
+            raise ValueError(f"weights {[tuple(weight.shape) for weight in weights]} do not fit frames {tuple(x.shape)}")
         y = x.new_empty(trials, frames, outputs)
         wide = -(-hidden // FILLED) * FILLED
         z1 = x.new_empty(trials, frames, wide) if kept else None
@@ -60,8 +72,8 @@ class _Network(torch.autograd.Function):
         x, z1, *weights = ctx.saved_tensors
         trials, frames, inputs = x.shape
         hidden, outputs = weights[6].shape[1:]
-        gradients = [torch.empty(weight.shape) for weight in weights]
-        to_x = torch.empty(x.shape) if ctx.needs_input_grad[0] else None
+        gradients = [x.new_empty(weight.shape) for weight in weights]
+        to_x = x.new_empty(x.shape) if ctx.needs_input_grad[0] else None
         places = (ctypes.c_void_p * 8)(*(one.data_ptr() for one in gradients))
         shape = (trials, frames, inputs, hidden, outputs)
         call("network_backward", *shape, x, x.stride(0), _Weights(weights), z1, gradient.contiguous(), to_x, places)

@@ -256,4 +256,10 @@ def test_an_index_out_of_range_is_refused():
 def test_shapes_that_do_not_fit_never_reach_a_kernel():
     with pytest.raises(ValueError, match="do not fit"):
         nearest(normal(TRIALS, 4, 3), normal(TRIALS, 5, 2))
+    with pytest.raises(ValueError, match="do not fit"):
+        take(normal(1, 4, 3), torch.zeros(TRIALS, 5, dtype=torch.long))
+    weights = list(MLP(hidden=4)._init_network(Streams([0]), "encoder", 3, 2).values())
+    ordered = [weights[i] for i in (0, 1, 2, 3, 4, 5, 6, 7)]
+    with pytest.raises(ValueError, match="do not fit"):
+        kernels.network(normal(TRIALS, 5, 3), ordered)
     assert close(trial_error(normal(TRIALS, 5, 2), torch.zeros(1)), normal(TRIALS, 5, 2).square().mean((1, 2)))
