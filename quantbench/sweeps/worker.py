@@ -137,6 +137,6 @@ def keep_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return
-    trim_threshold, most_mappings = -1, -4
-    mallopt(trim_threshold, 2**30)
-    mallopt(most_mappings, 0)  # the largest block that is not mapped afresh has an upper bound of 32 MiB, which is too small
+    trim_threshold, mmap_threshold, gigabyte = -1, -3, 2**30
+    mallopt(trim_threshold, gigabyte)
+    mallopt(mmap_threshold, gigabyte)
