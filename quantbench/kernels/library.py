@@ -50,11 +50,11 @@ def usable(*tensors: Tensor) -> bool:
 @contextlib.contextmanager
 def without() -> Iterator[None]:
     """PyTorch's own operations within this context, to compare with."""
-    _on[0] = False
+    before, _on[0] = _on[0], False
     try:
         yield
     finally:
-        _on[0] = True
+        _on[0] = before
 
 
 def call(name: str, *arguments: Tensor | int | float | ctypes.Structure | ctypes.Array[Any] | None) -> int:
@@ -83,15 +83,20 @@ def _load() -> ctypes.CDLL | str:
     if compiler is None:
         return "no C++ compiler (g++, clang++, c++, or the variable CXX)"
     try:
-        return ctypes.CDLL(str(_compiled(compiler)))
+        with tempfile.TemporaryDirectory() as own:  # what is loaded from there stays loaded
+            return ctypes.CDLL(str(_compiled(compiler, Path(own))))
     except subprocess.CalledProcessError as error:
         return f"{compiler} failed: {' '.join(error.stderr.split())[:300]}"
     except OSError as error:
         return f"{compiler}: {error}"
 
 
-def _compiled(compiler: str) -> Path:
-    """The library for this machine, from the user's cache or new. Raises CalledProcessError, OSError."""
+def _compiled(compiler: str, own: Path) -> Path:
+    """The library for this machine, from the user's cache or new. Raises CalledProcessError, OSError.
+
+    Args:
+        own: a folder for it where there can be no cache.
+    """
     here = Path(__file__).parent
     words = shlex.split(compiler)
     version = subprocess.run([*words, "--version"], capture_output=True, text=True, errors="replace", check=True).stdout
@@ -107,15 +112,14 @@ def _compiled(compiler: str) -> Path:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=root))
     except (OSError, RuntimeError):  # no cache: each process compiles for itself, which takes it a few seconds
-        path = Path(tempfile.mkdtemp()) / name
-        folder = path.parent
+        folder, path = own, own / name
     partial = folder / "partial.so"
     command = [*words, *flags, "-o", str(partial), *(str(here / name) for name in SOURCES)]
     try:
         subprocess.run(command, capture_output=True, text=True, errors="replace", check=True)
         partial.replace(path)  # in one step: another process may be doing the same
     finally:
-        if folder != path.parent:
+        if folder != own:
             shutil.rmtree(folder, ignore_errors=True)
     return path
 

@@ -76,7 +76,7 @@ template <Start START>
 void product(long rows, long columns, long inner, const float* a, long by_row, long by_k, const float* b, long b_row,
              float* c, long c_row, const float* bias = nullptr) {
     long left = filled(columns) / LANES;
-    for (; left >= WIDEST; left -= WIDEST, b += WIDEST * LANES, c += WIDEST * LANES, bias += WIDEST * LANES)
+    for (; left >= WIDEST; left -= WIDEST, b += WIDEST * LANES, c += WIDEST * LANES, bias += START == BIAS ? WIDEST * LANES : 0)
         strip<WIDEST, START>(rows, inner, a, by_row, by_k, b, b_row, c, c_row, bias);
     if (left == 3) strip<3, START>(rows, inner, a, by_row, by_k, b, b_row, c, c_row, bias);
     if (left == 2) strip<2, START>(rows, inner, a, by_row, by_k, b, b_row, c, c_row, bias);

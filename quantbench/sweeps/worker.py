@@ -131,7 +131,7 @@ def describe(error: BaseException) -> str:
 def keep_memory() -> None:
     """Ask glibc to keep freed memory: a step frees and takes the same megabytes again, and fresh pages are slow.
 
-    Worth 10 % with STE and 30 % with soft-to-hard on the CPU. Other C libraries are left as they are.
+    Worth about 5 % with STE on the CPU. Other C libraries are left as they are.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -2,8 +2,8 @@
 
     python scripts/benchmarks/overhead.py [--trials 512] [--steps 4000]
 
-The workload `vq` of throughput.py, run by `quantbench run` in this process on one core, from imports to tables. With two workers
-the share is the same but for what the driver does alone (imports, planning, tables), which then weighs twice.
+The workload `vq` of throughput.py, run by `quantbench run` in this process on one core, from imports to tables. With two
+workers the share is the same but for what the driver does alone (imports, planning, tables), which then weighs twice.
 """
 
 from __future__ import annotations

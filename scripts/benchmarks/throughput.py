@@ -51,7 +51,7 @@ WORKLOADS: dict[str, list[str]] = {
 }
 LARGEST_STACK = {"cpu": 64, "cuda": 1024}
 WARM = 20
-SECONDS = 2.0
+SECONDS, SHORT = 2.0, 0.5
 """Of each measurement, about."""
 
 
@@ -116,7 +116,7 @@ def stack(workload: str, trials: int, device: str) -> Stack:
     return Stack(**parts, train=TrainSettings(steps=10**6), seeds=tuple(range(trials)), device=torch.device(device))
 
 
-def train_alone(workload: str, trials: int, device: str) -> Callable[[], float]:
+def train_alone(workload: str, trials: int, device: str, seconds: float = 0.5) -> Callable[[], float]:
     """A function that trains on for a while and gives trial-steps per second."""
     training = Training(stack(workload, trials, device))
     batches = enumerate(training._batches(), start=1)
@@ -131,30 +131,31 @@ def train_alone(workload: str, trials: int, device: str) -> Callable[[], float]:
     go(WARM)
 
     def measure() -> float:
-        steps = max(8, int(SECONDS / go(8)))
+        steps = max(8, int(seconds / go(8)))
         return trials / go(steps)
 
     return measure
 
 
-def serve(connection: Connection, kind: str, workload: str, trials: int) -> None:
+def serve(connection: Connection, kind: str, workload: str, trials: int, seconds: float) -> None:
     """In a worker: make ready, then measure whenever told to."""
     torch.set_num_threads(1)
     keep_memory()
-    measure = train_alone(workload, trials, "cpu") if kind == "quantbench" else lambda: plain_rate(workload, "cpu")
+    quantbench = kind == "quantbench"
+    measure = train_alone(workload, trials, "cpu", seconds) if quantbench else lambda: plain_rate(workload, "cpu", seconds)
     connection.send(0.0)
     while connection.recv():
         connection.send(measure())
 
 
 @contextmanager
-def workers(kind: str, workload: str, trials: list[int]) -> Iterator[Callable[[], float]]:
+def workers(kind: str, workload: str, trials: list[int], seconds: float) -> Iterator[Callable[[], float]]:
     """Single-threaded processes that work at the same time; gives a function for the sum of their rates."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
     for number in trials:
         near, far = context.Pipe()
-        process = context.Process(target=serve, args=(far, kind, workload, number), daemon=True)
+        process = context.Process(target=serve, args=(far, kind, workload, number, seconds), daemon=True)
         process.start()
         pipes.append(near)
         processes.append(process)
@@ -175,21 +176,22 @@ def workers(kind: str, workload: str, trials: list[int]) -> Iterator[Callable[[]
             process.join()
 
 
-def plain_rate(workload: str, device: str, compiled: bool = False, bottleneck: nn.Module | None = None) -> float:
+def plain_rate(
+    workload: str, device: str, seconds: float, compiled: bool = False, bottleneck: nn.Module | None = None
+) -> float:
     """Steps per second of one codec."""
-    steps = int(400 * SECONDS)
+    steps = int(400 * seconds)
     return steps / plain.train(bottleneck or plain.BOTTLENECKS[workload](), steps, device, compiled)
 
 
-def alone(workload: str, trials: int, device: str, repeats: int) -> list[float]:
-    """Rates of the training of so many trials alone, spread as a sweep spreads them."""
+def alone(workload: str, trials: int, device: str, seconds: float) -> float:
+    """Rate of the training of so many trials alone, spread as a sweep spreads them."""
     if device != "cpu":
-        measure = train_alone(workload, min(trials, LARGEST_STACK["cuda"]), device)
-        return [measure() for _ in range(repeats)]
+        return train_alone(workload, min(trials, LARGEST_STACK["cuda"]), device, seconds)()
     count = min(cores(), trials)
     shares = [min(LARGEST_STACK["cpu"], (trials + i) // count) for i in range(count)]
-    with workers("quantbench", workload, shares) as measure:
-        return [measure() for _ in range(repeats)]
+    with workers("quantbench", workload, shares, seconds) as measure:
+        return measure()
 
 
 def whole(workload: str, trials: int, steps: int, device: str) -> float:
@@ -207,19 +209,20 @@ def whole(workload: str, trials: int, steps: int, device: str) -> float:
 def measure_workload(workload: str, options: argparse.Namespace) -> dict[str, float]:
     """Medians by name."""
     device, rates = options.device, defaultdict[str, list[float]](list)
+    seconds = SHORT if options.small else SECONDS
     sizes = [1, 8, 64, 512] if device == "cpu" else [1, 64, 1024]
     for _ in range(options.repeats):  # interleaved: the machine's speed wanders
         rates["flop/s"].append(matrix_rate(device))
-        rates["plain"].append(plain_rate(workload, device))
+        rates["plain"].append(plain_rate(workload, device, seconds))
         if not options.small:
-            rates["compiled"].append(plain_rate(workload, device, compiled=True))
+            rates["compiled"].append(plain_rate(workload, device, seconds, compiled=True))
         if (peer := vqp(workload)) is not None:
-            rates["vqp"].append(plain_rate(workload, device, bottleneck=peer))
+            rates["vqp"].append(plain_rate(workload, device, seconds, bottleneck=peer))
         if device == "cpu":
-            with workers("plain", workload, [1] * cores()) as measure:
+            with workers("plain", workload, [1] * cores(), seconds) as measure:
                 rates["processes"].append(measure())
         for trials in sizes[2:3] if options.small else sizes:
-            rates[f"quantbench {trials}"] += alone(workload, trials, device, 1)
+            rates[f"quantbench {trials}"].append(alone(workload, trials, device, seconds))
         torch.compiler.reset()
     if options.whole:
         for trials in sizes:
@@ -249,7 +252,6 @@ def main() -> None:
     options = parser.parse_args()
     if options.small:
         options.repeats = 1
-        globals()["SECONDS"] = 0.5
     keep_memory()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, ", end="")
     print(f"kernels: {kernels.ready() or 'compiled'}")
