@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from quantbench import modules
 from quantbench.components import PerTrial, State, at_least, component
 from quantbench.errors import ConfigError
 from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer
@@ -61,7 +60,7 @@ class External(Quantizer):
         module = self._build()
         probe = torch.randn(1, max(self.slots), dim, generator=torch.Generator().manual_seed(0))
         try:
-            with torch.no_grad(), _seeded(0):
+            with torch.no_grad(), modules.seeded(0):
                 values, indices, _ = _parse(module.eval()(probe), probe[0])
         except Exception as error:
             raise ConfigError(
@@ -78,15 +77,7 @@ class External(Quantizer):
         return list(self.slots)
 
     def init(self, streams: Streams, dim: int) -> State:
-        trials = []
-        for seed in streams.integers("codebook", 2**31).tolist():
-            with _seeded(seed):
-                trials.append(_tensors(self._build()))
-        state: State = {}
-        for name, first in trials[0].items():
-            stacked = torch.stack([trial[name].detach().clone() for trial in trials]).to(streams.device)
-            state[name] = nn.Parameter(stacked) if first.requires_grad else stacked
-        return state
+        return modules.stacked(self._build, streams.integers("codebook", 2**31).tolist(), streams.device)
 
     def fit_frames(self, batch: int) -> int:
         return max(batch, 4 * max(self.slots))
@@ -108,7 +99,7 @@ class External(Quantizer):
         decoded = []
         with torch.no_grad():
             for trial, index in enumerate(indices if indices.shape[-1] > 1 else indices.squeeze(-1)):
-                with _holding(module, state, trial):
+                with modules.holding(module, state, trial):
                     decoded.append(getattr(module, name)(index.unsqueeze(0)).reshape(indices.shape[1], -1))
         return torch.stack(decoded)
 
@@ -125,7 +116,7 @@ class External(Quantizer):
         seeds = streams.integers("external", 2**31).tolist() if streams else [0] * len(latents)
         found = []
         for trial, (seed, frames) in enumerate(zip(seeds, latents, strict=True)):
-            with _seeded(seed), _holding(module, state, trial):
+            with modules.seeded(seed), modules.holding(module, state, trial):
                 found.append(_parse(module(frames.unsqueeze(0)), frames))
         values, indices, losses = zip(*found, strict=True)
         return torch.stack(values), torch.stack(indices), torch.stack(losses)
@@ -153,7 +144,7 @@ class External(Quantizer):
 
 @lru_cache(maxsize=64)
 def _skeleton(module: str, arguments: str) -> nn.Module:
-    with _seeded(0):
+    with modules.seeded(0):
         return External(module=module, arguments=json.loads(arguments))._build()
 
 
@@ -162,38 +153,3 @@ def _parse(result: Any, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     values, indices, *rest = result
     loss = rest[0].sum() if rest and isinstance(rest[0], Tensor) else frames.new_zeros(())
     return values.reshape(frames.shape), indices.reshape(len(frames), -1).long(), loss
-
-
-def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    return dict(module.named_parameters()) | dict(module.named_buffers())
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Torch's global generator, seeded, and put back afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _holding(module: nn.Module, state: State, trial: int) -> Iterator[None]:
-    """The module with the tensors of one trial; buffers that it exchanges for new ones are written back."""
-    own = {name: tensor[trial] for name, tensor in state.items()}
-    places = {}
-    for name, tensor in own.items():
-        path, _, leaf = name.rpartition(".")
-        submodule = module.get_submodule(path)
-        holder: dict[str, Any] = submodule._parameters if leaf in submodule._parameters else submodule._buffers
-        places[name] = (holder, leaf, holder[leaf])
-        holder[leaf] = tensor
-    try:
-        yield
-        for name, (holder, leaf, _) in places.items():
-            if holder[leaf] is not own[name]:
-                own[name].copy_(holder[leaf])
-        if len(_tensors(module)) > len(own):
-            raise RuntimeError(f"{type(module).__name__} makes buffers while it trains; such modules cannot be trained here")
-    finally:
-        for holder, leaf, original in places.values():
-            holder[leaf] = original
