@@ -1,6 +1,10 @@
 """Encoders and decoders."""
 
 from quantbench.codecs.base import Codec
+from quantbench.codecs.dac import DAC
+from quantbench.codecs.encodec import EnCodec
 from quantbench.codecs.mlp import MLP
+from quantbench.codecs.seanet import SEANet
+from quantbench.codecs.waveform import WaveformCodec
 
-__all__ = ["MLP", "Codec"]
+__all__ = ["DAC", "MLP", "Codec", "EnCodec", "SEANet", "WaveformCodec"]

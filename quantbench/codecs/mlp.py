@@ -61,7 +61,7 @@ class MLP(Codec):
     def encode(self, weights: State, frames: Tensor) -> Tensor:
         return self._network(weights, "encoder", frames)
 
-    def decode(self, weights: State, latents: Tensor, side: Tensor | None) -> Tensor:
+    def decode(self, weights: State, latents: Tensor, side: Tensor | None, frames: int) -> Tensor:
         return self._network(weights, "decoder", latents if side is None else torch.cat([latents, side], dim=-1))
 
     def _init_network(self, streams: Streams, name: str, inputs: int, outputs: int) -> State:

@@ -36,7 +36,7 @@ def test_equals_a_plain_module_in_value_and_gradient():
     weights = codec.init(streams, 5, 2, 4)
     x, side = streams.normal("x", 7, 5), streams.normal("x", 7, 2)
     latents = codec.encode(weights, x)
-    decoded = codec.decode(weights, latents, side)
+    decoded = codec.decode(weights, latents, side, 7)
     loss = decoded.square().sum()
     gradient = torch.autograd.grad(loss, [weights["encoder.weight0"], weights["decoder.slope1"]])
     for trial in range(2):
