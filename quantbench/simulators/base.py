@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -78,6 +79,16 @@ class Simulator(Component):
         return 0
 
     @property
+    def waveform_rate(self) -> int | None:
+        """Samples a second where a frame is a waveform, else None."""
+        return None
+
+    @property
+    def lengths(self) -> Mapping[str, int]:
+        """Samples of the frames that training and evaluation use, by the setting that says so; empty without waveforms."""
+        return {}
+
+    @property
     def bytes_per_trial(self) -> int:
         """Memory that the source itself takes for each trial (its alphabet)."""
         return 0
@@ -110,6 +121,10 @@ class Simulator(Component):
     def evaluation(self, world: State, streams: Streams) -> Frames:
         """The frames that judge a codec: every symbol of a finite source, else a fixed held-out set."""
         return self.draw(world, streams, self.held_out_frames, purpose="evaluation")
+
+    def measures(self, output: Tensor, target: Tensor, thorough: bool) -> dict[str, Tensor]:
+        """Further metrics, (trials,) each, of all evaluation frames; ``thorough`` asks for the slow ones too."""
+        return {}
 
     @property
     def held_out_frames(self) -> int:

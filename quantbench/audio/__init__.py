@@ -1,0 +1,1 @@
+"""Recordings, their spectra, and measures of what a codec makes of them."""

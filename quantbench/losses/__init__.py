@@ -1,0 +1,6 @@
+"""What codecs are trained to keep small."""
+
+from quantbench.losses.audio import Audio
+from quantbench.losses.base import MSE, Loss
+
+__all__ = ["MSE", "Audio", "Loss"]

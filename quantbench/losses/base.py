@@ -1,0 +1,36 @@
+"""The interface of all reconstruction losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from quantbench.components import Component, component, trial_error, trial_mean
+
+
+@component
+class Loss(Component):
+    """What a codec is trained to keep small between its output and the target."""
+
+    def check_input(self, sample_rate: int | None, lengths: Mapping[str, int]) -> None:
+        """Raise ConfigError when this loss cannot compare such frames; arguments as for a codec."""
+
+    def each(self, output: Tensor, target: Tensor, sample_rate: int | None) -> Tensor:
+        """The loss of every frame: twice (trials, frames, features) to (trials, frames)."""
+        raise NotImplementedError
+
+    def mean(self, output: Tensor, target: Tensor, sample_rate: int | None) -> Tensor:
+        """The mean loss of every trial, (trials,)."""
+        return trial_mean(self.each(output, target, sample_rate))
+
+
+@component
+class MSE(Loss):
+    """Mean square error: the distortion that rate-distortion theory and all limits of this project speak of."""
+
+    def each(self, output: Tensor, target: Tensor, sample_rate: int | None) -> Tensor:
+        return (output - target).square().mean(-1)
+
+    def mean(self, output: Tensor, target: Tensor, sample_rate: int | None) -> Tensor:
+        return trial_error(output, target)
