@@ -6,7 +6,7 @@ from pathlib import Path
 
 from quantbench.paths import config_folder
 
-GROUPS = ("experiment", "simulator", "codec", "quantizer", "gradient", "executor")
+GROUPS = ("experiment", "simulator", "codec", "quantizer", "gradient", "loss", "executor")
 
 
 def choices(group: str, config_dir: Path | None = None) -> dict[str, Path]:

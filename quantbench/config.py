@@ -18,9 +18,10 @@ from typing import Any
 import torch
 
 from quantbench.codecs import Codec
-from quantbench.components import PER_TRIAL, Component, component
+from quantbench.components import PER_TRIAL, Component, at_least, component
 from quantbench.errors import ConfigError
 from quantbench.gradients import Gradient
+from quantbench.losses import Loss
 from quantbench.quantizers import Quantizer
 from quantbench.simulators import Simulator
 from quantbench.training import Stack, TrainSettings
@@ -30,6 +31,7 @@ COMPONENTS: dict[str, type[Component]] = {
     "codec": Codec,
     "quantizer": Quantizer,
     "gradient": Gradient,
+    "loss": Loss,
 }
 """Groups of which a trial is made, and the class that a choice must derive from."""
 
@@ -48,6 +50,9 @@ class RunSettings(Component):
         seed: of all random numbers of a trial.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         output: folder of all results.
+        checkpoint_every: optimizer steps between checkpoints of every training in the run's folder, so that a long one can
+            be resumed; 0 for none.
+        export: write reconstructions of the evaluation's frames (of waveforms, as FLAC) and the weights into the run's folder.
         dry_run: plan, check and print what would run; train nothing.
     """
 
@@ -55,11 +60,14 @@ class RunSettings(Component):
     seed: int = 0
     device: str = "auto"
     output: str = "outputs"
+    checkpoint_every: int = 0
+    export: bool = False
     dry_run: bool = False
 
     def check(self) -> None:
         if not self.experiment or "/" in self.experiment or self.experiment.startswith("."):
             raise ConfigError(f"experiment={self.experiment}: must be a name that can be a folder's")
+        at_least("checkpoint_every", self.checkpoint_every, 0)
         find_device(self.device)
 
 
@@ -198,14 +206,15 @@ def build(cls: type[Component], settings: Sequence[Mapping[str, Any]], device: t
     return cls(**values)
 
 
-def build_stack(configs: Sequence[Mapping[str, Any]], device: torch.device) -> Stack:
+def build_stack(configs: Sequence[Mapping[str, Any]], device: torch.device, names: tuple[str, ...] = ()) -> Stack:
     """The stack of trials with checked configurations of equal shape."""
     parts: dict[str, Any] = {}
     for group, base in COMPONENTS.items():
         cls = find_class(configs[0][group]["_target_"], base, group)
         parts[group] = build(cls, [without_target(config[group]) for config in configs], device)
     train = build(TrainSettings, [config["train"] for config in configs], device)
-    return Stack(**parts, train=train, seeds=tuple(config["seed"] for config in configs), device=device)
+    seeds = tuple(config["seed"] for config in configs)
+    return Stack(**parts, train=train, seeds=seeds, device=device, names=names)
 
 
 def without_target(node: Mapping[str, Any]) -> Settings:

@@ -1,9 +1,9 @@
 """Columns of results.csv. Scripts of others rely on these names: change them only with a CHANGELOG entry."""
 
-IDENTITY = ["trial", "experiment", "status", "error", "seed", "simulator", "codec", "quantizer", "gradient"]
+IDENTITY = ["trial", "experiment", "status", "error", "seed", "simulator", "codec", "quantizer", "gradient", "loss"]
 """Who a trial is and how it ended. Settings that vary follow, by dotted name."""
 
-GROUPS = ["simulator", "codec", "quantizer", "gradient"]
+GROUPS = ["simulator", "codec", "quantizer", "gradient", "loss"]
 
 METRICS = [
     "mse",
@@ -11,6 +11,7 @@ METRICS = [
     "nmse_db",
     "source_bits",
     "rate_bits",
+    "rate_kbps",
     "entropy_bits",
     "estimated_bits",
     "coded_bits",
@@ -20,6 +21,13 @@ METRICS = [
     "dead_codes",
     "quantization_error",
     "mismatch_db",
+    "mel_distance_db",
+    "si_sdr_db",
+    "pesq",
+    "stoi",
+    "visqol",
+    "clips",
+    "clips_skipped",
     "encoder_std_start",
     "encoder_std",
     "encoder_growth",
@@ -38,7 +46,7 @@ NOTES = ["limit_note", "reference_note"]
 COST = ["seconds", "stack_size", "device"]
 """What it took; the only columns that differ when the same sweep runs again."""
 
-WHOLE = ["seed", "dead_codes", "diverged_step", "steps", "stack_size"]
+WHOLE = ["seed", "dead_codes", "clips", "clips_skipped", "diverged_step", "steps", "stack_size"]
 """Columns of whole numbers."""
 
 CURVES = ["trial", "step", "metric", "value"]

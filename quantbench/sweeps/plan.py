@@ -29,7 +29,7 @@ from quantbench.training import TrainSettings
 if TYPE_CHECKING:
     from quantbench.sweeps.executors import Executor
 
-PER_RUN = ("experiment", "device", "executor", "output", "dry_run")
+PER_RUN = ("experiment", "device", "executor", "output", "checkpoint_every", "export", "dry_run")
 """Settings of a whole sweep. They are no part of a trial's identity: they cannot change what it finds."""
 CPU_STACK = 64
 """Largest stack on a CPU where none is set."""
@@ -137,7 +137,7 @@ class _Planner:
     """Checks each distinct group of settings once, however many trials share it."""
 
     nodes: dict[tuple[str, str], Settings] = field(default_factory=dict)
-    misfits: dict[tuple[int, int, int], str | None] = field(default_factory=dict)
+    misfits: dict[tuple[int, ...], str | None] = field(default_factory=dict)
     shapes: dict[int, str] = field(default_factory=dict)
     texts: dict[int, str] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
@@ -179,11 +179,13 @@ class _Planner:
         return self.nodes[key]
 
     def _misfit(self, checked: Settings, choices: dict[str, str]) -> str | None:
-        """Why quantizer, gradient and codec do not fit together, or None."""
-        key = (id(checked["quantizer"]), id(checked["gradient"]), id(checked["codec"]))
+        """Why quantizer and gradient do not fit together, or None. Raises ConfigError where other parts do not."""
+        key = tuple(id(checked[group]) for group in COMPONENTS)
         if key not in self.misfits:
-            parts = {group: _instance(group, checked[group]) for group in ("quantizer", "gradient", "codec")}
+            parts = {group: _instance(group, checked[group]) for group in COMPONENTS}
             parts["quantizer"].check_dim(parts["codec"].latent_dim)
+            for part in ("codec", "loss"):
+                parts[part].check_input(parts["simulator"].waveform_rate, parts["simulator"].lengths)
             reason = misfit(parts["quantizer"], parts["gradient"])
             self.misfits[key] = (
                 f"gradient={choices['gradient']} does not fit quantizer={choices['quantizer']}: {reason}; "
@@ -219,8 +221,14 @@ def _stacks(trials: list[Trial], limit: int | None, workers: int) -> list[list[T
     for trial in trials:
         groups[trial.shape].append(trial)
     members = list(groups.values())
-    limits = [min(limit or len(group), _fitting_memory(group[0])) for group in members]
+    limits = [min(limit or len(group), _fitting_memory(group[0])) if _stackable(group[0]) else 1 for group in members]
     return cut(members, limits, workers)
+
+
+def _stackable(trial: Trial) -> bool:
+    """Whether such trials train faster together than one by one."""
+    cls = find_class(trial.config["codec"]["_target_"], COMPONENTS["codec"], "codec")
+    return bool(cls.stackable)  # type: ignore[attr-defined]
 
 
 def _fitting_memory(trial: Trial) -> int:

@@ -33,6 +33,7 @@ from quantbench.sweeps.plan import Plan, Trial, make_executor, plan
 from quantbench.sweeps.supply import Supply, size_on_gpu
 from quantbench.sweeps.sweep import Sweep, write_text
 from quantbench.sweeps.worker import Record, failure
+from quantbench.training import Keep
 
 SWEEP_FILE = "sweep.yaml"
 INTERRUPTED = 130
@@ -88,7 +89,7 @@ def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Re
     complete = False
     try:
         with _terminate_as_interrupt():
-            _train(planned, journal, records)
+            _train(planned, folder, journal, records)
         complete = True
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished trials are kept, `quantbench resume {folder}` goes on", file=sys.stderr)
@@ -104,13 +105,14 @@ def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Re
         raise SweepFailed(f"{len(failed)} of {len(planned.trials)} trials failed; `quantbench resume {folder}` tries again")
 
 
-def _train(planned: Plan, journal: Journal, records: dict[str, Record]) -> None:
+def _train(planned: Plan, folder: Path, journal: Journal, records: dict[str, Record]) -> None:
     total = sum(map(len, planned.stacks))
     if not total:
         return
     executor, device = make_executor(planned.executor), planned.run.device
     workers = executor.workers_on(find_device(device))
     supply = Supply(planned.stacks, (lambda trials: size_on_gpu(trials, device, workers)) if planned.measured else None)
+    keep_files = Keep(folder.resolve(), planned.run.checkpoint_every, planned.run.export)
     kept = 0
 
     def keep(new: list[Record]) -> None:
@@ -125,7 +127,7 @@ def _train(planned: Plan, journal: Journal, records: dict[str, Record]) -> None:
     form = "{l_bar}{bar}| {n:.1f}/{total} trials [{elapsed}<{remaining}, {rate_noinv_fmt}]"
     with tqdm(total=total, unit="trial", bar_format=form, disable=None, smoothing=0.1) as bar:
         most = total if planned.measured else len(planned.stacks)
-        engine = executor.open(most, device, lambda trials: _advance(bar, trials))
+        engine = executor.open(most, device, lambda trials: _advance(bar, trials), keep_files)
         try:
             _drive(engine, supply, keep, restart)
             bar.update(total - bar.n)

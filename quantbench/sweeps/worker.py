@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from quantbench.config import build_stack, find_device
 from quantbench.sweeps.plan import Trial
-from quantbench.training import Outcome, train
+from quantbench.training import NOTHING, Keep, Outcome, train
 
 Advance = Callable[[float], None]
 """Told by how many trials the work has come forward; a part of a trial's steps is a part of a trial."""
@@ -51,7 +51,9 @@ class Record:
     curves: list[tuple[int, str, float]]
 
 
-def run_stack(trials: Sequence[Trial], device: str, advance: Advance = lambda trials: None) -> list[Record]:
+def run_stack(
+    trials: Sequence[Trial], device: str, advance: Advance = lambda trials: None, keep: Keep = NOTHING
+) -> list[Record]:
     """Train a stack. An exception fails the trial it comes from and no other, and is never raised.
 
     Where memory does not suffice, the stack is halved; a single trial that does not fit fails.
@@ -67,7 +69,7 @@ def run_stack(trials: Sequence[Trial], device: str, advance: Advance = lambda tr
         advance(trials)
 
     try:
-        return _train(trials, device, count)
+        return _train(trials, device, count, keep)
     except (Exception, SystemExit) as error:
         short = is_out_of_memory(error)
         if len(trials) == 1:
@@ -78,7 +80,7 @@ def run_stack(trials: Sequence[Trial], device: str, advance: Advance = lambda tr
         free_memory()
     size = math.ceil(len(trials) / 2) if short else 1
     parts = [trials[i : i + size] for i in range(0, len(trials), size)]
-    return [record for part in parts for record in run_stack(part, device, advance)]
+    return [record for part in parts for record in run_stack(part, device, advance, keep)]
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -103,10 +105,10 @@ def _too_large(trial: Trial, device: str, error: BaseException) -> str:
     return f"out of memory: this trial alone does not fit on device={device}; lower {settings} ({' '.join(str(error).split())})"
 
 
-def _train(trials: Sequence[Trial], device: str, advance: Advance) -> list[Record]:
+def _train(trials: Sequence[Trial], device: str, advance: Advance, keep: Keep) -> list[Record]:
     found = find_device(device)
-    stack = build_stack([trial.config for trial in trials], found)
-    outcomes = train(stack, lambda steps: advance(len(trials) * steps / stack.train.steps))
+    stack = build_stack([trial.config for trial in trials], found, tuple(trial.id for trial in trials))
+    outcomes = train(stack, lambda steps: advance(len(trials) * steps / stack.train.steps), keep)
     cost = {"stack_size": len(trials), "device": str(found)}
     return [_record(trial, outcome, cost) for trial, outcome in zip(trials, outcomes, strict=True)]
 

@@ -16,6 +16,8 @@ from quantbench.training.model import Model
 
 CHUNK = 1024
 """Frames measured at a time; fixed, so that a result does not depend on memory or on the stack."""
+FEATURES = 2**18
+"""Most features of all frames measured at a time; a waveform has thousands."""
 
 FEWEST_PER_CODE = 8
 """Frames per used code from which an entropy counted on them is trusted."""
@@ -37,6 +39,8 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
     """
     sums: dict[str, Tensor] = {}
     codes: list[Tensor] = []
+    outputs: list[Tensor] = []
+    waveforms = model.stack.simulator.waveform_rate is not None
     exact = model.stack.simulator.exact
     measured = thorough and type(model.stack.quantizer).measure is not Quantizer.measure
     moment = Moment(1.0, streams, purpose="evaluation noise", training=False)
@@ -44,7 +48,10 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
         encoded, latents = model.latents(part)
         code = model.hard(latents, moment)
         received = model.surrogate(latents, moment).received
-        error = (model.decode(code.values, part) - part.target).square()
+        output = model.decode(code.values, part)
+        error = (output - part.target).square()
+        if waveforms:
+            outputs.append(output)
         new = {
             "error": _sum(error),
             "surrogate": _sum((model.decode(received, part) - part.target).square()),
@@ -60,18 +67,20 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
                 codes.append(code.indices)
             new["counts"] = _counts(code.indices, model.stack.quantizer.alphabet(latents.shape[-1]))
         sums = {name: sums[name] + value if sums else value for name, value in new.items()}
-    count = frames.target.shape[1]
+    count, latents_of_frame = frames.target.shape[1], model.stack.codec.latents_per_frame(frames.input.shape[2])
     metrics = {
         "mse": sums["error"] / (count * frames.target.shape[2]),
         "nmse_db": decibel(sums["error"] / sums["power"]),
         "mismatch_db": decibel(sums["error"] / sums["surrogate"]),
-        "encoder_std": _std(sums["encoded"], sums["encoded_square"], count),
+        "encoder_std": _std(sums["encoded"], sums["encoded_square"], latents_of_frame * count),
     }
+    if waveforms:
+        metrics |= model.stack.simulator.measures(torch.cat(outputs, dim=1), frames.target, thorough)
     if "error_square" in sums:
         metrics["mse_error"] = ((sums["error_square"] / count - metrics["mse"].square()).clamp_min(0) / count).sqrt()
     if "counts" in sums:
         alphabet = model.stack.quantizer.alphabet(latents.shape[-1])
-        metrics["quantization_error"] = sums["quantization"] / (count * latents.shape[-1])
+        metrics["quantization_error"] = sums["quantization"] / (latents_of_frame * count * latents.shape[-1])
         metrics |= code_usage(sums["counts"], alphabet)
         if thorough:
             metrics["spent_bits"] = spent_bits(sums["counts"], alphabet, exact)
@@ -124,8 +133,9 @@ def _each(function: Callable[[float], float], values: Tensor) -> Tensor:
 
 
 def _parts(frames: Frames) -> Iterator[Frames]:
-    for start in range(0, frames.input.shape[1], CHUNK):
-        yield frames.part(start, CHUNK)
+    chunk = min(CHUNK, max(1, FEATURES // frames.input.shape[2]))
+    for start in range(0, frames.input.shape[1], chunk):
+        yield frames.part(start, chunk)
 
 
 def _sum(values: Tensor) -> Tensor:

@@ -33,6 +33,12 @@ class Model:
             if not any(tensor is leaf for leaf in self.parameters.leaves)
         ]
 
+    @torch.no_grad()
+    def start_from(self, weights: State) -> None:
+        """Set the codecs' weights, trial axis first."""
+        for name, tensor in self.codec.items():
+            tensor.copy_(weights[name])
+
     def latents(self, frames: Frames) -> tuple[Tensor, Tensor]:
         """The encoder's output and its prepared form."""
         encoded = self.stack.codec.encode(self.codec, frames.input)
@@ -53,16 +59,25 @@ class Model:
     def decode(self, received: Tensor, frames: Frames) -> Tensor:
         """The decoder's output for what it receives."""
         restored = self.stack.quantizer.restore(self.quantizer, received)
-        return self.stack.codec.decode(self.codec, restored, frames.side)
+        return self.stack.codec.decode(self.codec, restored, frames.side, frames.target.shape[1])
 
     def frame_loss(self, frames: Frames) -> Callable[[Tensor], Tensor]:
-        """Distortion of each frame, (trials, frames), for what the decoder would receive; without gradient."""
+        """Loss of each latent's frame, (trials, latents), for what the decoder would receive; without gradient."""
 
         def loss(received: Tensor) -> Tensor:
             with torch.no_grad():
-                return (self.decode(received, frames) - frames.target).square().mean(-1)
+                each = self.loss_of_each(self.decode(received, frames), frames)
+                return each.repeat_interleave(received.shape[1] // each.shape[1], dim=1)
 
         return loss
+
+    def loss_of_each(self, output: Tensor, frames: Frames) -> Tensor:
+        """The reconstruction loss of every frame, (trials, frames)."""
+        return self.stack.loss.each(output, frames.target, self.stack.simulator.waveform_rate)
+
+    def loss(self, output: Tensor, frames: Frames) -> Tensor:
+        """The reconstruction loss of every trial, (trials,)."""
+        return self.stack.loss.mean(output, frames.target, self.stack.simulator.waveform_rate)
 
     def fit(self, frames: Frames, streams: Streams) -> None:
         """Start the quantizer from the first latents."""

@@ -13,6 +13,8 @@ class TrainSettings(Component):
     Attributes:
         steps: optimizer steps.
         batch: frames per step.
+        warm_start: optimizer steps without any quantization, on frames of their own, before the quantizer is fitted to the
+            encoder's output; the optimizer then starts afresh.
         lr: learning rate of Adam.
         lr_end: what it falls to by the end, along half a cosine, as a share of ``lr``; 1 for a constant rate.
         clip: largest gradient norm of a trial; 0 for no clipping.
@@ -22,6 +24,7 @@ class TrainSettings(Component):
 
     steps: int = 4000
     batch: int = 256
+    warm_start: int = 0
     lr: PerTrial = 1e-3
     lr_end: PerTrial = 1.0
     clip: PerTrial = 0.0
@@ -31,6 +34,7 @@ class TrainSettings(Component):
     def check(self) -> None:
         for name in ("steps", "batch", "log_every"):
             at_least(f"train.{name}", getattr(self, name), 1)
+        at_least("train.warm_start", self.warm_start, 0)
         for name in ("lr", "explode"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"train.{name}={getattr(self, name)}: must be above 0")

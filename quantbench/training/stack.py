@@ -8,6 +8,7 @@ import torch
 
 from quantbench.codecs import Codec
 from quantbench.gradients import Gradient
+from quantbench.losses import MSE, Loss
 from quantbench.quantizers import Quantizer
 from quantbench.simulators import Simulator
 from quantbench.training.settings import TrainSettings
@@ -19,6 +20,7 @@ class Stack:
 
     Attributes:
         seeds: one a trial.
+        names: of the trials, for files about them.
     """
 
     simulator: Simulator
@@ -28,6 +30,8 @@ class Stack:
     train: TrainSettings
     seeds: tuple[int, ...]
     device: torch.device
+    loss: Loss = field(default_factory=MSE)
+    names: tuple[str, ...] = ()
 
 
 @dataclass

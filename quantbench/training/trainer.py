@@ -9,26 +9,31 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from quantbench.components import trial_error, trial_mean
+from quantbench.components import State, trial_error, trial_mean
 from quantbench.gradients import Moment
+from quantbench.losses import MSE
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
 from quantbench.training.evaluate import evaluate
+from quantbench.training.keep import NOTHING, Keep
 from quantbench.training.model import Model
 from quantbench.training.optimizer import Adam
 from quantbench.training.stack import Outcome, Stack
+from quantbench.training.warm import warm_weights
 from quantbench.training.yardsticks import Row, yardsticks
 
 BATCHES_AHEAD = 8
 """Batches drawn at a time; fixed, for the frames depend on it."""
 CURVE_FRAMES = 1024
 """Evaluation frames used for the points of a curve."""
+CURVE_FEATURES = 2**18
+"""Most features of all these frames; a waveform has thousands."""
 REPORT_EVERY = 50
 
 Report = Callable[[int], None]
 
 
-def train(stack: Stack, report: Report = lambda steps: None) -> list[Outcome]:
+def train(stack: Stack, report: Report = lambda steps: None, keep: Keep = NOTHING) -> list[Outcome]:
     """Train all trials of a stack and measure each with the hard quantizer.
 
     A trial whose loss or gradient is not finite, or whose distortion explodes, is frozen as it was before that step and
@@ -36,24 +41,32 @@ def train(stack: Stack, report: Report = lambda steps: None) -> list[Outcome]:
 
     Args:
         report: called now and then with the number of steps since the last call.
+        keep: what to leave in the folder of the run.
     """
     began = time.perf_counter()
-    outcomes = Training(stack).run(report)
+    outcomes = Training(stack, keep).run(report)
     for outcome in outcomes:
         outcome.metrics["seconds"] = (time.perf_counter() - began) / len(outcomes)
     return outcomes
 
 
 class Training:
-    """A stack in training: its model, its optimizer, and what became of its trials."""
+    """A stack in training: its model, its optimizer, and what became of its trials.
 
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
+    Args:
+        purpose: the stream from which the frames come.
+    """
+
+    def __init__(self, stack: Stack, keep: Keep = NOTHING, purpose: str = "data") -> None:
+        self.stack, self.keep, self.purpose = stack, keep, purpose
         trials, settings = len(stack.seeds), stack.train
         self.streams = Streams(stack.seeds, stack.device)
         self.world = stack.simulator.world(self.streams)
         self.model = Model(stack, self.streams)
-        fit_frames = stack.quantizer.fit_frames(settings.batch)
+        if settings.warm_start:
+            self.model.start_from(warm_weights(stack, keep.folder, _warm))
+        latents = stack.codec.latents_per_frame(stack.simulator.input_dim)
+        fit_frames = math.ceil(stack.quantizer.fit_frames(settings.batch * latents) / latents)
         self.model.fit(stack.simulator.draw(self.world, self.streams, fit_frames, "first frames"), self.streams)
         lr, clip, lr_end = (
             torch.as_tensor(value, dtype=torch.float32, device=stack.device).expand(trials)
@@ -62,7 +75,7 @@ class Training:
         self.adam = Adam(self.model.parameters, lr, clip)
         self.lr_end = None if bool((lr_end == 1).all()) else lr_end
         self.held_out = stack.simulator.evaluation(self.world, self.streams)
-        self.curve_frames = self.held_out.spread(CURVE_FRAMES)
+        self.curve_frames = self.held_out.spread(min(CURVE_FRAMES, max(1, CURVE_FEATURES // self.held_out.input.shape[2])))
         self.power = trial_mean(self.held_out.target.square())
         self.largest = settings.explode * self.power
         self.frozen = torch.zeros(trials, dtype=torch.bool, device=stack.device)
@@ -82,9 +95,9 @@ class Training:
         """All steps."""
         steps = self.stack.train.steps
         for step, frames in enumerate(self._batches(), start=1):
-            distortion = self._step(step, frames)
+            loss = self._step(step, frames)
             if step % self.stack.train.log_every == 0 or step == steps:
-                self._log(step, {"loss": distortion, "gradient_norm": self.norm})
+                self._log(step, {"loss": loss, "gradient_norm": self.norm})
             if step % REPORT_EVERY == 0:
                 report(REPORT_EVERY)
         report(steps % REPORT_EVERY)
@@ -92,22 +105,24 @@ class Training:
     def _batches(self) -> Iterator[Frames]:
         batch, left = self.stack.train.batch, self.stack.train.steps
         while left > 0:
-            ahead = self.stack.simulator.draw(self.world, self.streams, BATCHES_AHEAD * batch)
+            ahead = self.stack.simulator.draw(self.world, self.streams, BATCHES_AHEAD * batch, self.purpose)
             for i in range(min(BATCHES_AHEAD, left)):
                 yield ahead.part(i * batch, batch)
             left -= BATCHES_AHEAD
 
     def _step(self, step: int, frames: Frames) -> Tensor:
-        """One optimizer step on one batch; gives the distortion per trial under the surrogate."""
+        """One optimizer step on one batch; gives the reconstruction loss per trial under the surrogate."""
         model, stack = self.model, self.stack
         progress = (step - 1) / max(1, stack.train.steps - 1)
         moment = Moment(progress, self.streams, frame_loss=model.frame_loss(frames))
         latents = model.latents(frames)[1]
         passed = model.surrogate(latents, moment)
-        distortion = trial_error(model.decode(passed.received, frames), frames.target)
-        loss = distortion + passed.loss
+        output = model.decode(passed.received, frames)
+        reconstruction = model.loss(output, frames)
+        loss = reconstruction + passed.loss
         gradient = model.parameters.gradient(loss.sum())
-        distortion, loss = distortion.detach(), loss.detach()
+        loss = loss.detach()
+        distortion = reconstruction.detach() if isinstance(stack.loss, MSE) else trial_error(output.detach(), frames.target)
         self.norm = torch.linalg.vector_norm(gradient, dim=1)
         self._freeze(step, distortion, loss)
         frozen = model.encoder if stack.gradient.freezes_encoder(progress) else None
@@ -116,7 +131,7 @@ class Training:
             trace = [(latents.detach(), code) for latents, code in passed.trace]
             stack.quantizer.update(model.quantizer, trace, self.streams, step)
             self._restore_frozen()
-        return distortion
+        return reconstruction.detach()
 
     def _rate(self, progress: float) -> Tensor | None:
         """Share of the learning rate at this point of the training, (trials,)."""
@@ -153,7 +168,7 @@ class Training:
     def _log(self, step: int, training: dict[str, Tensor]) -> None:
         """Add a point to the curves of the trials that still train."""
         measured = evaluate(self.model, self.curve_frames, self.streams)
-        wanted = ("mse", "encoder_std", "quantization_error", "usage")
+        wanted = ("mse", "mel_distance_db", "si_sdr_db", "encoder_std", "quantization_error", "usage")
         points = training | {name: measured[name] for name in wanted if name in measured}
         columns = {name: values.tolist() for name, values in points.items()}
         for trial, frozen in enumerate(self.frozen.tolist()):
@@ -168,10 +183,11 @@ class Training:
         measured["encoder_growth"] = measured["encoder_std"] / start
         measured["gradient_norm"] = self.norm
         columns = {name: values.tolist() for name, values in measured.items()}
-        bits = {
-            "source_bits": stack.simulator.source_bits,
-            "rate_bits": stack.quantizer.nominal_bits(stack.codec.latent_dim),
-        }
+        rate = stack.quantizer.nominal_bits(stack.codec.latent_dim)
+        bits: Row = {"source_bits": stack.simulator.source_bits, "rate_bits": rate}
+        if stack.simulator.waveform_rate is not None and rate is not None:
+            latents = stack.codec.latents_per_frame(stack.simulator.input_dim)
+            bits["rate_kbps"] = rate * latents * stack.simulator.waveform_rate / stack.simulator.input_dim / 1000
         rows: list[Row] = [
             {name: values[trial] for name, values in columns.items()} | bits for trial in range(len(self.outcomes))
         ]
@@ -187,6 +203,13 @@ class Training:
                 name: None if isinstance(value, float) and not math.isfinite(value) else value
                 for name, value in metrics.items()
             }
+
+
+def _warm(stack: Stack) -> State:
+    """The weights of codecs trained without quantization, on frames of their own."""
+    training = Training(stack, purpose="warm start")
+    training.advance()
+    return training.model.codec
 
 
 def _choose(trials: Tensor, first: Tensor, second: Tensor) -> Tensor:

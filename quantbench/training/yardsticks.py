@@ -67,6 +67,8 @@ def _reference(stack: Stack, world: State, held_out: Frames, trial: int, metrics
     density = limit.density if isinstance(limit, Limit) else None
     if not isinstance(bits, float):
         return _entropy_coded(density, metrics.get("spent_bits"), simulator.target_dim)
+    if simulator.waveform_rate is not None:
+        return Reference(None, "no reference is known for waveforms")
     if simulator.side_dim:
         return Reference(None, "no reference uses side information")
     codes = round(2**bits) if bits < 64 else 0

@@ -10,6 +10,7 @@ import torch
 from quantbench.components import Component, at_least, component
 from quantbench.sweeps.plan import Trial
 from quantbench.sweeps.worker import Advance, Record
+from quantbench.training import NOTHING, Keep
 
 
 class WorkerDied(Exception):
@@ -51,6 +52,11 @@ class Executor(Component):
         """How many stacks train at the same time, if there are as many."""
         return 1
 
-    def open(self, stacks: int, device: str, advance: Advance) -> Engine:
-        """Start for a sweep of so many stacks; ``advance`` is told how far the work has come, in trials."""
+    def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING) -> Engine:
+        """Start for a sweep of so many stacks.
+
+        Args:
+            advance: told how far the work has come, in trials.
+            keep: what trainings leave in the folder of the run.
+        """
         raise NotImplementedError

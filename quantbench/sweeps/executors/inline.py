@@ -9,16 +9,17 @@ from quantbench.components import component
 from quantbench.sweeps.executors.base import Engine, Executor
 from quantbench.sweeps.plan import Trial
 from quantbench.sweeps.worker import Advance, Record, keep_memory, run_stack
+from quantbench.training import NOTHING, Keep
 
 
 class InlineEngine(Engine):
-    def __init__(self, device: str, advance: Advance) -> None:
-        self.device, self.advance = device, advance
+    def __init__(self, device: str, advance: Advance, keep: Keep) -> None:
+        self.device, self.advance, self.keep = device, advance, keep
         keep_memory()
 
     def submit(self, stack: Sequence[Trial]) -> Future[list[Record]]:
         future: Future[list[Record]] = Future()
-        future.set_result(run_stack(stack, self.device, self.advance))
+        future.set_result(run_stack(stack, self.device, self.advance, self.keep))
         return future
 
 
@@ -26,5 +27,5 @@ class InlineEngine(Engine):
 class Inline(Executor):
     """Trains in the driver's own process, with one thread: easy to debug and to profile."""
 
-    def open(self, stacks: int, device: str, advance: Advance) -> Engine:
-        return InlineEngine(device, advance)
+    def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING) -> Engine:
+        return InlineEngine(device, advance, keep)

@@ -21,14 +21,15 @@ from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
 from quantbench.sweeps.executors.inline import InlineEngine
 from quantbench.sweeps.plan import Trial
 from quantbench.sweeps.worker import Advance, Record, keep_memory, run_stack
+from quantbench.training import NOTHING, Keep
 
 _progress: Any = None
 """In a worker: trials done, summed over all workers, in shared memory."""
 
 
 class ProcessEngine(Engine):
-    def __init__(self, workers: int, device: str, advance: Advance) -> None:
-        self.capacity, self.device, self.advance = workers, device, advance
+    def __init__(self, workers: int, device: str, advance: Advance, keep: Keep) -> None:
+        self.capacity, self.device, self.advance, self.keep = workers, device, advance, keep
         # A fork server imports torch once and forks clean workers from it: they start at once and share its memory.
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self.context = multiprocessing.get_context(method)
@@ -45,10 +46,10 @@ class ProcessEngine(Engine):
 
     def submit(self, stack: Sequence[Trial]) -> Future[list[Record]]:
         try:
-            submitted = self.pool.submit(_run, tuple(stack), self.device)
+            submitted = self.pool.submit(_run, tuple(stack), self.device, self.keep)
         except BrokenProcessPool:
             self.pool = self._pool()
-            submitted = self.pool.submit(_run, tuple(stack), self.device)
+            submitted = self.pool.submit(_run, tuple(stack), self.device, self.keep)
         future: Future[list[Record]] = Future()
         submitted.add_done_callback(lambda finished: _pass_on(finished, future))
         return future
@@ -95,9 +96,9 @@ class Processes(Executor):
     def workers_on(self, device: torch.device) -> int:
         return self.workers or (1 if device.type == "cuda" else cores())
 
-    def open(self, stacks: int, device: str, advance: Advance) -> Engine:
+    def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING) -> Engine:
         workers = min(self.workers_on(find_device(device)), stacks)
-        return ProcessEngine(workers, device, advance) if workers > 1 else InlineEngine(device, advance)
+        return ProcessEngine(workers, device, advance, keep) if workers > 1 else InlineEngine(device, advance, keep)
 
 
 def cores() -> int:
@@ -120,9 +121,9 @@ def _die_with(lifeline: Connection) -> None:
     os._exit(1)
 
 
-def _run(stack: tuple[Trial, ...], device: str) -> list[Record]:
+def _run(stack: tuple[Trial, ...], device: str, keep: Keep) -> list[Record]:
     def advance(trials: float) -> None:
         with _progress.get_lock():
             _progress.value += trials
 
-    return run_stack(stack, device, advance)
+    return run_stack(stack, device, advance, keep)

@@ -1,0 +1,135 @@
+"""The warm start: weights of a codec that was trained without quantization, made once and shared by all that need them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from quantbench.components import Component, State
+from quantbench.gradients import STE
+from quantbench.quantizers import Identity
+from quantbench.training.stack import Stack
+
+Weights = dict[str, Tensor]
+"""Of one trial's codec, without a trial axis."""
+
+MOST_KEPT = 8
+_kept: dict[str, Weights] = {}
+"""The last ones of this process, where there is no folder to keep them in."""
+
+
+def unquantized(stack: Stack) -> Stack:
+    """The same trials without quantization, for as many steps as the warm start has."""
+    train = replace(stack.train, steps=stack.train.warm_start, log_every=stack.train.warm_start, warm_start=0, lr_end=1.0)
+    return replace(stack, quantizer=Identity(), gradient=STE(), train=train)
+
+
+def warm_weights(stack: Stack, folder: Path | None, train: Callable[[Stack], State]) -> State:
+    """Weights of every trial's codec after its warm start, trial axis first.
+
+    Trials with the same source, codec, loss, optimizer settings and seed share one; another process of the same run that
+    needs it waits for it.
+
+    Args:
+        folder: of the run; None to keep weights in this process only.
+        train: trains a stack without quantization and gives its codecs' weights.
+    """
+    keys = [_key(stack, trial) for trial in range(len(stack.seeds))]
+    first = {key: trial for trial, key in reversed(list(enumerate(keys)))}
+    with _locked(folder, sorted(first)):
+        found = {key: _load(folder, key, stack.device) for key in first}
+        missing = [key for key in first if found[key] is None]
+        if missing:
+            trained = train(unquantized(part(stack, [first[key] for key in missing])))
+            for place, key in enumerate(missing):
+                found[key] = {name: tensor[place].detach().clone() for name, tensor in trained.items()}
+                _store(folder, key, found[key])  # type: ignore[arg-type]
+    every: list[Weights] = [found[key] for key in keys]  # type: ignore[misc]
+    return {name: torch.stack([weights[name] for weights in every]) for name in every[0]}
+
+
+def part(stack: Stack, trials: Sequence[int]) -> Stack:
+    """Some of a stack's trials."""
+    index = torch.tensor(list(trials), device=stack.device)
+    parts = {
+        name: _part(getattr(stack, name), index) for name in ("simulator", "codec", "quantizer", "gradient", "loss", "train")
+    }
+    names = tuple(stack.names[i] for i in trials) if stack.names else ()
+    return replace(stack, **parts, seeds=tuple(stack.seeds[i] for i in trials), names=names)
+
+
+def _part(one: Component, index: Tensor) -> Component:
+    values = {field.name: getattr(one, field.name) for field in fields(one)}
+    changed = {
+        name: value[index] if isinstance(value, Tensor) else _part(value, index)
+        for name, value in values.items()
+        if isinstance(value, Tensor | Component)
+    }
+    return replace(one, **changed)
+
+
+def _key(stack: Stack, trial: int) -> str:
+    """Everything on which a trial's warm weights depend, hashed."""
+    train = replace(unquantized(stack).train, explode=stack.train.explode)
+    parts = [_text(one, trial) for one in (stack.simulator, stack.codec, stack.loss, train)]
+    return hashlib.sha256("\n".join([*parts, str(stack.seeds[trial]), stack.device.type]).encode()).hexdigest()[:16]
+
+
+def _text(one: Component, trial: int) -> str:
+    values = {field.name: getattr(one, field.name) for field in fields(one)}
+    plain = {
+        name: _text(value, trial)
+        if isinstance(value, Component)
+        else float(value[trial])
+        if isinstance(value, Tensor)
+        else value
+        for name, value in values.items()
+    }
+    return f"{type(one).__qualname__} {plain}"
+
+
+def _file(folder: Path, key: str) -> Path:
+    return folder / "warm_start" / f"{key}.safetensors"
+
+
+def _load(folder: Path | None, key: str, device: torch.device) -> Weights | None:
+    if folder is None:
+        return _kept.get(key)
+    if not _file(folder, key).exists():
+        return None
+    from safetensors.torch import load_file
+
+    return load_file(_file(folder, key), device=str(device))
+
+
+def _store(folder: Path | None, key: str, weights: Weights) -> None:
+    if folder is None:
+        while len(_kept) >= MOST_KEPT:
+            _kept.pop(next(iter(_kept)))
+        _kept[key] = weights
+        return
+    from safetensors.torch import save_file
+
+    partial = _file(folder, key).with_suffix(".partial")
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
+    os.replace(partial, _file(folder, key))
+
+
+@contextlib.contextmanager
+def _locked(folder: Path | None, keys: Sequence[str]) -> Iterator[None]:
+    """Alone with these weights among all processes of the run; always locked in the same order, so that none waits in vain."""
+    with contextlib.ExitStack() as held:
+        if folder is not None:
+            _file(folder, "").parent.mkdir(exist_ok=True)
+            for key in keys:
+                lock = held.enter_context(_file(folder, key).with_suffix(".lock").open("w"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
