@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "run",
         help="run an experiment or a sweep: quantbench run +experiment=ste_vs_anneal seed=range(0,16)",
-        description="Takes Hydra's grammar; `quantbench run --help` shows all settings.",
+        description="Takes Hydra's grammar; `quantbench run --help` shows all settings. --export is short for export=true.",
     )
 
     resume = commands.add_parser("resume", help="finish an interrupted sweep")
@@ -104,6 +104,7 @@ def _run(words: list[str]) -> int:
     from quantbench.paths import config_folder
 
     # Hydra's parser takes overrides in one piece only; people write flags between them.
+    words = ["export=true" if word == "--export" else word for word in words]
     overrides = get_args_parser().parse_intermixed_args(words).overrides
     words = [word for word in words if word not in overrides] + _sweep_with_their_group(overrides)
     # Hydra would print errors itself and exit with 1; ours are shorter, and bad input exits with 2.

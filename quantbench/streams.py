@@ -57,14 +57,29 @@ class Streams:
         # Trial by trial: in a batch, a decomposition may round otherwise than alone.
         return self._draw(purpose, lambda g: _rotation(torch.randn(*shape, dim, dim, generator=g, device=g.device)))
 
+    def state(self) -> dict[str, Tensor]:
+        """The state of every generator by purpose, (unique seeds, bytes); ``restore`` goes on from there."""
+        return {purpose: torch.stack([one.get_state() for one in found]) for purpose, found in self._generators.items()}
+
+    def restore(self, states: dict[str, Tensor]) -> None:
+        """Bring the generators to a state that ``state`` gave."""
+        self._generators.clear()
+        for purpose, every in states.items():
+            for generator, state in zip(self._of(purpose), every, strict=True):
+                generator.set_state(state.cpu().clone())  # aligned, as a row of a file need not be
+
     def _draw(self, purpose: str, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
+        drawn = torch.stack([draw(g) for g in self._of(purpose)]).to(self.device)
+        return drawn if len(self._unique) == self.trials else drawn.index_select(0, self._of_trial)
+
+    def _of(self, purpose: str) -> list[torch.Generator]:
+        """The generators of a purpose, one a unique seed."""
         if purpose not in self._generators:
             device = "cpu" if purpose in ON_CPU else self.device
             self._generators[purpose] = [
                 torch.Generator(device).manual_seed(generator_seed(seed, purpose)) for seed in self._unique
             ]
-        drawn = torch.stack([draw(g) for g in self._generators[purpose]]).to(self.device)
-        return drawn if len(self._unique) == self.trials else drawn.index_select(0, self._of_trial)
+        return self._generators[purpose]
 
 
 def _rotation(normal: Tensor) -> Tensor:

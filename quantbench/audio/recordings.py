@@ -188,7 +188,7 @@ def cache_path(folder: Path, files: list[Path], how: str, name: str) -> Path:
     return root / "quantbench" / f"{name}-{key}"
 
 
-def write_cache(path: Path, write: Callable[[str], None]) -> None:
+def write_cache(path: Path, write: Callable[[str], object]) -> None:
     """Write a cache file in one step, so that another process never reads half of it; say so where that cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -229,7 +229,7 @@ def _store(stem: Path, parts: list[tuple[Samples, NDArray[np.int64]]], skipped: 
     for path, array in zip(_files(stem), [array for part in parts for array in part], strict=True):
         write_cache(path, lambda name, array=array: np.save(name, array))  # type: ignore[misc]
     # Last, for with it the cache counts as complete.
-    write_cache(stem.with_suffix(".json"), lambda name: Path(name).write_text(json.dumps({"skipped": skipped})) and None)
+    write_cache(stem.with_suffix(".json"), lambda name: Path(name).write_text(json.dumps({"skipped": skipped})))
 
 
 def _stored(stem: Path) -> Waveforms | None:

@@ -29,7 +29,7 @@ def magnitudes(waveform: Tensor, window: int) -> Tensor:
 
 
 def log_mel(waveform: Tensor, sample_rate: int, window: int, bands: int, floor: float = FLOOR) -> Tensor:
-    """Decimal logarithm of mel magnitudes, (..., samples) to (..., bands, frames), as the Descript Audio Codec is trained on."""
+    """Decimal logarithm of mel magnitudes, (..., samples) to (..., bands, frames), as DAC is trained on."""
     mel = _filters(sample_rate, window, bands, waveform.device) @ magnitudes(waveform, window)
     return mel.clamp_min(floor).log10()
 
@@ -47,7 +47,7 @@ def mel_distance(a: Tensor, b: Tensor, sample_rate: int, windows: Sequence[int],
 
 
 def stft_distance(a: Tensor, b: Tensor, windows: Sequence[int] = STFT_WINDOWS) -> Tensor:
-    """Mean absolute difference of magnitudes plus that of the decimal logarithms of their squares, summed over windows: to (...)."""
+    """Mean absolute difference of magnitudes, plus that of the logarithms of their squares, summed over windows: to (...)."""
     total = torch.zeros(a.shape[:-1], device=a.device)
     for window in windows:
         one, other = magnitudes(a, window), magnitudes(b, window)

@@ -56,5 +56,5 @@ class DAC(WaveformCodec):
                 layer.reset_parameters()
             if isinstance(layer, nn.ConvTranspose1d):
                 layer.output_padding = (layer.stride[0] % 2,)  # with odd strides a sample would be missing
-        model.apply_weight_norm()
+        model.apply_weight_norm()  # type: ignore[no-untyped-call]
         return nn.ModuleDict({"encoder": model.encoder, "decoder": model.decoder})

@@ -78,4 +78,7 @@ class Up(nn.Module):
 
 
 def _conv(inputs: int, outputs: int, kernel: int, dilation: int = 1) -> nn.Module:
-    return weight_norm(nn.Conv1d(inputs, outputs, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2))
+    convolution: nn.Module = weight_norm(
+        nn.Conv1d(inputs, outputs, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2)
+    )
+    return convolution

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -17,6 +16,9 @@ from quantbench.errors import ConfigError
 from quantbench.streams import Streams
 
 INSTALL = "pip install 'quantbench[audio]'"
+MOST_SKELETONS = 4
+_skeletons: dict[str, nn.ModuleDict] = {}
+"""The last ones built in this process, by codec and settings: components are made anew for every stack."""
 
 
 @component
@@ -97,10 +99,9 @@ class WaveformCodec(Codec):
 
     def _skeleton(self) -> nn.ModuleDict:
         """Modules whose tensors are exchanged for those of a trial at every call."""
-        settings = tuple(sorted((name, value) for name, value in vars(self).items()))
-        return _skeleton(type(self), settings)
-
-
-@lru_cache(maxsize=8)
-def _skeleton(cls: type[WaveformCodec], settings: tuple[tuple[str, object], ...]) -> nn.ModuleDict:
-    return cls(**dict(settings)).build()  # type: ignore[arg-type]
+        key = f"{type(self).__qualname__} {vars(self)}"
+        if key not in _skeletons:
+            while len(_skeletons) >= MOST_SKELETONS:
+                _skeletons.pop(next(iter(_skeletons)))
+            _skeletons[key] = self.build()
+        return _skeletons[key]

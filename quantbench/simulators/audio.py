@@ -51,7 +51,7 @@ class Audio(Simulator):
     def check(self) -> None:
         at_least("simulator.sample_rate", self.sample_rate, 1000)
         at_least("simulator.segment", self.segment, 64)
-        at_least("simulator.clip", self.clip, 64)
+        at_least("simulator.clip", self.clip, 2048)  # the longest window of the log-mel distance
         at_least("simulator.clips", self.clips, 1)
         between("simulator.held_out", self.held_out, 0.001, 0.9)
         if self.split not in SPLITS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,8 +23,8 @@ import torch
 from tqdm import tqdm
 
 from quantbench import __version__, kernels
-from quantbench.config import COMPONENTS, find_class, find_device, without_target
-from quantbench.errors import QuantBenchError
+from quantbench.config import COMPONENTS, build_stack, find_class, find_device, without_target
+from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.paths import config_folder
 from quantbench.results.summary import summary
 from quantbench.results.tables import curves_table, results_table, write
@@ -33,7 +34,8 @@ from quantbench.sweeps.plan import Plan, Trial, make_executor, plan
 from quantbench.sweeps.supply import Supply, size_on_gpu
 from quantbench.sweeps.sweep import Sweep, write_text
 from quantbench.sweeps.worker import Record, failure
-from quantbench.training import Keep
+from quantbench.training import Keep, checkpoint, warm
+from quantbench.training.describe import describe, differences
 
 SWEEP_FILE = "sweep.yaml"
 INTERRUPTED = 130
@@ -74,10 +76,23 @@ def resume(folder: Path) -> None:
     journal = Journal(folder)  # refused while another process holds it
     records = journal.read()
     planned = plan(sweep, done=frozenset(trial for trial, one in records.items() if one.row["status"] != "failed"))
+    _check_checkpoints(planned, folder)
     print(f"resuming {folder}: {len(records)} trials are there")
     prepare(planned)
     _prepare_kernels(planned)
     execute(planned, folder, journal, records)
+
+
+def _check_checkpoints(planned: Plan, folder: Path) -> None:
+    """Raise ConfigError where a checkpoint is of a trial that the sweep no longer has, naming what is different."""
+    device = find_device(planned.run.device)
+    for file, trials in checkpoint.foreign(folder, [trial.id for trial in planned.trials]).items():
+        here = [describe(build_stack([trial.config], device), 0) for trial in planned.trials if not trial.skipped]
+        unlike = min((differences(trials[0], one) for one in here), key=len)
+        raise ConfigError(
+            f"{file}: is a checkpoint of another configuration ({'; '.join(unlike)}); set it back in {folder / SWEEP_FILE}, or "
+            f"delete the checkpoint to start anew"
+        )
 
 
 class SweepFailed(QuantBenchError):
@@ -98,6 +113,9 @@ def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Re
         table = write_tables(planned, folder, records)
         failed = [record for record in records.values() if record.row["status"] == "failed"]
         journal.close(complete=complete and not failed)
+    if not failed:
+        for name in (checkpoint.FOLDER, warm.FOLDER):
+            shutil.rmtree(folder / name, ignore_errors=True)
     print(f"\n{summary(table)}\n\nresults: {folder / 'results.csv'}")
     if failed:
         for record in failed:
@@ -118,6 +136,7 @@ def _train(planned: Plan, folder: Path, journal: Journal, records: dict[str, Rec
     def keep(new: list[Record]) -> None:
         nonlocal kept
         journal.write(new)
+        checkpoint.path(folder, [record.trial for record in new]).unlink(missing_ok=True)
         records.update((record.trial, record) for record in new)
         kept += len(new)
 

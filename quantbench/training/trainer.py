@@ -14,7 +14,9 @@ from quantbench.gradients import Moment
 from quantbench.losses import MSE
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
+from quantbench.training import checkpoint
 from quantbench.training.evaluate import evaluate
+from quantbench.training.export import export
 from quantbench.training.keep import NOTHING, Keep
 from quantbench.training.model import Model
 from quantbench.training.optimizer import Adam
@@ -85,25 +87,36 @@ class Training:
 
     def run(self, report: Report) -> list[Outcome]:
         """All steps, and the measurements of every trial."""
-        start = evaluate(self.model, self.held_out, self.streams)["encoder_std"]
-        self._log(0, {})
-        self.advance(report)
+        file = checkpoint.path(self.keep.folder, self.stack.names) if self.keep.folder and self.keep.checkpoint_every else None
+        if file is not None and file.exists():
+            done, start = checkpoint.load(self, file)
+            report(done)
+        else:
+            done, start = 0, evaluate(self.model, self.held_out, self.streams)["encoder_std"]
+            self._log(0, {})
+        self.advance(report, done, None if file is None else lambda step: checkpoint.save(self, step, start, file))
         self._finish(start)
+        if self.keep.folder and self.keep.export:
+            export(self.model, self.held_out, self.streams, self.keep.folder)
         return self.outcomes
 
-    def advance(self, report: Report = lambda steps: None) -> None:
-        """All steps."""
-        steps = self.stack.train.steps
-        for step, frames in enumerate(self._batches(), start=1):
+    def advance(self, report: Report = lambda steps: None, done: int = 0, save: Callable[[int], None] | None = None) -> None:
+        """All steps after the first ``done`` ones; ``save`` keeps the state now and then."""
+        steps, saved = self.stack.train.steps, done
+        for step, frames in enumerate(self._batches(steps - done), start=done + 1):
             loss = self._step(step, frames)
             if step % self.stack.train.log_every == 0 or step == steps:
                 self._log(step, {"loss": loss, "gradient_norm": self.norm})
             if step % REPORT_EVERY == 0:
-                report(REPORT_EVERY)
-        report(steps % REPORT_EVERY)
+                report(min(REPORT_EVERY, step - done))
+            # Only where no frames are drawn ahead: they would be drawn again.
+            if save and step < steps and step % BATCHES_AHEAD == 0 and step - saved >= self.keep.checkpoint_every:
+                save(step)
+                saved = step
+        report(min(steps % REPORT_EVERY, steps - done))
 
-    def _batches(self) -> Iterator[Frames]:
-        batch, left = self.stack.train.batch, self.stack.train.steps
+    def _batches(self, left: int) -> Iterator[Frames]:
+        batch = self.stack.train.batch
         while left > 0:
             ahead = self.stack.simulator.draw(self.world, self.streams, BATCHES_AHEAD * batch, self.purpose)
             for i in range(min(BATCHES_AHEAD, left)):

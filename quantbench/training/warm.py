@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,11 +18,13 @@ from torch import Tensor
 from quantbench.components import Component, State
 from quantbench.gradients import STE
 from quantbench.quantizers import Identity
+from quantbench.training.describe import PARTS, describe
 from quantbench.training.stack import Stack
 
 Weights = dict[str, Tensor]
 """Of one trial's codec, without a trial axis."""
 
+FOLDER = "warm_start"
 MOST_KEPT = 8
 _kept: dict[str, Weights] = {}
 """The last ones of this process, where there is no folder to keep them in."""
@@ -43,7 +47,9 @@ def warm_weights(stack: Stack, folder: Path | None, train: Callable[[Stack], Sta
         train: trains a stack without quantization and gives its codecs' weights.
     """
     keys = [_key(stack, trial) for trial in range(len(stack.seeds))]
-    first = {key: trial for trial, key in reversed(list(enumerate(keys)))}
+    first: dict[str, int] = {}
+    for trial, key in enumerate(keys):
+        first.setdefault(key, trial)
     with _locked(folder, sorted(first)):
         found = {key: _load(folder, key, stack.device) for key in first}
         missing = [key for key in first if found[key] is None]
@@ -59,9 +65,7 @@ def warm_weights(stack: Stack, folder: Path | None, train: Callable[[Stack], Sta
 def part(stack: Stack, trials: Sequence[int]) -> Stack:
     """Some of a stack's trials."""
     index = torch.tensor(list(trials), device=stack.device)
-    parts = {
-        name: _part(getattr(stack, name), index) for name in ("simulator", "codec", "quantizer", "gradient", "loss", "train")
-    }
+    parts: dict[str, Any] = {name: _part(getattr(stack, name), index) for name in PARTS}
     names = tuple(stack.names[i] for i in trials) if stack.names else ()
     return replace(stack, **parts, seeds=tuple(stack.seeds[i] for i in trials), names=names)
 
@@ -78,26 +82,11 @@ def _part(one: Component, index: Tensor) -> Component:
 
 def _key(stack: Stack, trial: int) -> str:
     """Everything on which a trial's warm weights depend, hashed."""
-    train = replace(unquantized(stack).train, explode=stack.train.explode)
-    parts = [_text(one, trial) for one in (stack.simulator, stack.codec, stack.loss, train)]
-    return hashlib.sha256("\n".join([*parts, str(stack.seeds[trial]), stack.device.type]).encode()).hexdigest()[:16]
-
-
-def _text(one: Component, trial: int) -> str:
-    values = {field.name: getattr(one, field.name) for field in fields(one)}
-    plain = {
-        name: _text(value, trial)
-        if isinstance(value, Component)
-        else float(value[trial])
-        if isinstance(value, Tensor)
-        else value
-        for name, value in values.items()
-    }
-    return f"{type(one).__qualname__} {plain}"
+    return hashlib.sha256(json.dumps(describe(unquantized(stack), trial)).encode()).hexdigest()[:16]
 
 
 def _file(folder: Path, key: str) -> Path:
-    return folder / "warm_start" / f"{key}.safetensors"
+    return folder / FOLDER / f"{key}.safetensors"
 
 
 def _load(folder: Path | None, key: str, device: torch.device) -> Weights | None:
@@ -128,7 +117,7 @@ def _locked(folder: Path | None, keys: Sequence[str]) -> Iterator[None]:
     """Alone with these weights among all processes of the run; always locked in the same order, so that none waits in vain."""
     with contextlib.ExitStack() as held:
         if folder is not None:
-            _file(folder, "").parent.mkdir(exist_ok=True)
+            _file(folder, "").parent.mkdir(parents=True, exist_ok=True)
             for key in keys:
                 lock = held.enter_context(_file(folder, key).with_suffix(".lock").open("w"))
                 fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,0 +1,41 @@
+"""A trial of a stack in plain words: what two trainings must have in common to continue one another."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from torch import Tensor
+
+from quantbench.components import Component
+from quantbench.training.stack import Stack
+
+PARTS = ("simulator", "codec", "quantizer", "gradient", "loss", "train")
+
+
+def describe(stack: Stack, trial: int) -> dict[str, Any]:
+    """Every setting of a trial by its dotted name; ``GROUP`` alone names the class."""
+    found: dict[str, Any] = {"seed": stack.seeds[trial], "device": stack.device.type}
+    for name in PARTS:
+        found |= settings(getattr(stack, name), trial, name)
+    return found
+
+
+def settings(one: Component, trial: int, prefix: str) -> dict[str, Any]:
+    """The settings of a component, those of components within it among them, for one trial of a stack."""
+    found: dict[str, Any] = {prefix: type(one).__qualname__}
+    for field in fields(one):
+        value, name = getattr(one, field.name), f"{prefix}.{field.name}"
+        if isinstance(value, Component):
+            found |= settings(value, trial, name)
+        elif isinstance(value, Tensor):
+            found[name] = float(value[trial])
+        else:
+            found[name] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
+def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """``NAME: VALUE there, VALUE here`` for every setting that is not alike."""
+    names = dict.fromkeys([*one, *other])
+    return [f"{name}: {one.get(name)} there, {other.get(name)} here" for name in names if one.get(name) != other.get(name)]

@@ -1,0 +1,153 @@
+"""Checkpoints, warm starts and exports: a training that stopped goes on as if it had not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from quantbench.codecs import MLP, SEANet
+from quantbench.errors import ConfigError
+from quantbench.gradients import STE, Noise
+from quantbench.quantizers import VectorQuantizer
+from quantbench.simulators import Codeword
+from quantbench.streams import Streams
+from quantbench.training import Keep, Stack, TrainSettings, checkpoint, train, warm
+from quantbench.training.trainer import Training
+
+CPU = torch.device("cpu")
+
+
+class Stopped(Exception):
+    """A power cut."""
+
+
+def toy(**settings: object) -> Stack:
+    defaults: dict[str, object] = {"steps": 60, "batch": 16, "log_every": 20, "lr": 0.01}
+    return Stack(
+        Codeword(bits=4, frame_dim=4),
+        MLP(hidden=8, latent_dim=2),
+        VectorQuantizer(codes=8, update_by="ema", restart=0.1, restart_every=7),
+        Noise(),
+        TrainSettings(**(defaults | settings)),  # type: ignore[arg-type]
+        (0, 1),
+        CPU,
+        names=("first", "second"),
+    )
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    whole = Training._step
+
+    def cut(self: Training, at: int, frames: object) -> torch.Tensor:
+        if at == step and self.purpose == "data":
+            raise Stopped
+        return whole(self, at, frames)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Training, "_step", cut)
+
+
+@pytest.mark.parametrize("warm_start", [0, 8])
+def test_a_training_that_was_cut_short_ends_bit_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm_start: int) -> None:
+    stack = toy(warm_start=warm_start)
+    expected = train(stack)
+    keep = Keep(tmp_path, checkpoint_every=10)
+    with monkeypatch.context() as patched:
+        stop_at(patched, 45)
+        with pytest.raises(Stopped):
+            train(stack, keep=keep)
+    steps: list[int] = []
+    first: list[int] = []
+    whole = Training._step
+    monkeypatch.setattr(Training, "_step", lambda self, at, frames: first.append(at) or whole(self, at, frames))
+    found = train(stack, steps.append, keep)
+    assert min(first) == 33  # kept at multiples of the 8 batches drawn ahead: after 16 and 32 steps
+    assert sum(steps) == 60
+    for one, other in zip(found, expected, strict=True):
+        assert one.curves == other.curves
+        assert one.metrics | {"seconds": None} == other.metrics | {"seconds": None}
+
+
+def test_a_diverged_trial_stays_diverged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = replace(toy(explode=0.05, steps=40), quantizer=VectorQuantizer(codes=8), gradient=STE())
+    expected = train(stack)
+    assert all(outcome.diverged for outcome in expected)
+    with monkeypatch.context() as patched:
+        stop_at(patched, 30)
+        with pytest.raises(Stopped):
+            train(stack, keep=Keep(tmp_path, checkpoint_every=8))
+    found = train(stack, keep=Keep(tmp_path, checkpoint_every=8))
+    assert [one.diverged for one in found] == [one.diverged for one in expected]
+    assert [one.metrics["mse"] for one in found] == [one.metrics["mse"] for one in expected]
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep = Keep(tmp_path, checkpoint_every=8)
+    stop_at(monkeypatch, 30)
+    with pytest.raises(Stopped):
+        train(toy(), keep=keep)
+    with pytest.raises(ConfigError, match=r"another configuration \(train\.lr: 0\.01 there, 0\.02 here\)"):
+        train(toy(lr=0.02), keep=keep)
+    checkpoint.path(tmp_path, ("first", "second")).write_bytes(b"nonsense")
+    with pytest.raises(ConfigError, match="cannot be read as a checkpoint"):
+        train(toy(), keep=keep)
+
+
+def test_warm_weights_are_made_once_and_shared(tmp_path: Path) -> None:
+    stack = toy(warm_start=8)
+    made: list[Stack] = []
+
+    def make(unquantized: Stack) -> dict[str, torch.Tensor]:
+        made.append(unquantized)
+        training = Training(unquantized, purpose="warm start")
+        training.advance()
+        return training.model.codec
+
+    together = warm.warm_weights(stack, tmp_path, make)
+    assert [one.seeds for one in made] == [(0, 1)]
+    assert made[0].train.steps == 8
+    again = warm.warm_weights(replace(stack, gradient=STE(), seeds=(1, 0, 1)), tmp_path, make)
+    assert len(made) == 1
+    for name, tensor in together.items():
+        assert torch.equal(again[name], tensor[[1, 0, 1]])
+    warm.warm_weights(replace(stack, train=replace(stack.train, lr=0.1)), tmp_path, make)
+    assert len(made) == 2
+    # Frames of their own: what a trial sees after its warm start is what it would have seen without.
+    alone = warm.warm_weights(warm.part(stack, [1]), tmp_path / "other", make)
+    assert all(torch.equal(tensor[0], together[name][1]) for name, tensor in alone.items())
+
+
+def test_warm_start_trains_without_quantization(tmp_path: Path) -> None:
+    cold, warmed = train(toy())[0], train(toy(warm_start=200), keep=Keep(tmp_path))[0]
+    assert warmed.curves[0][2] < cold.curves[0][2]
+
+
+def test_exports_can_be_heard_and_loaded(tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    from safetensors import safe_open
+
+    from tests.simulators.test_audio import speech
+
+    stack = Stack(
+        speech(tmp_path / "recordings", segment=400, clip=2400, clips=4),
+        SEANet(channels=2, strides=(5, 4), latent_dim=2),
+        VectorQuantizer(codes=4),
+        STE(),
+        TrainSettings(steps=2, batch=2),
+        (0,),
+        CPU,
+        names=("only",),
+    )
+    train(stack, keep=Keep(tmp_path, export=True))
+    written = sorted(path.name for path in (tmp_path / "export" / "only").iterdir())
+    assert written == ["clip-0.flac", "clip-1.flac", "clip-2.flac", "clip-3.flac", "weights.safetensors"]
+    target, rate = soundfile.read(tmp_path / "export" / "target" / "clip-1.flac", dtype="float32")
+    expected = stack.simulator.evaluation(stack.simulator.world(Streams([0])), Streams([0])).target[0, 1]
+    assert rate == 16000
+    assert torch.allclose(torch.from_numpy(target), expected, atol=1e-4)
+    with safe_open(tmp_path / "export" / "only" / "weights.safetensors", "pt") as stored:
+        assert json.loads(stored.metadata()["configuration"])["codec.channels"] == 2
+        assert any(name.startswith("codec.encoder.") for name in stored.keys())  # noqa: SIM118
