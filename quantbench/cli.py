@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 INTERRUPTED = 130
-SUBCOMMANDS = ("run", "resume", "audit", "list", "diff")
+SUBCOMMANDS = ("run", "resume", "audit", "list", "diff", "transfer")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,6 +91,18 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("--fail-on-regression", action="store_true", help="exit with 1 if anything is worse or newly failing")
     diff.add_argument("--format", default="table", choices=["table", "csv", "markdown"])
     diff.set_defaults(command=_diff)
+
+    transfer = commands.add_parser("transfer", help="does the ranking of a toy codec carry over to a real one?")
+    transfer.add_argument("toy", type=Path, help="results.csv or the folder of a run with the toy codec")
+    transfer.add_argument("real", type=Path, help="results.csv or the folder of a run with the real codec")
+    transfer.add_argument(
+        "--metric", default="nmse_db:mel_distance_db", help="toy's:real codec's, or one for both (nmse_db:mel_distance_db)"
+    )
+    transfer.add_argument("--by", default="gradient,quantizer", help="settings that name an item (gradient,quantizer)")
+    transfer.add_argument("--plot", type=Path, help="write a scatter plot to this file, .svg, .png or .pdf")
+    transfer.add_argument("--fail-below", type=float, help="exit with 1 if the pairwise agreement is below this share")
+    transfer.add_argument("--format", default="table", choices=["table", "csv", "markdown"])
+    transfer.set_defaults(command=_transfer)
     return parser
 
 
@@ -246,3 +258,20 @@ def _diff(arguments: argparse.Namespace) -> int:
     comparison = compare(read_results(arguments.a), read_results(arguments.b), arguments.metric.split(","), by)
     print(render_comparison(comparison, arguments.format))
     return 1 if arguments.fail_on_regression and comparison.regressions else 0
+
+
+def _transfer(arguments: argparse.Namespace) -> int:
+    from quantbench.results.tables import read_results
+    from quantbench.results.transfer import render_transfer, transfer
+
+    toy, _, real = arguments.metric.partition(":")
+    by = [name for name in arguments.by.split(",") if name]
+    found = transfer(read_results(arguments.toy), read_results(arguments.real), (toy, real or toy), by)
+    print(render_transfer(found, arguments.format))
+    if arguments.plot is not None:
+        from quantbench.results.scatter import scatter
+
+        scatter(found, arguments.plot)
+    if arguments.fail_below is None:
+        return 0
+    return 0 if found.agreement.mean >= arguments.fail_below else 1
