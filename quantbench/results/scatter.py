@@ -57,11 +57,9 @@ def _title(found: Transfer) -> str:
 
 
 def _points(axes: Axes, found: Transfer) -> None:
-    for values, metric, axis in ((found.toy, found.metrics[0], "x"), (found.real, found.metrics[1], "y")):
+    for metric, axis in zip(found.metrics, "xy", strict=True):
         better = "less" if sign_of(metric) > 0 else "more"
         getattr(axes, f"set_{axis}label")(f"{'toy' if axis == 'x' else 'real codec'}: {metric} ({better} is better)", color=INK)
-        if np.ptp([one.mean for one in means(values, metric)]) == 0:
-            axes.margins(**{axis: 0.5})
     x, y = means(found.toy, found.metrics[0]), means(found.real, found.metrics[1])
     for a, b in zip(x, y, strict=True):
         for one, places in ((a, ([a.low, a.high], [b.mean, b.mean])), (b, ([a.mean, a.mean], [b.low, b.high]))):
@@ -90,21 +88,21 @@ def _names(axes: Axes, found: Transfer) -> None:
         for radius in (9, 18, 30, 44):
             for angle in np.linspace(0, 2 * np.pi, TRIED, endpoint=False):
                 dx, dy = radius * np.cos(angle), radius * np.sin(angle)
-                text.set_ha("left" if dx >= 0 else "right")
+                text.set_horizontalalignment("left" if dx >= 0 else "right")
                 text.set_position((point[0] + dx, point[1] + dy))
                 box = text.get_window_extent().expanded(1.02, 1.15)
                 cost = radius / 10 + abs(np.sin(angle)) + 40 * sum(box.overlaps(other) for other in taken)
                 cost += 40 * sum(box.contains(*other) for other in points)
                 cost += 100 * (box.x0 < frame.x0 or box.x1 > frame.x1 or box.y0 < frame.y0 or box.y1 > frame.y1)
                 if cost < least:
-                    best, least, kept = (text.get_ha(), text.get_position(), radius), cost, box
+                    best, least, kept = (text.get_horizontalalignment(), text.get_position(), radius), cost, box
         assert best is not None
-        text.set_ha(best[0])
+        text.set_horizontalalignment(best[0])
         text.set_position(best[1])
         taken.append(kept)
         # In the data's coordinates, so that what is saved at another resolution lies where it was measured.
-        place = axes.transData.inverted().transform(best[1])
+        back = axes.transData.inverted().transform
+        (from_x, from_y), (to_x, to_y) = back(best[1]), back(point)
         text.remove()
-        centre = axes.transData.inverted().transform(point)
         line = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3} if best[2] > 9 else None
-        axes.annotate(name, centre, place, fontsize=8, color=INK, va="center", ha=best[0], arrowprops=line)
+        axes.annotate(name, (to_x, to_y), (from_x, from_y), fontsize=8, color=INK, va="center", ha=best[0], arrowprops=line)
