@@ -43,7 +43,7 @@ METRICS = [
 NOTES = ["limit_note", "reference_note"]
 """Which limit and which reference a row's are, or why it has none."""
 
-COST = ["seconds", "stack_size", "device"]
+COST = ["seconds", "cpu_seconds", "step_seconds", "peak_memory_mb", "stack_size", "device"]
 """What it took; the only columns that differ when the same sweep runs again."""
 
 WHOLE = ["seed", "dead_codes", "clips", "clips_skipped", "diverged_step", "steps", "stack_size"]

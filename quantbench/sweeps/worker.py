@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import math
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -107,9 +110,12 @@ def _too_large(trial: Trial, device: str, error: BaseException) -> str:
 
 def _train(trials: Sequence[Trial], device: str, advance: Advance, keep: Keep) -> list[Record]:
     found = find_device(device)
+    began = time.process_time()
+    forget_peak(found)
     stack = build_stack([trial.config for trial in trials], found, tuple(trial.id for trial in trials))
     outcomes = train(stack, lambda steps: advance(len(trials) * steps / stack.train.steps), keep)
-    cost = {"stack_size": len(trials), "device": str(found)}
+    cost = {"stack_size": len(trials), "device": str(found), "peak_memory_mb": peak_memory(found)}
+    cost["cpu_seconds"] = (time.process_time() - began) / len(trials)
     return [_record(trial, outcome, cost) for trial, outcome in zip(trials, outcomes, strict=True)]
 
 
@@ -128,6 +134,26 @@ def describe(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
+
+
+def forget_peak(device: torch.device) -> None:
+    """Measure the peak of memory anew from here."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with contextlib.suppress(OSError):  # Linux only
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """Most MiB taken at a time since ``forget_peak``: of the GPU, or of this process; None where that is not known."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)
 
 
 def keep_memory() -> None:

@@ -84,6 +84,7 @@ class Training:
         self.snapshot: list[Tensor] = []
         self.outcomes = [Outcome({}) for _ in stack.seeds]
         self.norm = torch.full((trials,), math.nan, device=stack.device)
+        self.stepping = 0.0
 
     def run(self, report: Report) -> list[Outcome]:
         """All steps, and the measurements of every trial."""
@@ -103,8 +104,10 @@ class Training:
     def advance(self, report: Report = lambda steps: None, done: int = 0, save: Callable[[int], None] | None = None) -> None:
         """All steps after the first ``done`` ones; ``save`` keeps the state now and then."""
         steps, saved = self.stack.train.steps, done
+        began = time.perf_counter()
         for step, frames in enumerate(self._batches(steps - done), start=done + 1):
             loss = self._step(step, frames)
+            self.stepping += time.perf_counter() - began
             if step % self.stack.train.log_every == 0 or step == steps:
                 self._log(step, {"loss": loss, "gradient_norm": self.norm})
             if step % REPORT_EVERY == 0:
@@ -113,6 +116,7 @@ class Training:
             if save and step < steps and step % BATCHES_AHEAD == 0 and step - saved >= self.keep.checkpoint_every:
                 save(step)
                 saved = step
+            began = time.perf_counter()
         report(min(steps % REPORT_EVERY, steps - done))
 
     def _batches(self, left: int) -> Iterator[Frames]:
@@ -196,8 +200,9 @@ class Training:
         measured["encoder_growth"] = measured["encoder_std"] / start
         measured["gradient_norm"] = self.norm
         columns = {name: values.tolist() for name, values in measured.items()}
+        seconds = self.stepping / stack.train.steps / len(self.outcomes)
         rate = stack.quantizer.nominal_bits(stack.codec.latent_dim)
-        bits: Row = {"source_bits": stack.simulator.source_bits, "rate_bits": rate}
+        bits: Row = {"source_bits": stack.simulator.source_bits, "rate_bits": rate, "step_seconds": seconds}
         if stack.simulator.waveform_rate is not None and rate is not None:
             latents = stack.codec.latents_per_frame(stack.simulator.input_dim)
             bits["rate_kbps"] = rate * latents * stack.simulator.waveform_rate / stack.simulator.input_dim / 1000
