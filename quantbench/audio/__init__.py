@@ -1,0 +1,1 @@
+"""Recordings, spectra and measures of waveforms: what audio simulators, codecs and losses share."""
