@@ -96,7 +96,7 @@ def read(path: Path, sample_rate: int) -> Array:
 
 
 def held_out_files(folder: Path, files: list[Path], share: float) -> set[Path]:
-    """Files to hold out, chosen by a hash of their names, so that a new file does not move the others."""
+    """Files to hold out, chosen by a hash of their names, so that a new file moves at most one other."""
     count = min(max(1, round(share * len(files))), len(files) - 1)
     return set(sorted(files, key=lambda path: digest(str(path.relative_to(folder))))[:count])
 
@@ -220,7 +220,7 @@ class _LeftOut:
 def at_level(samples: Array, sample_rate: int) -> Samples | None:
     """A waveform (samples,) in int16 with an RMS of -24 dBFS over its non-silent blocks; None if it is silent.
 
-    Blocks of 20 ms are silent below -60 dBFS and 40 dB below the loudest one.
+    Blocks of 20 ms are silent 40 dB below the loudest one; the waveform is if that one lies below -60 dBFS.
     """
     block = max(1, round(BLOCK_SECONDS * sample_rate))
     whole = len(samples) // block * block
@@ -229,7 +229,7 @@ def at_level(samples: Array, sample_rate: int) -> Samples | None:
     loudest = power.max(initial=0.0)
     if loudest <= SILENT**2:
         return None
-    heard = power[power > max(SILENT**2, loudest * SILENT_BELOW_LOUDEST**2)]
+    heard = power[power > loudest * SILENT_BELOW_LOUDEST**2]
     gain = min(LEVEL / float(np.sqrt(heard.mean())), HIGHEST_PEAK / float(np.abs(samples).max()))
     levelled: Samples = np.rint(samples * (gain * FULL_SCALE)).astype(np.int16)
     return levelled
@@ -321,5 +321,5 @@ def _open(index: Path) -> Waveforms | None:
         train, held_out = (torch.from_numpy(np.load(_part(index, p), mmap_mode="c")) for p in ("train", "held_out"))
         bounds = [torch.tensor(facts[name], dtype=torch.int64) for name in ("train_bounds", "held_out_bounds")]
         return Waveforms(train, bounds[0], held_out, bounds[1], tuple(facts["sources"]), facts["skipped"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, EOFError, ValueError, KeyError):
         return None
