@@ -1,1 +1,1 @@
-"""Recordings, their spectra, and measures of what a codec makes of them."""
+"""Recordings, spectra and measures of waveforms: what audio simulators, codecs and losses share."""

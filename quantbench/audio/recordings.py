@@ -1,4 +1,4 @@
-"""Recordings in a folder: found, read, split into training and held-out ones, and kept as waveforms of one level."""
+"""Folders of recordings: found, decoded, split, brought to one level and cached as int16 waveforms."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import json
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from quantbench.errors import ConfigError
 
@@ -23,37 +25,45 @@ Samples = NDArray[np.int16]
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 INSTALL = "pip install 'quantbench[audio]'"
-CACHE_VERSION = 2
+SPLITS = ("auto", "speaker", "file")
+FULL_SCALE = 32768
+"""An int16 sample divided by this lies in [-1, 1)."""
 LEVEL = 10 ** (-16 / 20)
-"""Root mean square of the audible part of every recording: 16 dB below full scale, as DAC is trained on."""
-PEAK = 0.99
-SILENCE = 10 ** (-50 / 20)
-"""Root mean square below which a stretch counts as silent."""
-FRAME = 400
-"""Samples over which loudness is looked at to tell the audible part."""
-MOST_NAMED = 5
-"""Recordings of one fault that are named; the others are counted."""
+"""RMS that the non-silent part of every recording is brought to: -16 dBFS, the level at which DAC is trained."""
+HIGHEST_PEAK = 0.99
+SILENT = 10 ** (-60 / 20)
+"""RMS (-60 dBFS) that no block of a silent recording exceeds, before its level is changed."""
+SILENT_BELOW_LOUDEST = 10 ** (-40 / 20)
+"""A block whose RMS lies 40 dB below the recording's loudest does not count for its level."""
+BLOCK_SECONDS = 0.02
+AUDIBLE = 10 ** (-50 / 20)
+"""RMS (-50 dBFS) above which a segment is worth training on."""
+NAMED = 5
+CACHE_VERSION = 3
+MIN_SPEAKERS = 3
 
 
 @dataclass(frozen=True)
 class Waveforms:
-    """Recordings as 16-bit samples, all of a kind one after the other.
+    """All recordings of a folder, one after the other.
 
     Attributes:
-        train, held_out: samples, (samples,) each.
-        train_bounds, held_out_bounds: where each recording starts and ends, (recordings, 2).
-        skipped: recordings left out: unreadable, too short or silent.
+        train, held_out: int16, (samples,); ``FULL_SCALE`` brings them to [-1, 1).
+        train_bounds, held_out_bounds: int64, (files, 2), first sample of each file and the one after its last.
+        sources: names of the files relative to the folder, those of ``train`` first.
+        skipped: files left out because they are unreadable, silent or shorter than a segment.
     """
 
-    train: Tensor
-    train_bounds: Tensor
-    held_out: Tensor
-    held_out_bounds: Tensor
+    train: torch.Tensor
+    train_bounds: torch.Tensor
+    held_out: torch.Tensor
+    held_out_bounds: torch.Tensor
+    sources: tuple[str, ...]
     skipped: int
 
 
 def find(folder: Path) -> list[Path]:
-    """The recordings below ``folder``, sorted. Raises ConfigError when there are too few."""
+    """The recordings below ``folder``, sorted. Raises ConfigError when there are none."""
     if not folder.is_dir():
         raise ConfigError(
             f"simulator.folder={folder}: no such folder. Run scripts/get_audio.sh (in a checkout of QuantBench) to "
@@ -69,173 +79,247 @@ def find(folder: Path) -> list[Path]:
 
 
 def read(path: Path, sample_rate: int) -> Array:
-    """One recording, mono, at ``sample_rate``. Raises RuntimeError when it cannot be read."""
+    """One recording, mono, (samples,), at ``sample_rate`` Hz.
+
+    Raises:
+        ConfigError: the extra ``audio`` is not installed.
+        RuntimeError: soundfile cannot read the file.
+    """
     try:
         import soundfile
         import soxr
     except ImportError as error:
-        raise ConfigError(f"simulator.folder: recordings are read with the extra 'audio': {INSTALL}") from error
+        raise ConfigError(f"recordings are read with the extra 'audio': {INSTALL}") from error
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     mono: Array = samples.mean(axis=1)
     return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate)
 
 
-def held_out_files(folder: Path, files: list[Path], share: float, split: str = "file") -> set[Path]:
-    """Recordings to hold out, chosen by a hash of names, so that a new recording does not move the others.
+def held_out_files(folder: Path, files: list[Path], share: float) -> set[Path]:
+    """Files to hold out, chosen by a hash of their names, so that a new file moves at most one other."""
+    count = min(max(1, round(share * len(files))), len(files) - 1)
+    return set(sorted(files, key=lambda path: digest(str(path.relative_to(folder))))[:count])
 
-    Args:
-        share: of the recordings.
-        split: ``file``, ``speaker`` (folders directly below ``folder``), or ``auto``: by speaker where all recordings lie in
-            at least three such folders.
+
+def held_out_speakers(folder: Path, files: list[Path], share: float) -> set[Path]:
+    """All files of the speakers to hold out, chosen by a hash of their names; the first folder is the speaker.
+
+    As many speakers as bring the share of their files nearest to ``share``, at least one and not all.
 
     Raises:
-        ConfigError: by speaker, but there are fewer than two such folders.
+        ConfigError: fewer than two speakers, or files that belong to none.
     """
-    speakers: dict[str, list[Path]] = {}
-    for path in files:
-        inner = path.relative_to(folder).parts
-        speakers.setdefault(inner[0] if len(inner) > 1 else "", []).append(path)
-    if split == "file" or (split == "auto" and (len(speakers) < 3 or "" in speakers)):
-        count = min(max(1, round(share * len(files))), len(files) - 1)
-        return set(sorted(files, key=lambda path: digest(str(path.relative_to(folder))))[:count])
-    if len(speakers) < 2 or "" in speakers:
+    speakers, loose = _speakers(folder, files)
+    if loose or len(speakers) < 2:
         raise ConfigError(
-            f"simulator.split={split}: recordings must lie in at least two folders directly below simulator.folder={folder}, "
-            f"one a speaker; allowed are auto, speaker, file"
+            f"simulator.split=speaker: {folder} has {len(speakers)} folders of speakers and {loose} recordings outside "
+            f"them; at least 2 folders and no recording outside them are needed; allowed are {', '.join(SPLITS)}"
         )
-    chosen: list[Path] = []
-    for number, name in enumerate(sorted(speakers, key=digest)[:-1]):
-        more = [*chosen, *speakers[name]]
-        if number and abs(len(more) - share * len(files)) > abs(len(chosen) - share * len(files)):
-            break
-        chosen = more
-    return set(chosen)
+    order = sorted(speakers, key=digest)
+    counts = list(accumulate(speakers[speaker] for speaker in order[:-1]))
+    nearest = min(range(len(counts)), key=lambda i: abs(counts[i] / len(files) - share))
+    chosen = set(order[: nearest + 1])
+    return {path for path in files if path.relative_to(folder).parts[0] in chosen}
+
+
+def _speakers(folder: Path, files: list[Path]) -> tuple[Counter[str], int]:
+    """Number of files in each folder below ``folder``, and of files outside them."""
+    parts = [path.relative_to(folder).parts for path in files]
+    return Counter(part[0] for part in parts if len(part) > 1), sum(len(part) == 1 for part in parts)
+
+
+def held_out_by(split: str, folder: Path, files: list[Path], share: float) -> set[Path]:
+    """Files to hold out with simulator.split=``split``. Raises ConfigError for an unknown split or too few speakers."""
+    if split not in SPLITS:
+        raise ConfigError(f"simulator.split={split}: allowed are {', '.join(SPLITS)}")
+    if split == "auto":
+        speakers, loose = _speakers(folder, files)
+        split = "speaker" if len(speakers) >= MIN_SPEAKERS and not loose else "file"
+    return (held_out_speakers if split == "speaker" else held_out_files)(folder, files, share)
 
 
 def load(folder: Path, sample_rate: int, segment: int, held_out: float, split: str) -> Waveforms:
-    """All recordings below ``folder``, of one level, mono, at ``sample_rate``.
+    """The recordings below ``folder`` as mono waveforms of one level, split into training and held-out files.
 
-    Kept under ``$XDG_CACHE_HOME/quantbench`` by the names, sizes and times of the files, and read from there without copying,
-    so that processes share them.
+    The non-silent part of each file gets an RMS of -16 dBFS, or less where its peak would exceed 0.99. The result is
+    cached under ``$XDG_CACHE_HOME/quantbench`` and mapped into memory, so that several workers share it.
 
     Args:
-        segment: samples; shorter recordings are left out.
-        held_out, split: see ``held_out_files``.
+        sample_rate: in Hz; recordings of another rate are resampled.
+        segment: files of fewer samples are skipped.
+        held_out: share of the files to hold out.
+        split: "speaker" holds out whole folders below ``folder``, "file" single files, "auto" speakers if there are
+            three or more of them.
 
     Raises:
-        ConfigError: nothing left to train on or to hold out, or the extra ``audio`` is not installed.
+        ConfigError: nothing to train on or to hold out, an unknown ``split``, or no extra ``audio``.
     """
     files = find(folder)
-    stem = cache_path(folder, files, f"waveforms {sample_rate} {segment} {held_out} {split}", "waveforms")
-    if (found := _stored(stem)) is not None:
-        return found
-    away = held_out_files(folder, files, held_out, split)
-    kept: dict[bool, list[Samples]] = {False: [], True: []}
-    faults: dict[str, list[str]] = {}
+    chosen = held_out_by(split, folder, files, held_out)
+    settings = f"waveforms {CACHE_VERSION} {sample_rate} {segment} {held_out} {split}"
+    index = cache_path("waveforms", settings, folder, files, ".json")
+    stored = _open(index)
+    if stored:
+        return stored
+    decoded = _decode(folder, files, chosen, sample_rate, segment)
+    return _store(index, decoded) or decoded
+
+
+def _decode(folder: Path, files: list[Path], chosen: set[Path], sample_rate: int, segment: int) -> Waveforms:
+    parts: dict[bool, list[Samples]] = {False: [], True: []}
+    names: dict[bool, list[str]] = {False: [], True: []}
+    left_out = _LeftOut()
     for path in files:
         try:
             samples = read(path, sample_rate)
         except RuntimeError as error:  # soundfile's LibsndfileError
-            faults.setdefault("could not be read", []).append(f"{path}: {error}")
+            left_out.unreadable.append(f"{path}: {error}")
             continue
-        if len(samples) < segment:
-            faults.setdefault(f"shorter than {segment} samples", []).append(str(path))
-        elif (normal := _normalised(samples)) is None:
-            faults.setdefault("silent", []).append(str(path))
+        if not np.isfinite(samples).all():
+            left_out.unreadable.append(f"{path}: samples that are not finite")
+        elif len(samples) < segment:
+            left_out.short.append(f"{path}: {len(samples)} samples, fewer than a segment of {segment}")
+        elif (levelled := at_level(samples, sample_rate)) is None:
+            left_out.silent.append(f"{path}: silent")
         else:
-            kept[path in away].append(normal)
-    tell(faults, len(files))
-    if not kept[False] or not kept[True]:
-        reasons = "; ".join(f"{len(names)} {fault}" for fault, names in faults.items())
-        raise ConfigError(
-            f"simulator.folder={folder}: of {len(files)} recordings {len(kept[False])} are left to train on and "
-            f"{len(kept[True])} to hold out, at least one of each is needed ({reasons})"
-        )
-    parts = [(np.concatenate(kept[side]), _bounds(kept[side])) for side in (False, True)]
-    skipped = sum(map(len, faults.values()))
-    _store(stem, parts, skipped)
-    return _stored(stem) or _waveforms(parts, skipped)
+            parts[path in chosen].append(levelled)
+            names[path in chosen].append(str(path.relative_to(folder)))
+    left_out.tell(len(files))
+    for held_out, purpose in ((False, "train on"), (True, "hold out")):
+        if not parts[held_out]:
+            raise ConfigError(
+                f"simulator.folder={folder}: nothing to {purpose} in {len(files)} recordings: {left_out.counts()}, "
+                f"{len(parts[False])} left to train on, {len(parts[True])} to hold out"
+            )
+    train, held = (torch.from_numpy(np.concatenate(parts[which])) for which in (False, True))
+    train_bounds, held_bounds = (_bounds(parts[which]) for which in (False, True))
+    return Waveforms(train, train_bounds, held, held_bounds, (*names[False], *names[True]), left_out.total())
 
 
-def audible_starts(samples: Tensor, bounds: Tensor, length: int, grid: int) -> Tensor:
-    """Where stretches of ``length`` samples start, every ``grid`` samples of each recording, that are not silent."""
-    fitting = bounds[bounds[:, 1] - bounds[:, 0] >= length]
-    places = [torch.arange(first, end - length + 1, grid) for first, end in fitting.tolist()]
-    starts = torch.cat([torch.zeros(0, dtype=torch.int64), *places])
-    energy = torch.zeros(len(samples) + 1, dtype=torch.float64)
-    torch.cumsum((samples.double() / 2**15).square_(), 0, out=energy[1:])
-    return starts[(energy[starts + length] - energy[starts]) / length > SILENCE**2]
+@dataclass
+class _LeftOut:
+    """Messages about the files left out."""
+
+    unreadable: list[str] = field(default_factory=list)
+    short: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+
+    def total(self) -> int:
+        return len(self.unreadable) + len(self.short) + len(self.silent)
+
+    def counts(self) -> str:
+        return f"{len(self.unreadable)} unreadable, {len(self.short)} too short, {len(self.silent)} silent"
+
+    def tell(self, files: int) -> None:
+        for message in [*self.unreadable, *self.short[:NAMED], *self.silent[:NAMED]]:
+            print(f"skipped recording {message}", file=sys.stderr)
+        if self.total():
+            print(f"{self.total()} of {files} recordings skipped: {self.counts()}", file=sys.stderr)
 
 
-def tell(faults: dict[str, list[str]], total: int) -> None:
-    """Say on the standard error which recordings are left out, and how many."""
-    for fault, names in faults.items():
-        for name in names[:MOST_NAMED]:
-            print(f"skipped recording, {fault}: {name}", file=sys.stderr)
-        print(f"{len(names)} of {total} recordings skipped: {fault}", file=sys.stderr)
+def at_level(samples: Array, sample_rate: int) -> Samples | None:
+    """A waveform (samples,) in int16 with an RMS of -16 dBFS over its non-silent blocks; None if it is silent.
+
+    Blocks of 20 ms are silent 40 dB below the loudest one; the waveform is if that one lies below -60 dBFS.
+    """
+    block = max(1, round(BLOCK_SECONDS * sample_rate))
+    whole = len(samples) // block * block
+    blocks = samples[:whole].reshape(-1, block)  # none, hence silent, in a file shorter than a block
+    power = np.square(blocks, dtype=np.float64).mean(1)
+    loudest = power.max(initial=0.0)
+    if loudest <= SILENT**2:
+        return None
+    heard = power[power > loudest * SILENT_BELOW_LOUDEST**2]
+    gain = min(LEVEL / float(np.sqrt(heard.mean())), HIGHEST_PEAK / float(np.abs(samples).max()))
+    levelled: Samples = np.rint(samples * (gain * FULL_SCALE)).astype(np.int16)
+    return levelled
+
+
+def _bounds(parts: list[Samples]) -> torch.Tensor:
+    ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
+    return torch.from_numpy(np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1))
+
+
+def audible_starts(samples: torch.Tensor, bounds: torch.Tensor, segment: int, grid: int) -> torch.Tensor:
+    """First samples of the segments within one file whose RMS is above -50 dBFS; silence is no training material.
+
+    Args:
+        samples: int16, (samples,).
+        bounds: (files, 2), first sample of each file and the one after its last.
+        segment: samples of a segment.
+        grid: distance between the starts that are looked at, counted from each file's first sample.
+
+    Returns:
+        int64, (starts,), ascending within each file.
+    """
+    waveform = samples.numpy()
+    lowest = segment * (AUDIBLE * FULL_SCALE) ** 2
+    found = []
+    for start, end in bounds.tolist():
+        if end - start < segment:
+            continue
+        # int64 is exact: 2^30 for a square, and a file has fewer than 2^33 samples
+        energy = np.zeros(end - start + 1, dtype=np.int64)
+        np.cumsum(np.square(waveform[start:end], dtype=np.int32), dtype=np.int64, out=energy[1:])
+        starts = np.arange(0, end - start - segment + 1, grid)
+        found.append(start + starts[energy[starts + segment] - energy[starts] > lowest])
+    return torch.from_numpy(np.concatenate([np.zeros(0, dtype=np.int64), *found]))
 
 
 def digest(text: str) -> str:
-    """A hash of a text."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def cache_path(folder: Path, files: list[Path], how: str, name: str) -> Path:
-    """Where something made of these files is cached; it changes with their names, sizes and times."""
+def cache_path(kind: str, settings: str, folder: Path, files: list[Path], suffix: str) -> Path:
+    """Where what was made of ``files`` with ``settings`` is cached: by their names, sizes and times."""
     listing = [f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
-    key = digest("\n".join([f"{CACHE_VERSION} {how}", *listing]))[:16]
+    key = digest("\n".join([settings, *listing]))[:16]
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "quantbench" / f"{name}-{key}"
+    return root / "quantbench" / f"{kind}-{key}{suffix}"
 
 
-def write_cache(path: Path, write: Callable[[str], object]) -> None:
-    """Write a cache file in one step, so that another process never reads half of it; say so where that cannot be."""
+def write_cache(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a file in one step, so that another process never reads half of it. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        try:
+            write(file)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    os.replace(file.name, path)
+
+
+def _store(index: Path, made: Waveforms) -> Waveforms | None:
+    """Write the cache files, the index last, and open them; None, with a message, if they cannot be written."""
+    facts = {
+        "train_bounds": made.train_bounds.tolist(),
+        "held_out_bounds": made.held_out_bounds.tolist(),
+        "sources": made.sources,
+        "skipped": made.skipped,
+    }
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=path.suffix, delete=False) as file:
-            write(file.name)
-        os.replace(file.name, path)
+        for part in ("train", "held_out"):
+            samples = getattr(made, part).numpy()
+            write_cache(_part(index, part), lambda file, samples=samples: np.save(file, samples))  # type: ignore[misc]
+        write_cache(index, lambda file: file.write(json.dumps(facts).encode()))
     except OSError as error:
-        print(f"{path.name} is not cached: {error}", file=sys.stderr)
-
-
-def _normalised(samples: Array) -> Samples | None:
-    """A recording at the level ``LEVEL``, 16 bits; None where it is silent."""
-    frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
-    power = np.square(frames, dtype=np.float64).mean(1)
-    audible = power > max(1e-8, 1e-4 * float(power.max(initial=0.0)))
-    if not audible.any():
+        print(f"waveforms are not cached: {error}", file=sys.stderr)
         return None
-    gain = min(LEVEL / float(np.sqrt(power[audible].mean())), PEAK / float(np.abs(samples).max()))
-    normal: Samples = np.round(samples * (gain * 2**15)).astype(np.int16)
-    return normal
+    return _open(index)
 
 
-def _bounds(recordings: list[Samples]) -> NDArray[np.int64]:
-    ends = np.cumsum([len(one) for one in recordings])
-    return np.stack([ends - [len(one) for one in recordings], ends], axis=1).astype(np.int64)
+def _part(index: Path, name: str) -> Path:
+    return index.with_name(f"{index.stem}-{name}.npy")
 
 
-def _waveforms(parts: list[tuple[Samples, NDArray[np.int64]]], skipped: int) -> Waveforms:
-    (train, train_bounds), (held_out, held_out_bounds) = ([torch.from_numpy(array) for array in part] for part in parts)
-    return Waveforms(train, train_bounds, held_out, held_out_bounds, skipped)
-
-
-def _files(stem: Path) -> list[Path]:
-    return [stem.with_name(f"{stem.name}-{name}.npy") for name in ("train", "train-bounds", "held-out", "held-out-bounds")]
-
-
-def _store(stem: Path, parts: list[tuple[Samples, NDArray[np.int64]]], skipped: int) -> None:
-    for path, array in zip(_files(stem), [array for part in parts for array in part], strict=True):
-        write_cache(path, lambda name, array=array: np.save(name, array))  # type: ignore[misc]
-    # Last, for with it the cache counts as complete.
-    write_cache(stem.with_suffix(".json"), lambda name: Path(name).write_text(json.dumps({"skipped": skipped})))
-
-
-def _stored(stem: Path) -> Waveforms | None:
-    """What is cached, not copied into memory; None where nothing is."""
-    index = stem.with_suffix(".json")
-    if not index.exists():
+def _open(index: Path) -> Waveforms | None:
+    """The cached waveforms, mapped into memory; None if there are none or they cannot be read."""
+    try:
+        facts = json.loads(index.read_text())
+        # copy on write: torch wants memory that it may write to, and workers share the pages all the same
+        train, held_out = (torch.from_numpy(np.load(_part(index, p), mmap_mode="c")) for p in ("train", "held_out"))
+        bounds = [torch.tensor(facts[name], dtype=torch.int64) for name in ("train_bounds", "held_out_bounds")]
+        return Waveforms(train, bounds[0], held_out, bounds[1], tuple(facts["sources"]), facts["skipped"])
+    except (OSError, EOFError, ValueError, KeyError):
         return None
-    arrays = [np.load(path, mmap_mode="c") for path in _files(stem)]
-    return _waveforms([(arrays[0], arrays[1]), (arrays[2], arrays[3])], json.loads(index.read_text())["skipped"])

@@ -15,11 +15,8 @@ from quantbench.errors import ConfigError
 from quantbench.simulators.base import Frames, Simulator
 from quantbench.streams import Streams
 
-FULL_SCALE = 2**15
-"""Waveforms are kept as 16-bit integers."""
 GRID = 1600
 """Samples between the places where a segment may start, before it is moved by up to as many."""
-SPLITS = ("auto", "speaker", "file")
 
 
 @component
@@ -54,8 +51,8 @@ class Audio(Simulator):
         at_least("simulator.clip", self.clip, 2048)  # the longest window of the log-mel distance
         at_least("simulator.clips", self.clips, 1)
         between("simulator.held_out", self.held_out, 0.001, 0.9)
-        if self.split not in SPLITS:
-            raise ConfigError(f"simulator.split={self.split}: must be one of {', '.join(SPLITS)}")
+        if self.split not in recordings.SPLITS:
+            raise ConfigError(f"simulator.split={self.split}: must be one of {', '.join(recordings.SPLITS)}")
         recordings.find(Path(self.folder))
 
     def prepare(self) -> None:
@@ -110,7 +107,7 @@ class Audio(Simulator):
 def _frames(samples: Tensor, starts: Tensor, length: int) -> Frames:
     """Waveforms at ``starts`` (trials, frames): (trials, frames, length)."""
     index = starts.unsqueeze(-1) + torch.arange(length, device=samples.device)
-    waveforms = samples[index].float() / FULL_SCALE
+    waveforms = samples[index].float() / recordings.FULL_SCALE
     return Frames(waveforms, waveforms)
 
 

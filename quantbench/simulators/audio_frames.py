@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from quantbench.audio.recordings import find
 from quantbench.components import State, at_least, between, component
 from quantbench.errors import ConfigError
 from quantbench.simulators import recordings
@@ -48,7 +49,7 @@ class AudioFrames(Simulator):
                 f"simulator.frame_dim={self.frame_dim}: {empty} of the mel bands hold no frequency of a window of "
                 f"{self.window} samples; use fewer bands or a longer simulator.window"
             )
-        recordings.find(Path(self.folder))
+        find(Path(self.folder))
 
     def prepare(self) -> None:
         self._load()

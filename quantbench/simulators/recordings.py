@@ -1,11 +1,8 @@
-"""Log-mel frames of a folder of recordings: found, decoded, split by file, normalised and cached."""
+"""Log-mel frames of a folder of recordings: split by file, normalised and cached."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from quantbench.audio.recordings import cache_path, find, held_out_files, read, write_cache
 from quantbench.errors import ConfigError
 
 Array = NDArray[np.float32]
 
-SUFFIXES = (".wav", ".flac", ".ogg")
 FLOOR = 1e-5
 """Mel magnitude below which a band counts as silent; a frame with nothing above it is left out."""
 CACHE_VERSION = 1
-INSTALL = "pip install 'quantbench[audio]'"
 
 
 @dataclass(frozen=True)
@@ -42,22 +38,6 @@ class LogMel:
     held_out: float
 
 
-def find(folder: Path) -> list[Path]:
-    """The recordings below ``folder``, sorted. Raises ConfigError when there are none."""
-    if not folder.is_dir():
-        raise ConfigError(
-            f"simulator.folder={folder}: no such folder. Run scripts/get_audio.sh (in a checkout of QuantBench) to "
-            f"fill it with speech, or set simulator.folder to a folder of your own recordings"
-        )
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if len(found) < 2:
-        raise ConfigError(
-            f"simulator.folder={folder}: {len(found)} recordings found, at least 2 are needed "
-            f"(one to train, one held out); allowed are {', '.join(SUFFIXES)}"
-        )
-    return found
-
-
 def load(folder: Path, how: LogMel) -> tuple[Array, Array]:
     """Training and held-out frames, each (frames, bands), with zero mean and unit variance per band over training.
 
@@ -67,16 +47,16 @@ def load(folder: Path, how: LogMel) -> tuple[Array, Array]:
         ConfigError: nothing readable in the folder, or the extra ``audio`` is not installed.
     """
     files = find(folder)
-    cache = _cache_path(folder, files, how)
+    cache = cache_path("log-mel", f"{CACHE_VERSION} {how}", folder, files, ".npz")
     if cache.exists():
         with np.load(cache, allow_pickle=False) as stored:
             return stored["train"], stored["held_out"]
     frames: dict[str, list[Array]] = {"train": [], "held_out": []}
-    held_out = _held_out_files(folder, files, how.held_out)
+    held_out = held_out_files(folder, files, how.held_out)
     unreadable = []
     for path in files:
         try:
-            mel = _log_mel(_read(path, how.sample_rate), how)
+            mel = _log_mel(read(path, how.sample_rate), how)
         except RuntimeError as error:  # soundfile's LibsndfileError
             unreadable.append(f"{path}: {error}")
             continue
@@ -92,24 +72,6 @@ def load(folder: Path, how: LogMel) -> tuple[Array, Array]:
     train, evaluation = (train - mean) / std, (evaluation - mean) / std
     _store(cache, train, evaluation)
     return train, evaluation
-
-
-def _held_out_files(folder: Path, files: list[Path], share: float) -> set[Path]:
-    """Files to hold out, chosen by a hash of their names, so that a new file does not move the others."""
-    count = min(max(1, round(share * len(files))), len(files) - 1)
-    return set(sorted(files, key=lambda path: _digest(str(path.relative_to(folder))))[:count])
-
-
-def _read(path: Path, sample_rate: int) -> Array:
-    """One recording, mono, at ``sample_rate``."""
-    try:
-        import soundfile
-        import soxr
-    except ImportError as error:
-        raise ConfigError(f"simulator=audio_frames reads recordings with the extra 'audio': {INSTALL}") from error
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    mono: Array = samples.mean(axis=1)
-    return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate)
 
 
 def _log_mel(samples: Array, how: LogMel) -> Array:
@@ -138,23 +100,8 @@ def mel_filters(sample_rate: int, window: int, bands: int) -> Array:
     return np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _cache_path(folder: Path, files: list[Path], how: LogMel) -> Path:
-    listing = [f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
-    key = _digest("\n".join([f"{CACHE_VERSION} {how}", *listing]))[:16]
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "quantbench" / f"log-mel-{key}.npz"
-
-
 def _store(cache: Path, train: Array, held_out: Array) -> None:
-    """Write the cache file in one step, so that another process never reads half of it."""
     try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cache.parent, suffix=".tmp", delete=False) as file:
-            np.savez(file, train=train, held_out=held_out)
-        os.replace(file.name, cache)
+        write_cache(cache, lambda file: np.savez(file, train=train, held_out=held_out))
     except OSError as error:
         print(f"log-mel frames are not cached: {error}", file=sys.stderr)
