@@ -52,6 +52,10 @@ class Codec(Component):
         """Initial weights from the stream ``initialisation``; names begin with ``encoder.`` or ``decoder.``."""
         raise NotImplementedError
 
+    def rescale(self, weights: State, factor: Tensor) -> None:
+        """Multiply the latents by ``factor`` (trials,) and let the decoder divide by it, in place; the output stays."""
+        raise NotImplementedError
+
     def encode(self, weights: State, frames: Tensor) -> Tensor:
         """Frames (trials, frames, input_dim) to latents (trials, frames * latents_per_frame, latent_dim)."""
         raise NotImplementedError

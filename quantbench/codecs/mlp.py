@@ -58,6 +58,13 @@ class MLP(Codec):
         encoder = self._init_network(streams, "encoder", input_dim, self.latent_dim)
         return encoder | self._init_network(streams, "decoder", self.latent_dim + side_dim, target_dim)
 
+    @torch.no_grad()
+    def rescale(self, weights: State, factor: Tensor) -> None:
+        factor = factor[:, None, None]
+        weights["encoder.weight2"].mul_(factor)
+        weights["encoder.bias2"].mul_(factor)
+        weights["decoder.weight0"][:, : self.latent_dim].div_(factor)  # the other rows are of side information
+
     def encode(self, weights: State, frames: Tensor) -> Tensor:
         return self._network(weights, "encoder", frames)
 

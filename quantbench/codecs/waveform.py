@@ -16,6 +16,8 @@ from quantbench.errors import ConfigError
 from quantbench.streams import Streams
 
 INSTALL = "pip install 'quantbench[audio]'"
+LENGTH = "parametrizations.weight.original0"
+"""End of the name under which PyTorch's weight normalisation keeps the length of a convolution's weights."""
 MOST_SKELETONS = 4
 _skeletons: dict[str, nn.ModuleDict] = {}
 """The last ones built in this process, by codec and settings: components are made anew for every stack."""
@@ -78,6 +80,15 @@ class WaveformCodec(Codec):
 
     def init(self, streams: Streams, input_dim: int, side_dim: int, target_dim: int) -> State:
         return modules.stacked(self.build, streams.integers("initialisation", 2**31).tolist(), streams.device)
+
+    @torch.no_grad()
+    def rescale(self, weights: State, factor: Tensor) -> None:
+        # The last convolution of the encoder and the first of the decoder; their weights are directions with a length each.
+        last = [name for name in weights if name.startswith("encoder.") and name.endswith(LENGTH)][-1]
+        first = next(name for name in weights if name.startswith("decoder.") and name.endswith(LENGTH))
+        weights[last].mul_(factor[:, None, None, None])
+        weights[last.removesuffix(LENGTH) + "bias"].mul_(factor[:, None])
+        weights[first].div_(factor[:, None, None, None])
 
     def encode(self, weights: State, frames: Tensor) -> Tensor:
         encoded = [latents.transpose(1, 2).flatten(0, 1) for latents in self._every("encoder", weights, frames.unsqueeze(2))]

@@ -34,10 +34,17 @@ class Model:
         ]
 
     @torch.no_grad()
-    def start_from(self, weights: State) -> None:
-        """Set the codecs' weights, trial axis first."""
+    def start_from(self, weights: State, frames: Frames) -> None:
+        """Set the codecs' weights, trial axis first, and bring the latents of ``frames`` to unit variance.
+
+        That changes the units, not the codec. A codebook moves by about the learning rate a step: in units of its own, a codec
+        whose latents are ten times larger than another's would hold it still.
+        """
         for name, tensor in self.codec.items():
             tensor.copy_(weights[name])
+        latents = self.stack.codec.encode(self.codec, frames.input)
+        spread = (latents - latents.mean(1, keepdim=True)).square().mean((1, 2)).sqrt()
+        self.stack.codec.rescale(self.codec, 1 / spread.clamp_min(1e-12))
 
     def latents(self, frames: Frames) -> tuple[Tensor, Tensor]:
         """The encoder's output and its prepared form."""

@@ -14,7 +14,7 @@ class TrainSettings(Component):
         steps: optimizer steps.
         batch: frames per step.
         warm_start: optimizer steps without any quantization, on frames of their own, before the quantizer is fitted to the
-            encoder's output; the optimizer then starts afresh.
+            encoder's output, which is brought to unit variance; the optimizer then starts afresh.
         lr: learning rate of Adam.
         lr_end: what it falls to by the end, along half a cosine, as a share of ``lr``; 1 for a constant rate.
         clip: largest gradient norm of a trial; 0 for no clipping.

@@ -65,11 +65,12 @@ class Training:
         self.streams = Streams(stack.seeds, stack.device)
         self.world = stack.simulator.world(self.streams)
         self.model = Model(stack, self.streams)
-        if settings.warm_start:
-            self.model.start_from(warm_weights(stack, keep.folder, _warm))
         latents = stack.codec.latents_per_frame(stack.simulator.input_dim)
         fit_frames = math.ceil(stack.quantizer.fit_frames(settings.batch * latents) / latents)
-        self.model.fit(stack.simulator.draw(self.world, self.streams, fit_frames, "first frames"), self.streams)
+        first_frames = stack.simulator.draw(self.world, self.streams, fit_frames, "first frames")
+        if settings.warm_start:
+            self.model.start_from(warm_weights(stack, keep.folder, _warm), first_frames)
+        self.model.fit(first_frames, self.streams)
         lr, clip, lr_end = (
             torch.as_tensor(value, dtype=torch.float32, device=stack.device).expand(trials)
             for value in (settings.lr, settings.clip, settings.lr_end)

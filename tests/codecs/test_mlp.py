@@ -53,3 +53,16 @@ def test_same_seed_same_weights_whatever_the_stack():
     codec = MLP()
     together, alone = codec.init(Streams([7, 2]), 4, 0, 4), codec.init(Streams([2]), 4, 0, 4)
     assert all(torch.equal(together[name][1:], alone[name]) for name in alone)
+
+
+def test_latents_can_be_rescaled_without_changing_the_codec():
+    streams = Streams([0, 1])
+    codec = MLP(hidden=11, latent_dim=3)
+    weights = codec.init(streams, 5, 2, 4)
+    x, side = streams.normal("x", 7, 5), streams.normal("x", 7, 2)
+    latents = codec.encode(weights, x)
+    output = codec.decode(weights, latents, side, 7)
+    factor = torch.tensor([3.0, 0.1])
+    codec.rescale(weights, factor)
+    assert torch.allclose(codec.encode(weights, x), factor[:, None, None] * latents, atol=1e-6)
+    assert torch.allclose(codec.decode(weights, codec.encode(weights, x), side, 7), output, atol=1e-5)

@@ -81,6 +81,18 @@ def test_weights_start_as_pytorch_layers_do(codec: WaveformCodec) -> None:
     assert 1e-3 < latents.std() < 1
 
 
+@each
+def test_latents_can_be_rescaled_without_changing_the_codec(codec: WaveformCodec) -> None:
+    weights = codec.init(Streams([0, 1]), 400, 0, 400)
+    frames = waveforms(2)
+    latents = codec.encode(weights, frames)
+    output = codec.decode(weights, latents, None, 2)
+    factor = torch.tensor([3.0, 0.1])
+    codec.rescale(weights, factor)
+    assert torch.allclose(codec.encode(weights, frames), factor[:, None, None] * latents, atol=1e-6)
+    assert torch.allclose(codec.decode(weights, codec.encode(weights, frames), None, 2), output, atol=1e-6)
+
+
 def test_dac_equals_transformers_model_with_the_same_weights() -> None:
     from transformers import DacConfig, DacModel
 

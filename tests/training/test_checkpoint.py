@@ -19,6 +19,7 @@ from quantbench.training import Keep, Stack, TrainSettings, checkpoint, train, w
 from quantbench.training.trainer import Training
 
 CPU = torch.device("cpu")
+TIMES = {"seconds": None, "step_seconds": None}
 
 
 class Stopped(Exception):
@@ -68,7 +69,7 @@ def test_a_training_that_was_cut_short_ends_bit_equal(tmp_path: Path, monkeypatc
     assert sum(steps) == 60
     for one, other in zip(found, expected, strict=True):
         assert one.curves == other.curves
-        assert one.metrics | {"seconds": None} == other.metrics | {"seconds": None}
+        assert one.metrics | TIMES == other.metrics | TIMES
 
 
 def test_a_diverged_trial_stays_diverged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,6 +119,13 @@ def test_warm_weights_are_made_once_and_shared(tmp_path: Path) -> None:
     # Frames of their own: what a trial sees after its warm start is what it would have seen without.
     alone = warm.warm_weights(warm.part(stack, [1]), tmp_path / "other", make)
     assert all(torch.equal(tensor[0], together[name][1]) for name, tensor in alone.items())
+
+
+def test_the_quantizer_meets_latents_of_unit_variance(tmp_path: Path) -> None:
+    training = Training(toy(warm_start=20))
+    frames = training.stack.simulator.draw(training.world, Streams([0, 1]), 32, "first frames")
+    latents = training.model.latents(frames)[0]
+    assert torch.allclose((latents - latents.mean(1, keepdim=True)).square().mean((1, 2)), torch.ones(2), atol=0.2)
 
 
 def test_warm_start_trains_without_quantization(tmp_path: Path) -> None:
