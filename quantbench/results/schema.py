@@ -62,8 +62,8 @@ AUDIT = [
 
 STATUSES = ["completed", "diverged", "failed", "skipped"]
 
-LOWER_IS_BETTER = {"mse", "nmse_db", "mismatch_db", "gap_db", "dead_codes", "seconds", "quantization_error"}
-HIGHER_IS_BETTER = {"usage", "perplexity"}
+LOWER_IS_BETTER = {"mse", "nmse_db", "mismatch_db", "gap_db", "dead_codes", "seconds", "quantization_error", "mel_distance_db"}
+HIGHER_IS_BETTER = {"usage", "perplexity", "si_sdr_db", "pesq", "stoi", "visqol"}
 
 
 def setting_columns(columns: list[str]) -> list[str]:
