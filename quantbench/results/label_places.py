@@ -14,7 +14,10 @@ RADII = (7, 13, 22, 34, 50, 70)
 ANGLES = np.linspace(0, 2 * np.pi, 24, endpoint=False)
 PASSES = 4
 NAME, POINT, BAR, OUTSIDE = 50.0, 50.0, 4.0, 500.0
-"""What it costs to cover a name, a point, an error bar, or to leave the frame; one unit is a step away from the point."""
+"""What it costs to cover a name, a point, a piece of a line, or to leave the frame; the next radius costs 3."""
+
+MOST_BARS = 5
+"""Covering more pieces costs no more: a name over many is better than one that is far away or over another."""
 
 
 def label_places(
@@ -56,7 +59,7 @@ def _fixed_cost(
     dots = np.hstack([points - 4, points + 4])
     outside = (boxes[:, 0] < frame[0]) | (boxes[:, 1] < frame[1]) | (boxes[:, 2] > frame[2]) | (boxes[:, 3] > frame[3])
     cost = 3 * distance + turn + POINT * _overlap(boxes, dots).sum(axis=1)
-    return np.asarray(cost + BAR * _overlap(boxes, bars).sum(axis=1) + OUTSIDE * outside)
+    return np.asarray(cost + BAR * np.minimum(_overlap(boxes, bars).sum(axis=1), MOST_BARS) + OUTSIDE * outside)
 
 
 def _overlap(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 ENDINGS = (".svg", ".png", ".pdf")
 INSTALL = "pip install 'quantbench[plot]'"
 INK, MUTED, DOT, CONTRARY = "#222222", "#9aa3ad", "#1f5fa8", "#c2410c"
+PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
+STEPS = 40
+"""Places along a line between two items that names keep clear of."""
+
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "quantbench",
@@ -82,7 +86,7 @@ def _figure(found: Transfer) -> Figure:
     axes.set_axisbelow(True)
     figure.draw_without_rendering()  # settles the margins, which the places of names depend on
     figure.set_layout_engine("none")
-    _names(figure, axes, found.names, points, bars)
+    _names(axes, found, points, bars)
     return figure
 
 
@@ -112,7 +116,7 @@ def _disagreements(axes: Axes, found: Transfer, points: NDArray[np.float64]) -> 
         axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, labelcolor=INK)
 
 
-def _names(figure: Figure, axes: Axes, names: list[str], points: NDArray[np.float64], half: list[NDArray[np.float64]]) -> None:
+def _names(axes: Axes, found: Transfer, points: NDArray[np.float64], half: list[NDArray[np.float64]]) -> None:
     """Write the names beside their points, with a thin line to those that found no room near."""
     to_screen = axes.transData.transform
     centres = to_screen(points)
@@ -120,7 +124,10 @@ def _names(figure: Figure, axes: Axes, names: list[str], points: NDArray[np.floa
     bars: list[Box] = []
     for (x, y), (left, bottom), (right, top) in zip(centres, low, high, strict=True):
         bars += [(left, y - 1, right, y + 1), (x - 1, bottom, x + 1, top)]
-    texts = [axes.text(0, 0, name, fontsize=8, color=INK, va="bottom", zorder=5) for name in names]
+    for pair in found.disagreements:
+        steps = np.linspace(centres[pair.first], centres[pair.second], STEPS)
+        bars += [(x - 2, y - 2, x + 2, y + 2) for x, y in steps]
+    texts = [axes.text(0, 0, name, fontsize=8, color=INK, va="bottom", zorder=5, bbox=PAPER) for name in found.names]
     extents = [text.get_window_extent() for text in texts]
     sizes = np.array([(extent.width + 2, extent.height + 1) for extent in extents])
     box = axes.get_window_extent()

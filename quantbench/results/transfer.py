@@ -177,7 +177,7 @@ def _pairs(toy: Side, real: Side) -> list[Pair]:
 
 def _paired(values: NDArray[np.float64], first: int, second: int) -> NDArray[np.float64]:
     differences = values[first] - values[second]
-    return differences[~np.isnan(differences)]
+    return np.asarray(differences[~np.isnan(differences)])
 
 
 def _agreements(toy: Side, real: Side, pairs: Sequence[Pair]) -> list[Estimate]:
