@@ -92,15 +92,21 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("--format", default="table", choices=["table", "csv", "markdown"])
     diff.set_defaults(command=_diff)
 
-    transfer = commands.add_parser("transfer", help="does the ranking of a toy codec carry over to a real one?")
-    transfer.add_argument("toy", type=Path, help="results.csv or the folder of a run with the toy codec")
-    transfer.add_argument("real", type=Path, help="results.csv or the folder of a run with the real codec")
-    transfer.add_argument(
-        "--metric", default="nmse_db:mel_distance_db", help="toy's:real codec's, or one for both (nmse_db:mel_distance_db)"
+    transfer = commands.add_parser(
+        "transfer",
+        help="whether the ranking that a toy codec finds carries over to a real one",
+        description="Compares the order of the items that both tables have, over the seeds of each.",
     )
-    transfer.add_argument("--by", default="gradient,quantizer", help="settings that name an item (gradient,quantizer)")
-    transfer.add_argument("--plot", type=Path, help="write a scatter plot to this file, .svg, .png or .pdf")
-    transfer.add_argument("--fail-below", type=float, help="exit with 1 if the pairwise agreement is below this share")
+    transfer.add_argument("toy", type=Path, help="results.csv or the folder of a run: the toy codec")
+    transfer.add_argument("real", type=Path, help="results.csv or the folder of a run: the real codec")
+    transfer.add_argument(
+        "--metric",
+        default="nmse_db:mel_distance_db",
+        help="the toy's metric and the real codec's, or one for both (nmse_db:mel_distance_db)",
+    )
+    transfer.add_argument("--by", default="gradient,quantizer", help="settings that make an item (gradient,quantizer)")
+    transfer.add_argument("--plot", type=Path, metavar="FILE", help="draw the items into an .svg, .png or .pdf")
+    transfer.add_argument("--fail-below", type=float, metavar="X", help="exit with 1 if the pairwise agreement is below X")
     transfer.add_argument("--format", default="table", choices=["table", "csv", "markdown"])
     transfer.set_defaults(command=_transfer)
     return parser
@@ -262,16 +268,26 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 def _transfer(arguments: argparse.Namespace) -> int:
     from quantbench.results.tables import read_results
-    from quantbench.results.transfer import render_transfer, transfer
+    from quantbench.results.transfer import transfer
+    from quantbench.results.transfer_text import render_transfer
 
-    toy, _, real = arguments.metric.partition(":")
-    by = [name for name in arguments.by.split(",") if name]
-    found = transfer(read_results(arguments.toy), read_results(arguments.real), (toy, real or toy), by)
+    toy_metric, colon, real_metric = arguments.metric.partition(":")
+    if not toy_metric or (colon and not real_metric) or ":" in real_metric:
+        raise ConfigError(f"--metric {arguments.metric}: must be one metric, or the toy's and the real codec's as TOY:REAL")
+    least = arguments.fail_below
+    if least is not None and not 0 <= least <= 1:
+        raise ConfigError(f"--fail-below {least:g}: must be between 0 and 1")
+    if arguments.plot is not None:
+        from quantbench.results.scatter import check_plot, scatter
+
+        check_plot(arguments.plot)
+    metrics = (toy_metric, real_metric or toy_metric)
+    found = transfer(read_results(arguments.toy), read_results(arguments.real), metrics, arguments.by.split(","))
     print(render_transfer(found, arguments.format))
     if arguments.plot is not None:
-        from quantbench.results.scatter import scatter
-
         scatter(found, arguments.plot)
-    if arguments.fail_below is None:
+    if least is None or found.agreement.mean >= least:
         return 0
-    return 0 if found.agreement.mean >= arguments.fail_below else 1
+    measured = f"{found.agreement.mean:.4g}" if found.separated else "not known, for the real codec separates no pair"
+    print(f"--fail-below {least:g}: the pairwise agreement is {measured}", file=sys.stderr)
+    return 1

@@ -219,7 +219,7 @@ def test_hydras_own_launcher_trains_the_same(small_run, quantbench, tmp_path):
 def test_shell_completion(quantbench, monkeypatch):
     assert "complete" in quantbench("-sc", "install=bash")[1]
     monkeypatch.setenv("COMP_LINE", "quantbench r")
-    assert quantbench("-sc", "query=bash")[1].split() == ["run", "resume", "audit", "list", "diff"]
+    assert quantbench("-sc", "query=bash")[1].split() == ["run", "resume", "audit", "list", "diff", "transfer"]
     monkeypatch.setenv("COMP_LINE", "quantbench run quantizer=")
     assert "quantizer=fsq" in quantbench("-sc", "query=bash")[1].split()
     monkeypatch.setenv("COMP_LINE", "quantbench run +experiment=ste_v")

@@ -1,9 +1,10 @@
-"""What two results.csv have in common to be ranked: items with a value for every seed."""
+"""What a results.csv says of each item, an item being the trials that share the values of some columns."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -11,102 +12,159 @@ from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError
 from quantbench.results.render import number
-from quantbench.results.schema import GROUPS, HIGHER_IS_BETTER, LOWER_IS_BETTER, setting_columns
+from quantbench.results.schema import GROUPS, setting_columns
 
-Matrix = NDArray[np.float64]
+Item = tuple[str, ...]
+"""The values of the columns that name it, as text."""
 
 
 @dataclass(frozen=True)
-class Items:
-    """The values of a metric, oriented so that less is better.
+class Measured:
+    """One table's items.
 
     Attributes:
-        names: of the items, in the order of the file.
-        seeds: in their order.
-        values: (items, seeds); NaN where a trial did not end well or was not run.
-        failed: of each item, how many trials did not end well.
+        side: which table this is, in messages: toy or real.
+        values: of each item, the metric of each seed that counts; an item without such a seed is there, and empty.
+        statuses: of each item, how many trials ended how; skipped ones are in no count but their own.
+        averaged: settings that vary within items.
     """
 
-    names: list[str]
-    seeds: list[int]
-    values: Matrix
-    failed: dict[str, int]
+    side: str
+    metric: str
+    values: dict[Item, dict[int, float]]
+    statuses: dict[Item, Counter[str]]
+    averaged: list[str]
+    notes: list[str] = field(default_factory=list)
+
+    def unfinished(self, item: Item) -> int:
+        """Trials that failed or diverged."""
+        counts = self.statuses[item]
+        return counts.total() - counts["completed"] - counts["skipped"]
+
+    def why_empty(self, item: Item) -> str:
+        """Why no seed of an item counts."""
+        counts = self.statuses[item]
+        if set(counts) == {"skipped"}:
+            return f"skipped in {self.side}"
+        ended = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+        return f"no seed in {self.side} has {self.metric} of all its trials ({ended})"
 
 
-def sign_of(metric: str) -> int:
-    """1 where less is better, -1 where more is. Raises ConfigError where neither is known."""
-    if metric in LOWER_IS_BETTER | HIGHER_IS_BETTER:
-        return 1 if metric in LOWER_IS_BETTER else -1
-    known = ", ".join(sorted(LOWER_IS_BETTER | HIGHER_IS_BETTER))
-    raise ConfigError(f"--metric {metric}: it is not known whether more or less of it is better; there are {known}")
+def measure(table: pd.DataFrame, side: str, metric: str, by: Sequence[str]) -> Measured:
+    """Gather a metric by item and seed.
 
-
-def split_by(toy: pd.DataFrame, real: pd.DataFrame, by: Sequence[str]) -> list[str]:
-    """``by`` and whatever further settings of both tables are needed to tell trials of one seed apart.
+    A seed counts for an item where every trial that the item has of it completed: a mean over some settings only would
+    compare unlike things. Trials that failed or diverged are thereby left out of means, whatever they reached.
 
     Raises:
-        ConfigError: a setting that is not in both tables.
+        ConfigError: a column that is missing, empty, or no number; no completed trial.
     """
-    common = [name for name in [*GROUPS, *setting_columns(list(toy.columns))] if name in toy and name in real]
     for name in by:
-        if name not in common:
-            raise ConfigError(f"--by {name}: must be a setting in both tables, which are {', '.join(common)}")
-    chosen = list(by)
-    for name in common:
-        doubled = any(_text(table, [*chosen, "seed"]).duplicated().any() for table in (toy, real))
-        if doubled and name not in chosen and any(_tells_apart(table, chosen, name) for table in (toy, real)):
-            chosen.append(name)
-    return chosen
+        if name not in (known := _settings(table)):
+            raise ConfigError(f"--by {name}: no such setting in {side}; there are {', '.join(known)}")
+    notes = []
+    if double := int(table.duplicated("trial").sum()):
+        notes.append(f"{side} names {double} trials twice; the last row counts")
+        table = table.drop_duplicates("trial", keep="last")
+    numbers = _numbers(table, side, metric)
+    good = (table["status"] == "completed").to_numpy() & np.isfinite(numbers)
+    ran = (table["status"] != "skipped").to_numpy()
+    seeds, statuses = table["seed"].to_numpy(), table["status"].to_numpy()
+    keys = list(zip(*(table[name].map(_text) for name in by), strict=True))
+    places: dict[Item, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    values = {key: _per_seed(seeds[rows], numbers[rows], good[rows], ran[rows]) for key, rows in places.items()}
+    counts = {key: Counter(map(str, statuses[rows])) for key, rows in places.items()}
+    return Measured(side, metric, values, counts, _averaged(table[ran], by), notes)
 
 
-def _text(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    done = table[table["status"] != "skipped"]
-    return pd.DataFrame({name: done[name].map(lambda value: "" if pd.isna(value) else number(value)) for name in names})
+def aligned(measured: Measured, items: Sequence[Item]) -> tuple[NDArray[np.float64], list[str]]:
+    """Values as an array (items, seeds) and notes; only the seeds that all items share, if that leaves two of them.
 
-
-def _tells_apart(table: pd.DataFrame, chosen: list[str], name: str) -> bool:
-    text = _text(table, [*chosen, "seed", name])
-    return bool((text.groupby([*chosen, "seed"], dropna=False)[name].nunique() > 1).any())
-
-
-def items(table: pd.DataFrame, metric: str, by: Sequence[str], where: str) -> Items:
-    """The items of a table, named by their settings ``by``.
-
-    Raises:
-        ConfigError: no such metric, or several trials of an item and a seed.
+    Otherwise every item keeps its seeds, and those that it lacks are NaN.
     """
-    if metric not in table or not pd.api.types.is_numeric_dtype(table[metric]) or not table[metric].notna().any():
-        measured = [name for name in sorted(LOWER_IS_BETTER | HIGHER_IS_BETTER) if name in table and table[name].notna().any()]
-        raise ConfigError(f"--metric {metric}: {where} has no values of it; it has {', '.join(measured)}")
-    done = table[table["status"] != "skipped"]
-    text = _text(table, by)
-    names = [_name(row, by) for row in text.itertuples(index=False)]
-    key = pd.DataFrame({"item": names, "seed": done["seed"].astype(int).to_numpy()}, index=done.index)
-    if key.duplicated().any():
-        item, seed = key[key.duplicated()].iloc[0]
-        raise ConfigError(f"{where}: several trials of {item} with seed {seed}, told apart by no setting of both tables")
-    good = (done["status"] == "completed") & done[metric].notna()
-    order, seeds = list(dict.fromkeys(names)), sorted(set(key["seed"]))
-    values = np.full((len(order), len(seeds)), np.nan)
-    failed = dict.fromkeys(order, 0)
-    for (item, seed), fine, value in zip(key.itertuples(index=False), good, done[metric], strict=True):
-        if fine:
-            values[order.index(item), seeds.index(seed)] = sign_of(metric) * value
-        else:
-            failed[item] += 1
-    return Items(order, seeds, values, failed)
+    own = [set(measured.values[item]) for item in items]
+    common, every = set.intersection(*own), set.union(*own)
+    notes = []
+    if common == every or len(common) >= 2:
+        if left := sorted(every - common):
+            notes.append(f"{measured.side}: left out seeds that some items lack: {', '.join(map(str, left))}")
+    else:
+        notes.append(f"{measured.side}: the items share {len(common)} seeds; means are over each one's own, and not paired")
+        common = every
+    rows = [[measured.values[item].get(seed, np.nan) for seed in sorted(common)] for item in items]
+    return np.array(rows), notes
 
 
-def shortened(names: Sequence[str], asked: int) -> dict[str, str]:
-    """Names without the settings that were added to the ``asked`` ones, where these suffice."""
-    short = {name: " ".join(name.split(" ")[:asked]) for name in names}
-    owners = list(short.values())
-    return {name: base if owners.count(base) == 1 else name for name, base in short.items()}
+def told_apart(toy: pd.DataFrame, real: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    """Settings of both tables, beside ``by``, without which an item would have several trials of one seed."""
+    added: list[str] = []
+    common = [name for name in _settings(toy) if name in _settings(real) and name not in by]
+    for name in common:
+        for table in (toy, real):
+            ran = table[table["status"] != "skipped"].drop_duplicates("trial")
+            key = [ran[one].map(_text) for one in (*by, *added) if one in ran]
+            if name not in added and (ran.groupby([*key, ran["seed"]])[name].nunique(dropna=False) > 1).any():
+                added.append(name)
+    return added
 
 
-def _name(row: Sequence[str], by: Sequence[str]) -> str:
-    """``ste vq commitment=0.25``: choices by their names, other settings with the last part of theirs."""
-    parts = [
-        value if name in GROUPS else f"{name.rpartition('.')[2]}={value}" for name, value in zip(by, row, strict=True) if value
-    ]
-    return " ".join(parts) or "all"
+def item_names(items: Sequence[Item], by: Sequence[str], enough: int) -> list[str]:
+    """Names for people: choices as they are, settings as ``commitment=1``; what an item does not have is left out.
+
+    Args:
+        enough: an item whose first so many settings no other one has is named by these alone.
+    """
+    first = Counter(item[:enough] for item in items)
+    shown = [item[:enough] if first[item[:enough]] == 1 else item for item in items]
+    short = [name.rpartition(".")[2] for name in by]
+    labels = [last if short.count(last) == 1 else name for last, name in zip(short, by, strict=True)]
+    names = []
+    for item in shown:
+        parts = [
+            f"{label}={value}" if "." in name else value for name, label, value in zip(by, labels, item, strict=False) if value
+        ]
+        names.append(" ".join(parts) or "(no name)")
+    return names
+
+
+def _settings(table: pd.DataFrame) -> list[str]:
+    return [*(name for name in GROUPS if name in table), *setting_columns(list(table.columns))]
+
+
+def _numbers(table: pd.DataFrame, side: str, metric: str) -> NDArray[np.float64]:
+    if metric not in table:
+        raise ConfigError(f"--metric {metric}: no such column in {side}")
+    numbers = pd.to_numeric(table[metric], errors="coerce")
+    if len(wrong := table[metric][numbers.isna() & table[metric].notna()]):
+        raise ConfigError(f"--metric {metric}: the column in {side} holds {wrong.iloc[0]!r}, which is no number")
+    completed = table["status"] == "completed"
+    if not completed.any():
+        ended = ", ".join(f"{count} {status}" for status, count in sorted(Counter(table["status"]).items()))
+        raise ConfigError(f"{side}: no trial completed ({ended or 'the table is empty'})")
+    if not numbers[completed].notna().any():
+        raise ConfigError(f"--metric {metric}: the column is empty in {side}")
+    if table["seed"].isna().any():
+        raise ConfigError(f"{side}: {int(table['seed'].isna().sum())} trials have no seed")
+    return numbers.to_numpy(float)
+
+
+def _per_seed(
+    seeds: NDArray[np.int64], values: NDArray[np.float64], good: NDArray[np.bool_], ran: NDArray[np.bool_]
+) -> dict[int, float]:
+    """Means over an item's trials of each seed, of seeds that have as many good ones as any seed has trials."""
+    whole = max(Counter(seeds[ran]).values(), default=0)
+    having = Counter(seeds[good])
+    return {int(seed): float(values[good & (seeds == seed)].mean()) for seed in having if having[seed] == whole}
+
+
+def _averaged(table: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    others = [name for name in _settings(table) if name not in by]
+    groups = table.groupby([table[name].map(_text) for name in by], sort=False)
+    return [name for name in others if (groups[name].nunique(dropna=False) > 1).any()]
+
+
+def _text(value: object) -> str:
+    """Text throughout, so that 1 and 1.0 of two files are the same setting; empty where there is none."""
+    return "" if pd.isna(value) else number(value, digits=12)  # type: ignore[call-overload]

@@ -1,115 +1,71 @@
-"""How well one ranking predicts another, with intervals over seeds."""
+"""How alike two orders of the same items are. All from the signs of differences, for one order or for many resamples at once.
+
+Values have the items last; a smaller one is better. scipy gives the same numbers (the tests compare), one order at a time.
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
 
-from quantbench.results.items import Matrix
 from quantbench.results.statistics import LEVEL, RESAMPLES, Estimate
 
+TIED = 1e-12
+"""Differences below this share of the largest value are rounding errors of the means: the two are tied."""
 
-@dataclass(frozen=True)
-class Pair:
-    """Two items, and by how much the first is better than the second (negative: worse) in each table.
+Signs = NDArray[np.int8]
 
-    Attributes:
-        separated: whether the real codec tells them apart.
-        agrees: whether the toy orders them as the real codec does.
+
+def signs(values: NDArray[np.float64]) -> Signs:
+    """The sign of value i less value j, in the last two axes; 0 for ties."""
+    differences = values[..., :, None] - values[..., None, :]
+    scale = np.abs(values).max(axis=-1)[..., None, None]
+    return np.sign(np.where(np.abs(differences) <= TIED * scale, 0.0, differences)).astype(np.int8)
+
+
+def kendall(a: Signs, b: Signs) -> NDArray[np.float64]:
+    """Kendall's tau-b (Kendall 1945); NaN where all items are tied in one of the orders."""
+    both = (a * b).sum((-2, -1), dtype=float)
+    untied = [np.abs(one).sum((-2, -1), dtype=float) for one in (a, b)]
+    return _ratio(both, np.sqrt(untied[0] * untied[1]))
+
+
+def spearman(a: Signs, b: Signs) -> NDArray[np.float64]:
+    """Spearman's rho, with mid-ranks for ties; NaN where all items are tied in one of the orders."""
+    # Mid-ranks less their mean are half the sums of signs; the half drops out.
+    x, y = a.sum(-1, dtype=float), b.sum(-1, dtype=float)
+    return _ratio((x * y).sum(-1), np.sqrt((x * x).sum(-1) * (y * y).sum(-1)))
+
+
+def agreement(a: Signs, b: Signs, pairs: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The share of ``pairs`` (a mask of i, j) that both orders put the same way; a tie is not the same way. NaN for no pair."""
+    return _ratio(((a * b)[..., pairs] > 0).sum(-1).astype(float), np.asarray(float(pairs.sum())))
+
+
+def resampled_means(values: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
+    """Bootstrap means (resamples, items) of values (items, seeds).
+
+    Items that share all seeds are resampled together, so that what a seed does to all of them cancels in their order. With
+    gaps (NaN) each item's own seeds are resampled by themselves.
     """
-
-    first: int
-    second: int
-    toy: Estimate
-    real: Estimate
-
-    @property
-    def separated(self) -> bool:
-        return _apart(self.real)
-
-    @property
-    def toy_separated(self) -> bool:
-        return _apart(self.toy)
-
-    @property
-    def agrees(self) -> bool:
-        return self.toy.mean * self.real.mean > 0
+    if not np.isnan(values).any():
+        chosen = generator.integers(values.shape[1], size=(RESAMPLES, values.shape[1]))
+        return np.asarray(values[:, chosen].mean(axis=2).T)
+    means = []
+    for row in values:
+        own = row[~np.isnan(row)]
+        means.append(own[generator.integers(len(own), size=(RESAMPLES, len(own)))].mean(axis=1))
+    return np.stack(means, axis=1)
 
 
-def _apart(difference: Estimate) -> bool:
-    return bool(difference.low > 0 or difference.high < 0)
+def interval(value: NDArray[np.float64], resampled: NDArray[np.float64] | None) -> Estimate:
+    """A number with its percentile interval; without one where there are no resamples, or the number itself is NaN."""
+    if resampled is None or np.isnan(value) or np.isnan(resampled).all():
+        return Estimate(float(value), np.nan, np.nan)
+    low, high = np.nanquantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(float(value), float(low), float(high))
 
 
-def correlation(toy: Matrix, real: Matrix, name: str) -> Estimate:
-    """Kendall's tau-b or Spearman's rho between the items' means, with a bootstrap interval over seeds (Efron 1979).
-
-    Args:
-        toy, real: values (items, seeds); seeds of either table are resampled by themselves.
-        name: ``kendall`` or ``spearman``.
-    """
-    measure = stats.kendalltau if name == "kendall" else stats.spearmanr
-
-    def of(a: Matrix, b: Matrix) -> float:
-        return float(measure(a, b).statistic)
-
-    return _bootstrap(toy, real, of)
-
-
-def agreement(toy: Matrix, real: Matrix, pairs: list[Pair]) -> Estimate:
-    """Of the pairs that the real codec separates, the share that the toy orders the same way; interval as above."""
-    separated = np.array([(pair.first, pair.second) for pair in pairs if pair.separated], dtype=int).reshape(-1, 2)
-    if not len(separated):
-        return Estimate(np.nan, np.nan, np.nan)
-    first, second = separated.T
-
-    def of(a: Matrix, b: Matrix) -> float:
-        return float(np.mean((a[first] - a[second]) * (b[first] - b[second]) > 0))
-
-    return _bootstrap(toy, real, of)
-
-
-def pairs_of(toy: Matrix, real: Matrix) -> list[Pair]:
-    """All pairs of items."""
-    count = len(toy)
-    return [
-        Pair(i, j, _difference(toy[j] - toy[i]), _difference(real[j] - real[i]))
-        for i in range(count)
-        for j in range(i + 1, count)
-    ]
-
-
-def _difference(paired: Matrix) -> Estimate:
-    """Mean difference of the seeds that both items have, with Student's interval.
-
-    Three seeds resample into ten samples, whose percentiles say far too little of what a fourth seed would bring; Student's
-    distribution takes the small number into account.
-    """
-    known = paired[~np.isnan(paired)]
-    if len(known) < 2:
-        return Estimate(float(known.mean()) if len(known) else np.nan, np.nan, np.nan)
-    mean, error = float(known.mean()), float(known.std(ddof=1)) / len(known) ** 0.5
-    width = float(stats.t.ppf((1 + LEVEL) / 2, len(known) - 1)) * error
-    return Estimate(mean, mean - width, mean + width)
-
-
-def _bootstrap(toy: Matrix, real: Matrix, measure: Callable[[Matrix, Matrix], float]) -> Estimate:
-    random = np.random.default_rng(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of means of nothing, and of rankings without differences
-        value = measure(np.nanmean(toy, axis=1), np.nanmean(real, axis=1))
-        if toy.shape[1] < 2 and real.shape[1] < 2:
-            return Estimate(value, np.nan, np.nan)
-        drawn = []
-        for _ in range(RESAMPLES):
-            means = [np.nanmean(one[:, random.integers(one.shape[1], size=one.shape[1])], axis=1) for one in (toy, real)]
-            if not np.isnan(means).any():
-                drawn.append(measure(*means))
-    known = [one for one in drawn if not np.isnan(one)]
-    if not known:
-        return Estimate(value, np.nan, np.nan)
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(value, float(low), float(high))
+def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
+    above, below = np.broadcast_arrays(above, below)
+    return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0))

@@ -1,4 +1,4 @@
-"""A picture of two rankings: what the toy says against what the real codec says."""
+"""A picture of a transfer: every item by its toy metric and its real one."""
 
 from __future__ import annotations
 
@@ -6,103 +6,136 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError, QuantBenchError
-from quantbench.results.items import sign_of
-from quantbench.results.transfer import Transfer, means
+from quantbench.results.label_places import Box, label_places
+from quantbench.results.render import estimate
+from quantbench.results.transfer import Side, Transfer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
+ENDINGS = (".svg", ".png", ".pdf")
 INSTALL = "pip install 'quantbench[plot]'"
-SUFFIXES = (".svg", ".png", ".pdf")
-INK, MUTED, ACCENT = "#1f2430", "#8a93a6", "#2f6fde"
-TRIED = 24
-"""Places around a point at which its name is tried."""
+INK, MUTED, DOT, CONTRARY = "#222222", "#9aa3ad", "#1f5fa8", "#c2410c"
+PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
+STEPS = 40
+"""Places along a line between two items that names keep clear of."""
+
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "quantbench",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "pdf.fonttype": 42,
+}
+"""Text stays text in the file, and the same figure gives the same file."""
+
+
+def check_plot(path: Path) -> None:
+    """Raise ConfigError, before anything is computed, where no picture can be written to ``path``."""
+    if path.suffix not in ENDINGS:
+        raise ConfigError(f"--plot {path}: must end in one of {', '.join(ENDINGS)}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"--plot {path}: there is no folder {path.parent}")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f"--plot {path}: needs matplotlib; install it with {INSTALL}") from error
 
 
 def scatter(found: Transfer, path: Path) -> None:
-    """Write the picture: a point an item, with its name and the intervals of both means.
+    """Draw the items with the 95 % intervals of their means, and a line between those that the two codecs order otherwise.
 
     Raises:
-        ConfigError: the extra ``plot`` is not installed, or the file's name has no known ending.
+        ConfigError: see ``check_plot``.
         QuantBenchError: the file cannot be written.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"--plot {path}: must end with {', '.join(SUFFIXES)}")
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError(f"--plot {path}: needs the extra 'plot': {INSTALL}") from error
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "quantbench", "font.size": 9}):
-        figure = Figure(figsize=(7, 5.2), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots()
-        _points(axes, found)
-        axes.set_title(_title(found), loc="left", fontsize=10, color=INK)
-        figure.draw_without_rendering()
-        _names(axes, found)
+    check_plot(path)
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        figure = _figure(found)
+        # A date would make every file of the same figure another one.
+        metadata: dict[str, Any] = {} if path.suffix == ".png" else {"Date" if path.suffix == ".svg" else "CreationDate": None}
         try:
-            figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else None)
+            figure.savefig(path, dpi=160, metadata=metadata)
         except OSError as error:
-            raise QuantBenchError(f"--plot {path}: cannot be written ({error.strerror})") from error
+            raise QuantBenchError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _figure(found: Transfer) -> Figure:
+    from matplotlib.figure import Figure
+
+    # 72 dots an inch: the screen's units, in which names are placed, are points, those of SVG and PDF.
+    figure = Figure(figsize=(7.2, 5.2), dpi=72, layout="constrained")
+    axes = figure.add_subplot()
+    points = np.array([[one.mean for one in side.means] for side in (found.toy, found.real)]).T
+    _disagreements(axes, found, points)
+    bars = [_half_widths(side) for side in (found.toy, found.real)]
+    axes.errorbar(points[:, 0], points[:, 1], xerr=bars[0], yerr=bars[1], fmt="none", ecolor=MUTED, elinewidth=0.8, zorder=2)
+    axes.plot(*points.T, "o", color=DOT, markersize=5, markeredgecolor="white", markeredgewidth=0.6, zorder=4)
+    axes.margins(0.08)
+    axes.set_xlabel(_axis("toy", found.toy), color=INK)
+    axes.set_ylabel(_axis("real codec", found.real), color=INK)
+    axes.set_title(_title(found), loc="left", fontsize=9, color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#eceff2", linewidth=0.7)
+    axes.set_axisbelow(True)
+    figure.draw_without_rendering()  # settles the margins, which the places of names depend on
+    figure.set_layout_engine("none")
+    _names(axes, found, points, bars)
+    return figure
+
+
+def _half_widths(side: Side) -> NDArray[np.float64]:
+    """Half the intervals of the means; 0 where there is none."""
+    return np.nan_to_num([one.high - one.mean for one in side.means])
+
+
+def _axis(label: str, side: Side) -> str:
+    return f"{label}: {side.metric} ({'lower' if side.sign > 0 else 'higher'} is better)"
 
 
 def _title(found: Transfer) -> str:
-    separated = found.separated
-    agreed = sum(pair.agrees for pair in separated)
-    return f"{agreed} of {len(separated)} separated pairs in the same order, Kendall's tau {found.kendall.mean:.2f}"
+    separated = len(found.separated)
+    same = separated - len(found.disagreements)
+    order = f"{same} of {separated} separated pairs in the same order" if separated else "no pair is separated"
+    return f"Kendall's tau-b {estimate(found.tau)}; {order}"
 
 
-def _points(axes: Axes, found: Transfer) -> None:
-    for metric, axis in zip(found.metrics, "xy", strict=True):
-        better = "less" if sign_of(metric) > 0 else "more"
-        getattr(axes, f"set_{axis}label")(f"{'toy' if axis == 'x' else 'real codec'}: {metric} ({better} is better)", color=INK)
-    x, y = means(found.toy, found.metrics[0]), means(found.real, found.metrics[1])
-    for a, b in zip(x, y, strict=True):
-        for one, places in ((a, ([a.low, a.high], [b.mean, b.mean])), (b, ([a.mean, a.mean], [b.low, b.high]))):
-            if not np.isnan(one.low):
-                axes.plot(*places, color=MUTED, linewidth=1, zorder=1)
-    axes.plot([one.mean for one in x], [one.mean for one in y], "o", color=ACCENT, markersize=6, zorder=2)
-    axes.margins(0.12)
-    axes.grid(color="#e6e9ef", linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(MUTED)
-    axes.tick_params(colors=INK, length=3)
+def _disagreements(axes: Axes, found: Transfer, points: NDArray[np.float64]) -> None:
+    label: str | None = "order differs"
+    for pair in found.disagreements:
+        x, y = points[[pair.first, pair.second]].T
+        axes.plot(x, y, color=CONTRARY, linewidth=1, linestyle=(0, (4, 3)), alpha=0.7, zorder=1, label=label)
+        label = None
+    if found.disagreements:
+        axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, labelcolor=INK)
 
 
-def _names(axes: Axes, found: Transfer) -> None:
-    """Put every name beside its point where it covers no other name and no point, as near as can be."""
-    x, y = means(found.toy, found.metrics[0]), means(found.real, found.metrics[1])
-    points = axes.transData.transform([(a.mean, b.mean) for a, b in zip(x, y, strict=True)])
-    frame = axes.get_window_extent()
-    taken: list[Any] = []
-    for name, point in sorted(zip(found.names, points, strict=True), key=lambda pair: -pair[1][1]):
-        best, least = None, np.inf
-        text = axes.annotate(name, point, xycoords="figure pixels", fontsize=8, color=INK, va="center")
-        for radius in (9, 18, 30, 44):
-            for angle in np.linspace(0, 2 * np.pi, TRIED, endpoint=False):
-                dx, dy = radius * np.cos(angle), radius * np.sin(angle)
-                text.set_horizontalalignment("left" if dx >= 0 else "right")
-                text.set_position((point[0] + dx, point[1] + dy))
-                box = text.get_window_extent().expanded(1.02, 1.15)
-                cost = radius / 10 + abs(np.sin(angle)) + 40 * sum(box.overlaps(other) for other in taken)
-                cost += 40 * sum(box.contains(*other) for other in points)
-                cost += 100 * (box.x0 < frame.x0 or box.x1 > frame.x1 or box.y0 < frame.y0 or box.y1 > frame.y1)
-                if cost < least:
-                    best, least, kept = (text.get_horizontalalignment(), text.get_position(), radius), cost, box
-        assert best is not None
-        text.set_horizontalalignment(best[0])
-        text.set_position(best[1])
-        taken.append(kept)
-        # In the data's coordinates, so that what is saved at another resolution lies where it was measured.
-        back = axes.transData.inverted().transform
-        (from_x, from_y), (to_x, to_y) = back(best[1]), back(point)
-        text.remove()
-        line = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3} if best[2] > 9 else None
-        axes.annotate(name, (to_x, to_y), (from_x, from_y), fontsize=8, color=INK, va="center", ha=best[0], arrowprops=line)
+def _names(axes: Axes, found: Transfer, points: NDArray[np.float64], half: list[NDArray[np.float64]]) -> None:
+    """Write the names beside their points, with a thin line to those that found no room near."""
+    to_screen = axes.transData.transform
+    centres = to_screen(points)
+    low, high = to_screen(points - np.array(half).T), to_screen(points + np.array(half).T)
+    bars: list[Box] = []
+    for (x, y), (left, bottom), (right, top) in zip(centres, low, high, strict=True):
+        bars += [(left, y - 1, right, y + 1), (x - 1, bottom, x + 1, top)]
+    for pair in found.disagreements:
+        steps = np.linspace(centres[pair.first], centres[pair.second], STEPS)
+        bars += [(x - 2, y - 2, x + 2, y + 2) for x, y in steps]
+    texts = [axes.text(0, 0, name, fontsize=8, color=INK, va="bottom", zorder=5, bbox=PAPER) for name in found.names]
+    extents = [text.get_window_extent() for text in texts]
+    sizes = np.array([(extent.width + 2, extent.height + 1) for extent in extents])
+    box = axes.get_window_extent()
+    places = np.array(label_places(centres, sizes, bars, (box.x0, box.y0, box.x1, box.y1)))
+    for text, corner, size, centre in zip(texts, places, sizes, centres, strict=True):
+        x, y = axes.transData.inverted().transform(corner)
+        text.set_position((x, y))
+        nearest = np.clip(centre, corner, corner + size)
+        if np.hypot(*(nearest - centre)) > 12:
+            ends = axes.transData.inverted().transform([nearest, centre])
+            axes.plot(*ends.T, color=MUTED, linewidth=0.6, zorder=3, scalex=False, scaley=False)

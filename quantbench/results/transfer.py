@@ -1,4 +1,4 @@
-"""Does the ranking that a toy codec finds carry over to a real one?"""
+"""Whether the ranking that a toy codec finds carries over to a real one."""
 
 from __future__ import annotations
 
@@ -7,149 +7,222 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError
-from quantbench.results.items import Items, Matrix, items, shortened, sign_of, split_by
-from quantbench.results.ranks import Pair, agreement, correlation, pairs_of
-from quantbench.results.render import estimate, number, render
-from quantbench.results.statistics import Estimate, bootstrap_mean
+from quantbench.results.items import Item, Measured, aligned, item_names, measure, told_apart
+from quantbench.results.ranks import agreement, interval, kendall, resampled_means, signs, spearman
+from quantbench.results.schema import HIGHER_IS_BETTER, LOWER_IS_BETTER
+from quantbench.results.statistics import Estimate, student_mean
 
-FEWEST = 3
-"""Items that make a ranking."""
+FEWEST_ITEMS = 3
+"""Two items have one pair: no ranking to speak of."""
+
+FEW_SEEDS = 5
+"""With fewer, resampling seeds gives intervals that are too narrow (see ``student_mean``)."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One codec: its metric, and per item the values of its seeds (NaN for none), their mean, and its trials."""
+
+    metric: str
+    values: NDArray[np.float64]
+    means: list[Estimate]
+    trials: list[int]
+    unfinished: list[int]
+
+    @property
+    def sign(self) -> int:
+        """What makes a smaller value the better one."""
+        return sign_of(self.metric)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two items, the real codec's better one first.
+
+    Attributes:
+        first, second: their places among the items.
+        toy, real: the first's metric less the second's, over the seeds that both have.
+        separated: whether the real codec separates them.
+        same_order: whether the toy finds the first better, too.
+    """
+
+    first: int
+    second: int
+    toy: Estimate
+    real: Estimate
+    separated: bool
+    same_order: bool
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """What two tables say of the same items.
+    """What a toy says of a real codec.
 
     Attributes:
-        metrics: of the toy and of the real codec.
-        by: settings that name an item.
-        names: of the items, the best of the real codec first.
-        toy, real: values (items, seeds), less is better.
-        pairs: all pairs, by position in ``names``.
-        agreement: share of the pairs that the real codec separates which the toy orders the same way.
-        notes: what was left out, and why.
+        tau, rho: rank correlations of the items' means, 1 for the same order.
+        agreement: of the pairs that the real codec separates, the share that the toy orders the same way.
+        pairs: all pairs of items.
+        left_out: items that are not compared, and why.
     """
 
-    metrics: tuple[str, str]
-    by: list[str]
     names: list[str]
-    toy: Matrix
-    real: Matrix
-    pairs: list[Pair]
-    kendall: Estimate
-    spearman: Estimate
+    toy: Side
+    real: Side
+    tau: Estimate
+    rho: Estimate
     agreement: Estimate
+    pairs: list[Pair]
+    left_out: dict[str, str]
     notes: list[str]
 
     @property
     def separated(self) -> list[Pair]:
-        """Pairs that the real codec tells apart."""
+        """Pairs that the real codec separates."""
         return [pair for pair in self.pairs if pair.separated]
 
     @property
     def disagreements(self) -> list[Pair]:
-        """Those of them that the toy orders the other way, the largest difference first."""
-        return sorted((pair for pair in self.separated if not pair.agrees), key=lambda pair: -abs(pair.real.mean))
+        """Separated pairs that the toy does not order the same way, the largest difference first."""
+        return sorted((pair for pair in self.separated if not pair.same_order), key=lambda pair: -abs(pair.real.mean))
 
 
 def transfer(toy: pd.DataFrame, real: pd.DataFrame, metrics: tuple[str, str], by: Sequence[str]) -> Transfer:
-    """Compare the rankings of two tables.
+    """Compare the order of the items, which the columns ``by`` name, in two results tables.
 
-    Args:
-        metrics: of the toy and of the real codec.
-        by: settings that name an item; others that are needed to tell its trials apart are added.
+    The real codec separates a pair where the Student-t interval (95 %) of the paired differences over seeds excludes zero.
+    It is no bootstrap interval, for a real codec has few seeds and a bootstrap of three values is a third as wide as it
+    should be (``student_mean``). Each pair is judged by itself: of many pairs without a difference one in twenty is separated.
+
+    Settings that both tables have and that vary among an item's trials of one seed are added to ``by``.
+
+    Intervals of tau, rho and the agreement come from resampling the seeds of the toy and of the real codec, each by itself.
+    Which pairs are separated is found once, not in each resample.
 
     Raises:
-        ConfigError: a metric or setting that is not there, or fewer than three items in common.
+        ConfigError: columns that are missing or empty, a metric of no known direction, too few items in both.
     """
-    every = split_by(toy, real, by)
-    notes = [f"items are told apart by {name} too" for name in every[len(by) :]]
-    first, second = items(toy, metrics[0], every, "the toy's table"), items(real, metrics[1], every, "the real codec's table")
-    kept, left_out = _common(first, second)
-    notes += left_out
-    if len(kept) < FEWEST:
-        raise ConfigError(f"only {len(kept)} items in both tables with a completed trial, at least {FEWEST} make a ranking")
-    notes += [
-        f"{label}: {count} of {len(one.seeds)} trials of {name} did not complete, and count for nothing"
-        for label, one in (("toy", first), ("real", second))
-        for name, count in one.failed.items()
-        if count and name in kept
+    added = told_apart(toy, real, by)
+    by = [*by, *added]
+    sides = (measure(toy, "toy", metrics[0], by), measure(real, "real", metrics[1], by))
+    for metric in metrics:
+        sign_of(metric)
+    items, left_out = _common(*sides)
+    names = item_names([*items, *left_out], by, len(by) - len(added))
+    reasons = dict(zip(names[len(items) :], left_out.values(), strict=True))
+    if len(items) < FEWEST_ITEMS:
+        why = "".join(f"\n  {name}: {reason}" for name, reason in reasons.items())
+        raise ConfigError(f"--by {','.join(by)}: {len(items)} items can be compared, at least {FEWEST_ITEMS} are needed{why}")
+    (toy_side, toy_notes), (real_side, real_notes) = (_side(one, items) for one in sides)
+    pairs = _pairs(toy_side, real_side)
+    tau, rho, share = _agreements(toy_side, real_side, pairs)
+    notes = [
+        *(f"items are told apart by {name}, too" for name in added),
+        *_averaging(*sides),
+        *toy_notes,
+        *real_notes,
+        *_few(toy_side, real_side),
     ]
-    values = [np.stack([one.values[one.names.index(name)] for name in kept]) for one in (first, second)]
-    order = np.argsort(np.nanmean(values[1], axis=1), kind="stable")
-    a, b = (one[order] for one in values)
-    short = shortened(list(dict.fromkeys([*first.names, *second.names])), len(by))
-    notes += [f"{label}: one seed, so no intervals" for label, one in (("toy", a), ("real", b)) if one.shape[1] < 2]
-    pairs = pairs_of(a, b)
-    names = [short[kept[i]] for i in order]
-    found = correlation(a, b, "kendall"), correlation(a, b, "spearman"), agreement(a, b, pairs)
-    return Transfer(metrics, every, names, a, b, pairs, *found, notes)
+    return Transfer(names[: len(items)], toy_side, real_side, tau, rho, share, pairs, reasons, notes)
 
 
-def _common(toy: Items, real: Items) -> tuple[list[str], list[str]]:
-    """Names of items with a value in both tables, and why others are left out."""
-    kept, notes = [], []
-    for name in dict.fromkeys([*toy.names, *real.names]):
-        reasons = [
-            f"not in the {label}'s table" if name not in one.names else f"no trial of the {label}'s completed"
-            for label, one in (("toy", toy), ("real codec", real))
-            if name not in one.names or np.isnan(one.values[one.names.index(name)]).all()
-        ]
-        if reasons:
-            notes.append(f"left out: {name}, {' and '.join(reasons)}")
+def sign_of(metric: str) -> int:
+    """1 where a lower value is better, -1 where a higher one is. Raises ConfigError where that is not known."""
+    if metric in LOWER_IS_BETTER:
+        return 1
+    if metric in HIGHER_IS_BETTER:
+        return -1
+    known = ", ".join(sorted(LOWER_IS_BETTER | HIGHER_IS_BETTER))
+    raise ConfigError(f"--metric {metric}: whether more of it is better is not known; it is for {known}")
+
+
+def separates(difference: Estimate) -> bool:
+    """Whether an interval excludes zero; one that there is none of does not."""
+    return difference.low > 0 or difference.high < 0
+
+
+def _common(toy: Measured, real: Measured) -> tuple[list[Item], dict[Item, str]]:
+    """Items to compare, in the order of the toy's table; the others with the reason."""
+    items, left_out = [], {}
+    for item in dict.fromkeys([*toy.values, *real.values]):
+        absent = [one.side for one in (toy, real) if item not in one.values]
+        empty = [one.why_empty(item) for one in (toy, real) if item in one.values and not one.values[item]]
+        if absent:
+            left_out[item] = "; ".join([f"not in {absent[0]}", *empty])
+        elif empty:
+            left_out[item] = "; ".join(empty)
         else:
-            kept.append(name)
-    return kept, notes
+            items.append(item)
+    return items, left_out
 
 
-def means(values: Matrix, metric: str) -> list[Estimate]:
-    """Mean of each item in the metric's own sign, with its bootstrap interval over seeds."""
-    sign = sign_of(metric)
-    return [bootstrap_mean(sign * row[~np.isnan(row)]) for row in values]
+def _side(measured: Measured, items: Sequence[Item]) -> tuple[Side, list[str]]:
+    values, notes = aligned(measured, items)
+    means = [student_mean(row[~np.isnan(row)]) for row in values]
+    trials = [measured.statuses[item].total() - measured.statuses[item]["skipped"] for item in items]
+    side = Side(measured.metric, values, means, trials, [measured.unfinished(item) for item in items])
+    return side, [*measured.notes, *notes]
 
 
-def render_transfer(found: Transfer, form: str = "table") -> str:
-    """The ranking of both tables, the agreement in numbers, and the pairs on which they disagree."""
-    toy_rank, real_rank = (np.argsort(np.argsort(np.nanmean(one, axis=1))) + 1 for one in (found.toy, found.real))
-    header = ["item", f"toy {found.metrics[0]}", f"real {found.metrics[1]}", "toy rank", "real rank"]
-    columns = zip(
-        found.names, means(found.toy, found.metrics[0]), means(found.real, found.metrics[1]), toy_rank, real_rank, strict=True
-    )
-    rows = [[name, estimate(a), estimate(b), str(i), str(j)] for name, a, b, i, j in columns]
-    text = render(header, rows, form)
-    return text if form == "csv" else "\n".join([text, "", *_numbers(found), *_disagreements(found), *_notes(found)])
+def _order(side: Side) -> NDArray[np.float64]:
+    return np.array([side.sign * one.mean for one in side.means])
 
 
-def _numbers(found: Transfer) -> list[str]:
-    separated = found.separated
-    agreed = sum(pair.agrees for pair in separated)
-    own = sum(pair.toy_separated for pair in separated)
+def _pairs(toy: Side, real: Side) -> list[Pair]:
+    of_toy, of_real = signs(_order(toy)), signs(_order(real))
+    pairs = []
+    for i in range(len(of_real)):
+        for j in range(i + 1, len(of_real)):
+            first, second = (i, j) if of_real[i, j] <= 0 else (j, i)
+            by_toy, by_real = (student_mean(_paired(side.values, first, second)) for side in (toy, real))
+            # Where items share too few seeds to be paired, means over their own may contradict the paired difference.
+            separated = separates(by_real) and real.sign * by_real.mean < 0
+            pairs.append(
+                Pair(first, second, by_toy, by_real, separated, bool(of_toy[first, second] * of_real[first, second] > 0))
+            )
+    return pairs
+
+
+def _paired(values: NDArray[np.float64], first: int, second: int) -> NDArray[np.float64]:
+    differences = values[first] - values[second]
+    return np.asarray(differences[~np.isnan(differences)])
+
+
+def _agreements(toy: Side, real: Side, pairs: Sequence[Pair]) -> list[Estimate]:
+    """Tau, rho and the agreement over separated pairs, with intervals where every item has two seeds in both."""
+    mask = np.zeros((len(toy.means), len(toy.means)), bool)
+    for pair in pairs:
+        mask[pair.first, pair.second] = pair.separated
+    a, b = (signs(_order(side)) for side in (toy, real))
+    found = [kendall(a, b), spearman(a, b), agreement(a, b, mask)]
+    if min(_seeds(toy), _seeds(real)) < 2:
+        return [interval(value, None) for value in found]
+    generator = np.random.default_rng(0)  # a fixed one, so that the output does not change from run to run
+    a, b = (signs(side.sign * resampled_means(side.values, generator)) for side in (toy, real))
+    resampled = [kendall(a, b), spearman(a, b), agreement(a, b, mask)]
+    return [interval(value, spread) for value, spread in zip(found, resampled, strict=True)]
+
+
+def _seeds(side: Side) -> int:
+    """Seeds of the item that has the fewest."""
+    return int((~np.isnan(side.values)).sum(axis=1).min())
+
+
+def _averaging(*sides: Measured) -> list[str]:
     return [
-        f"pairwise agreement  {estimate(found.agreement) or 'none'}  {agreed} of the {len(separated)} pairs that the real "
-        f"codec separates ({len(found.pairs)} pairs in all); the toy separates {own} of them",
-        f"Kendall's tau       {estimate(found.kendall)}",
-        f"Spearman's rho      {estimate(found.spearman)}",
+        f"{one.side}: items are means over {', '.join(one.averaged)}, which --by does not name" for one in sides if one.averaged
     ]
 
 
-def _disagreements(found: Transfer) -> list[str]:
-    if not found.disagreements:
-        return []
-    signs = [sign_of(metric) for metric in found.metrics]
-    lines = ["", "the real codec separates, the toy orders the other way:"]
-    for pair in found.disagreements:
-        better, worse = (pair.first, pair.second) if pair.real.mean > 0 else (pair.second, pair.first)
-        toy, real = (
-            abs(one.mean) * sign * direction for one, sign, direction in zip((pair.toy, pair.real), signs, (1, -1), strict=True)
-        )
-        lines.append(
-            f"  {found.names[better]} before {found.names[worse]}: {number(real, 3)} {found.metrics[1]} in the real codec, "
-            f"{'+' if toy > 0 else ''}{number(toy, 3)} {found.metrics[0]} in the toy"
-        )
-    return lines
-
-
-def _notes(found: Transfer) -> list[str]:
-    return ["", *(f"note: {note}" for note in found.notes)] if found.notes else []
+def _few(toy: Side, real: Side) -> list[str]:
+    notes = []
+    counts = {"toy": _seeds(toy), "real": _seeds(real)}
+    if alone := [name for name, count in counts.items() if count < 2]:
+        notes.append(f"no intervals of tau, rho and agreement: items with a single seed in {' and '.join(alone)}")
+        if counts["real"] < 2:
+            notes.append("a pair is separated only where both of its items have at least two seeds in real")
+    elif few := [f"{count} in {name}" for name, count in counts.items() if count < FEW_SEEDS]:
+        notes.append(f"intervals of tau, rho and agreement are too narrow, for there are few seeds: {', '.join(few)}")
+    return notes

@@ -1,189 +1,323 @@
-"""Whether one ranking predicts another."""
-
-from __future__ import annotations
-
-from pathlib import Path
+import re
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from quantbench.cli import main
 from quantbench.errors import ConfigError
-from quantbench.results.items import items, sign_of, split_by
-from quantbench.results.ranks import agreement, correlation, pairs_of
-from quantbench.results.transfer import Transfer, render_transfer, transfer
+from quantbench.results.label_places import label_places
+from quantbench.results.ranks import kendall, signs, spearman
+from quantbench.results.scatter import scatter
+from quantbench.results.statistics import bootstrap_mean, student_mean
+from quantbench.results.tables import write
+from quantbench.results.transfer import transfer
+from quantbench.results.transfer_text import counts, render_transfer
 
 BY = ["gradient", "quantizer"]
+BOTH = ("nmse_db", "nmse_db")
+FIVE = {"ste": -10.0, "mste": -9.0, "noise": -8.0, "rotation": -7.0, "diveq": -6.0}
 
 
-def table(
-    means: dict[str, float], metric: str = "nmse_db", seeds: int = 3, noise: float = 0.01, **columns: object
-) -> pd.DataFrame:
-    """Results of one strategy a mean, with a little noise between seeds."""
-    random = np.random.default_rng(0)
-    rows = [
-        {
-            "trial": f"{name}-{seed}",
-            "status": "completed",
-            "seed": seed,
-            "quantizer": "vq",
-            "gradient": name,
-            metric: mean + noise * random.normal(),
-        }
-        | columns
-        for name, mean in means.items()
-        for seed in range(seeds)
-    ]
+def table(means, metric="nmse_db", seeds=5, spread=0.1, **columns):
+    """A results table: ``means`` by gradient; every seed shifts all items alike, and each a little by itself."""
+    generator = np.random.default_rng(7)
+    rows = []
+    for gradient, mean in means.items():
+        for seed in range(seeds):
+            value = mean + 3 * np.sin(37 * seed) + spread * generator.standard_normal()
+            row = {"trial": f"{gradient}-{seed}", "status": "completed", "error": None, "seed": seed, "quantizer": "vq"}
+            rows.append(row | {"gradient": gradient, metric: value} | columns)
     return pd.DataFrame(rows)
 
 
-MEANS = {"ste": -1.0, "mste": -2.0, "noise": -3.0, "nsvq": -4.0}
+def exactly(values, metric="nmse_db"):
+    """A results table of these values, by gradient and seed."""
+    result = table(dict.fromkeys(values, 0.0), metric, len(next(iter(values.values()))))
+    result[metric] = [float(value) for row in values.values() for value in row]
+    return result
 
 
-def of(toy: pd.DataFrame, real: pd.DataFrame, metrics: tuple[str, str] = ("nmse_db", "nmse_db")) -> Transfer:
-    return transfer(toy, real, metrics, BY)
+def test_equal_tables_agree_in_everything():
+    found = transfer(table(FIVE), table(FIVE), BOTH, BY)
+    assert (found.tau.mean, found.rho.mean, found.agreement.mean) == (1, 1, 1)
+    assert tuple(found.agreement) == (1, 1, 1)
+    assert len(found.pairs) == len(found.separated) == 10
+    assert not found.disagreements
+    assert not found.left_out
+    assert not found.notes
 
 
-def test_equal_rankings_agree_wholly_and_reversed_ones_not_at_all() -> None:
-    same = of(table(MEANS), table({name: 10 * mean for name, mean in MEANS.items()}))
-    assert (same.kendall.mean, same.spearman.mean, same.agreement.mean) == (1, 1, 1)
-    assert (same.kendall.low, same.agreement.low) == (1, 1)
-    assert not same.disagreements
-    assert same.names == ["nsvq vq", "noise vq", "mste vq", "ste vq"]
-    opposite = of(table(MEANS), table({name: -mean for name, mean in MEANS.items()}))
-    assert (opposite.kendall.mean, opposite.spearman.mean, opposite.agreement.mean) == (-1, -1, 0)
-    assert len(opposite.disagreements) == 6
+def test_reversed_order_disagrees_in_everything():
+    found = transfer(table(FIVE), table({name: -mean for name, mean in FIVE.items()}), BOTH, BY)
+    assert (found.tau.mean, found.rho.mean, found.agreement.mean) == (-1, -1, 0)
+    assert len(found.disagreements) == 10
+    largest = found.disagreements[0]
+    assert {found.names[largest.first], found.names[largest.second]} == {"ste vq", "diveq vq"}
+    assert found.names[largest.first] == "diveq vq"  # the real codec's better one comes first
+    assert largest.real.mean < 0 < largest.toy.mean
 
 
-def test_more_is_better_for_some_metrics() -> None:
-    real = table({name: -mean for name, mean in MEANS.items()}, metric="si_sdr_db")
-    assert of(table(MEANS), real, ("nmse_db", "si_sdr_db")).kendall.mean == 1
-    assert sign_of("mel_distance_db") == 1
-    with pytest.raises(
-        ConfigError, match=r"steps: it is not known whether more or less of it is better; there are.*mel_distance_db"
-    ):
-        sign_of("steps")
+def test_higher_is_better_turns_an_order_round():
+    toy, real = table(FIVE), table(FIVE, "stoi")
+    assert transfer(toy, real, ("nmse_db", "stoi"), BY).tau.mean == -1
+    real["stoi"] *= -1
+    assert transfer(toy, real, ("nmse_db", "stoi"), BY).tau.mean == 1
 
 
-def test_one_swapped_pair_by_hand() -> None:
-    """Six pairs; one is ordered the other way: tau = (5 - 1) / 6, rho = 1 - 6 * 2 / (4 * 15), agreement 5 / 6."""
-    found = of(table(MEANS), table(MEANS | {"ste": -2.0, "mste": -1.0}))
-    assert found.kendall.mean == pytest.approx(4 / 6)
-    assert found.spearman.mean == pytest.approx(0.8)
-    assert found.agreement.mean == pytest.approx(5 / 6)
-    (pair,) = found.disagreements
-    assert {found.names[pair.first], found.names[pair.second]} == {"ste vq", "mste vq"}
-    text = render_transfer(found)
-    assert "5 of the 6 pairs" in text
-    assert "ste vq before mste vq" in text
-
-
-def test_pairs_that_the_real_codec_does_not_separate_do_not_count() -> None:
-    real = table(MEANS | {"ste": -2.0}, noise=0.05)  # ste and mste alike
-    found = of(table(MEANS), real)
+def test_by_hand():
+    """Real: a < b < c by 1 and 2 at every seed, d as good as c. Toy: b < a < c < d, so of 5 separated pairs 4 agree."""
+    toy = exactly({"a": [2, 2, 2], "b": [1, 1, 1], "c": [3, 3, 3], "d": [4, 4, 4]})
+    real = exactly({"a": [1, 2, 3], "b": [2, 3, 4], "c": [4, 5, 6], "d": [4, 5, 6]})
+    found = transfer(toy, real, BOTH, BY)
     assert len(found.separated) == 5
-    assert found.agreement.mean == 1
+    assert found.agreement.mean == 0.8
+    assert found.tau.mean == pytest.approx((4 - 1) / np.sqrt(6 * 5))
+    (pair,) = found.disagreements
+    assert [found.names[pair.first], found.names[pair.second]] == ["a vq", "b vq"]
+    assert tuple(pair.real) == (-1, -1, -1)
+    assert "separates 5 of 6 pairs; the toy orders 4 of them the same way. It separates 5 of them itself: 4" in counts(found)
 
 
-def test_separation_is_a_paired_student_test() -> None:
-    random = np.random.default_rng(1)
-    toy, real = random.normal(size=(3, 4)), random.normal(size=(3, 4))
-    for pair in pairs_of(toy, real):
-        for values, estimate in ((toy, pair.toy), (real, pair.real)):
-            known = stats.ttest_rel(values[pair.second], values[pair.first])
-            low, high = known.confidence_interval(0.95)
-            assert (estimate.low, estimate.high) == (pytest.approx(low), pytest.approx(high))
-        assert pair.separated == (stats.ttest_rel(real[pair.second], real[pair.first]).pvalue < 0.05)
+def test_a_tie_of_the_toy_is_not_the_same_order():
+    toy = exactly({"a": [1, 2], "b": [2, 1], "c": [5, 5]})
+    real = exactly({"a": [1, 1], "b": [2, 2], "c": [3, 3]})
+    found = transfer(toy, real, BOTH, BY)
+    assert found.agreement.mean == pytest.approx(2 / 3)
+    assert "cannot tell" in render_transfer(found)
 
 
-def test_correlations_are_scipys_on_means_with_ties() -> None:
-    random = np.random.default_rng(2)
-    toy, real = random.integers(3, size=(8, 1)).astype(float), random.integers(3, size=(8, 1)).astype(float)
-    assert correlation(toy, real, "kendall").mean == stats.kendalltau(toy[:, 0], real[:, 0]).statistic
-    assert correlation(toy, real, "spearman").mean == stats.spearmanr(toy[:, 0], real[:, 0]).statistic
-    assert np.isnan(correlation(toy, real, "kendall").low)
+def test_a_constant_toy_has_no_correlation():
+    found = transfer(exactly({name: [1, 1] for name in "abc"}), table({"a": 1.0, "b": 2.0, "c": 3.0}), BOTH, BY)
+    assert np.isnan(found.tau.mean)
+    assert np.isnan(found.rho.mean)
+    render_transfer(found)
 
 
-def test_intervals_widen_with_noise_and_are_the_same_every_time() -> None:
-    random = np.random.default_rng(3)
-    base = np.arange(6.0)[:, None]
-    quiet, loud = (base + scale * random.normal(size=(6, 5)) for scale in (0.1, 3.0))
-    narrow, wide = correlation(quiet, quiet, "kendall"), correlation(loud, quiet, "kendall")
-    assert narrow.high - narrow.low < wide.high - wide.low
-    assert wide == correlation(loud, quiet, "kendall")
-    assert np.isnan(agreement(loud, quiet, []).mean)
+@pytest.mark.parametrize("ties", [False, True])
+def test_correlations_are_scipys(ties):
+    generator = np.random.default_rng(0)
+    a, b = (generator.integers(4, size=(30, 9)).astype(float) if ties else generator.normal(size=(30, 9)) for _ in range(2))
+    for ours, theirs in ((kendall, stats.kendalltau), (spearman, stats.spearmanr)):
+        expected = [theirs(x, y).statistic for x, y in zip(a, b, strict=True)]
+        assert ours(signs(a), signs(b)) == pytest.approx(np.array(expected))
 
 
-def test_failed_and_missing_trials_are_counted_and_told() -> None:
-    toy, real = table(MEANS), table(MEANS | {"diveq": -5.0})
-    real.loc[real["trial"] == "ste-0", "status"] = "diverged"
-    real.loc[real["gradient"] == "mste", "status"] = "failed"
-    found = of(toy, real)
-    assert found.names == ["nsvq vq", "noise vq", "ste vq"]
-    assert found.notes == [
-        "left out: mste vq, no trial of the real codec's completed",
-        "left out: diveq vq, not in the toy's table",
-        "real: 1 of 3 trials of ste vq did not complete, and count for nothing",
-    ]
+def test_the_interval_of_a_mean_is_scipys_and_wider_than_a_bootstrap_of_three():
+    values = np.array([1.0, 2.5, 2.0])
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    found, narrow = student_mean(values), bootstrap_mean(values)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert narrow.high - narrow.low < 0.45 * (found.high - found.low)
 
 
-def test_settings_that_tell_trials_apart_are_added_and_shown_where_needed() -> None:
-    def both(values: dict[str, float]) -> pd.DataFrame:
-        one = table(values, **{"quantizer.commitment": 0.25})
-        two = table({"ste": 3.0}, **{"quantizer.commitment": 0.0})
-        return pd.concat([one, two], ignore_index=True)
-
-    assert split_by(both(MEANS), both(MEANS), BY) == [*BY, "quantizer.commitment"]
-    found = of(both(MEANS), both(MEANS))
-    assert found.names == ["nsvq vq", "noise vq", "mste vq", "ste vq commitment=0.25", "ste vq commitment=0"]
-    assert found.notes == ["items are told apart by quantizer.commitment too"]
+def test_seeds_are_paired():
+    """The seeds' own spread is thirty times the difference of two items; the pairs are separated all the same."""
+    found = transfer(table(FIVE), table({name: mean / 20 for name, mean in FIVE.items()}, spread=0.001), BOTH, BY)
+    assert len(found.separated) == 10
 
 
-def test_bad_input_is_refused_in_words() -> None:
-    with pytest.raises(ConfigError, match="only 2 items in both tables"):
-        of(table({"ste": 1.0, "mste": 2.0}), table(MEANS))
-    with pytest.raises(ConfigError, match="mse: the toy's table has no values of it; it has nmse_db"):
-        of(table(MEANS), table(MEANS), ("mse", "nmse_db"))
-    with pytest.raises(ConfigError, match="--by colour: must be a setting in both tables, which are quantizer, gradient"):
-        transfer(table(MEANS), table(MEANS), ("nmse_db", "nmse_db"), ["colour"])
-    doubled = pd.concat([table(MEANS), table(MEANS)], ignore_index=True)
-    with pytest.raises(ConfigError, match="several trials of ste vq with seed 0"):
-        items(doubled, "nmse_db", BY, "it")
+def test_noise_separates_few_pairs():
+    names = [f"g{i}" for i in range(20)]
+    found = transfer(table(dict.fromkeys(names, 0.0)), table(dict.fromkeys(names, 0.0), seeds=3), BOTH, BY)
+    assert len(found.separated) < 0.15 * len(found.pairs)
+    assert any("too narrow" in note and "3 in real" in note for note in found.notes)
 
 
-def test_one_seed_gives_no_intervals() -> None:
-    found = of(table(MEANS, seeds=1), table(MEANS, seeds=1))
-    assert found.kendall.mean == 1
-    assert np.isnan(found.kendall.low)
-    assert not found.separated
-    assert "toy: one seed, so no intervals" in found.notes
-    assert "none" in render_transfer(found)
+def test_output_does_not_change():
+    texts = [render_transfer(transfer(table(FIVE, spread=2), table(FIVE, spread=2, seeds=4), BOTH, BY)) for _ in range(2)]
+    assert texts[0] == texts[1]
 
 
-def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    toy, real = tmp_path / "toy.csv", tmp_path / "real.csv"
-    table(MEANS).to_csv(toy, index=False)
-    table(MEANS | {"ste": -2.0, "mste": -1.0}, metric="mel_distance_db").to_csv(real, index=False)
-    assert main(["transfer", str(toy), str(real), "--fail-below", "0.8"]) == 0
-    assert "Kendall's tau" in capsys.readouterr().out
-    assert main(["transfer", str(toy), str(real), "--fail-below", "0.9", "--format", "csv"]) == 1
-    assert capsys.readouterr().out.splitlines()[0] == "item,toy nmse_db,real mel_distance_db,toy rank,real rank"
-    assert main(["transfer", str(toy), str(real), "--metric", "mse"]) == 2
-    assert "--metric mse" in capsys.readouterr().err
+def test_items_of_one_table_are_left_out_and_named():
+    toy, real = table(FIVE | {"sga": 0.0}), table(FIVE | {"ewgs": 0.0})
+    found = transfer(toy, real, BOTH, BY)
+    assert found.left_out == {"sga vq": "not in real", "ewgs vq": "not in toy"}
+    assert "left out: sga vq: not in real" in render_transfer(found)
 
 
-def test_the_picture_names_every_item(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("matplotlib")
-    toy = tmp_path / "toy.csv"
-    table(MEANS).to_csv(toy, index=False)
-    command = ["transfer", str(toy), str(toy), "--metric", "nmse_db", "--plot"]
-    assert main([*command, str(tmp_path / "plot.svg")]) == 0
-    drawn = (tmp_path / "plot.svg").read_text()
-    assert all(f"{name} vq" in drawn for name in MEANS)
-    assert "toy: nmse_db (less is better)" in drawn
-    assert main([*command, str(tmp_path / "again.svg")]) == 0
-    assert drawn == (tmp_path / "again.svg").read_text()
-    assert main([*command, str(tmp_path / "plot.gif")]) == 2
-    assert ".svg, .png, .pdf" in capsys.readouterr().err
+def test_diverged_trials_are_counted_and_enter_no_mean():
+    toy, real = table(FIVE | {"sga": 0.0}), table(FIVE | {"sga": 0.0})
+    real.loc[real["gradient"] == "sga", "status"] = "diverged"
+    real.loc[2, ["status", "nmse_db"]] = ["diverged", 1e9]
+    found = transfer(toy, real, BOTH, BY)
+    assert found.left_out == {"sga vq": "no seed in real has nmse_db of all its trials (5 diverged)"}
+    assert found.real.unfinished == [1, 0, 0, 0, 0]
+    assert found.tau.mean == 1
+    assert found.real.values.shape == (5, 4)  # the others give up the seed, so that all are paired
+    assert "real: left out seeds that some items lack: 2" in found.notes
+    assert "1 of 5" in render_transfer(found)
+
+
+def test_skipped_trials_are_no_failures():
+    real = table(FIVE)
+    found = transfer(table(FIVE | {"sga": 0.0}), pd.concat([real, table({"sga": 0.0}, status="skipped")]), BOTH, BY)
+    assert found.left_out == {"sga vq": "skipped in real"}
+
+
+def test_without_common_seeds_means_are_unpaired():
+    real = table(FIVE)
+    real.loc[real["gradient"] == "ste", "seed"] += 10
+    found = transfer(table(FIVE), real, BOTH, BY)
+    assert "real: the items share 0 seeds; means are over each one's own, and not paired" in found.notes
+    assert found.tau.mean == 1
+    assert len(found.separated) == 6  # those without ste
+
+
+def test_one_seed_gives_no_intervals():
+    found = transfer(table(FIVE), table(FIVE, seeds=1), BOTH, BY)
+    assert found.tau == pytest.approx((1, np.nan, np.nan), nan_ok=True)
+    assert np.isnan(found.agreement.mean)
+    text = render_transfer(found)
+    assert "no intervals of tau, rho and agreement: items with a single seed in real" in text
+    assert "The real codec separates none of 10 pairs; 10 have the same order in both." in text
+
+
+def test_settings_name_items_and_1_is_1_0():
+    toy, real = (
+        pd.concat([table(FIVE, **{"quantizer.commitment": value}) for value in values]).assign(
+            trial=lambda whole: [str(place) for place in range(len(whole))]
+        )
+        for values in ((0, 1), (0.0, 1.0))
+    )
+    found = transfer(toy, real, BOTH, [*BY, "quantizer.commitment"])
+    assert len(found.names) == 10
+    assert "ste vq commitment=1" in found.names
+    apart = transfer(toy, real, BOTH, BY)
+    assert apart.names == found.names
+    assert "items are told apart by quantizer.commitment, too" in apart.notes
+
+
+def test_a_setting_of_one_table_alone_is_averaged_over():
+    toy = pd.concat([table(FIVE, **{"quantizer.commitment": value}) for value in (0, 1)])
+    toy["trial"] = [str(place) for place in range(len(toy))]
+    found = transfer(toy, table(FIVE), BOTH, BY)
+    assert "toy: items are means over quantizer.commitment, which --by does not name" in found.notes
+
+
+def test_only_items_that_need_it_show_what_tells_them_apart():
+    one = pd.concat([table(FIVE, **{"quantizer.commitment": 0.25}), table(FIVE, **{"quantizer.commitment": 0}).iloc[:4]])
+    one["trial"] = [str(place) for place in range(len(one))]
+    names = transfer(one, one, BOTH, BY).names
+    assert {"ste vq commitment=0.25", "ste vq commitment=0", "mste vq"} <= set(names)
+
+
+def test_a_seed_counts_only_with_all_its_trials():
+    toy = pd.concat([table(FIVE, **{"quantizer.commitment": value}) for value in (0, 1)])
+    toy["trial"] = [str(place) for place in range(len(toy))]
+    toy.iloc[3, toy.columns.get_loc("status")] = "failed"
+    assert transfer(toy, table(FIVE), BOTH, BY).toy.values.shape == (5, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "metrics", "by", "message"),
+    [
+        ({}, ("beauty", "nmse_db"), BY, "--metric beauty: no such column in toy"),
+        ({"entropy_bits": 1.0}, ("entropy_bits", "nmse_db"), BY, "--metric entropy_bits: whether more .* it is for dead_codes"),
+        ({"usage": np.nan}, ("usage", "nmse_db"), BY, "--metric usage: the column is empty in toy"),
+        ({"usage": "high"}, ("usage", "nmse_db"), BY, "--metric usage: the column in toy holds 'high', which is no number"),
+        ({}, BOTH, ["colour"], "--by colour: no such setting in toy; there are quantizer, gradient"),
+        ({}, BOTH, ["seed"], "--by seed: no such setting"),
+        ({"status": "diverged"}, BOTH, BY, r"toy: no trial completed \(25 diverged\)"),
+        ({"quantizer": "fsq"}, BOTH, BY, r"--by gradient,quantizer: 0 items can be compared(?s:.*)ste fsq: not in real"),
+    ],
+)
+def test_bad_input(change, metrics, by, message):
+    with pytest.raises(ConfigError, match=message):
+        transfer(table(FIVE).assign(**change), table(FIVE), metrics, by)
+
+
+def test_formats():
+    found = transfer(table(FIVE | {"sga": 0.0}), table(FIVE | {"mste": -10.5}), BOTH, BY)
+    rows = [line.split(",") for line in render_transfer(found, "csv").splitlines()]
+    assert rows[0] == ["part", "name", "other", "side", "value", "low", "high"]
+    assert rows[1][:2] == ["measure", "tau"]
+    assert {row[0] for row in rows[1:]} == {"measure", "item", "separated", "left_out"}
+    assert all(len(row) == 7 for row in rows)
+    markdown = render_transfer(found, "markdown")
+    assert "| measure | value [95 %] |" in markdown
+    assert "- left out: sga vq: not in real" in markdown
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Files of a toy and of a real codec that orders two of five items otherwise."""
+    write(table(FIVE), tmp_path / "toy.csv")
+    write(table(FIVE | {"mste": -10.5}, "mel_distance_db"), tmp_path / "real.csv")
+    return ["transfer", str(tmp_path / "toy.csv"), str(tmp_path / "real.csv")]
+
+
+def test_the_command_line(quantbench, runs):
+    code, out, _ = quantbench(*runs)
+    assert code == 0
+    assert re.search(r"pairwise agreement +0.9 ", out)
+    assert quantbench(*runs, "--fail-below", "0.9")[0] == 0
+    code, _, err = quantbench(*runs, "--fail-below", "0.95")
+    assert code == 1
+    assert "--fail-below 0.95: the pairwise agreement is 0.9" in err
+
+
+def test_an_unknown_agreement_is_below_any(quantbench, runs, tmp_path):
+    write(table(FIVE, "mel_distance_db", seeds=1), tmp_path / "real.csv")
+    code, _, err = quantbench(*runs, "--fail-below", "0")
+    assert code == 1
+    assert "not known, for the real codec separates no pair" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--metric", "a:b:c"], "--metric a:b:c: must be one metric"),
+        (["--metric", ":mse"], "--metric :mse: must be one metric"),
+        (["--metric", "nmse_db"], "--metric nmse_db: no such column in real"),
+        (["--by", ""], "--by : no such setting in toy"),
+        (["--fail-below", "7"], "--fail-below 7: must be between 0 and 1"),
+        (["--fail-below", "nan"], "--fail-below nan: must be between 0 and 1"),
+        (["--plot", "f.jpg"], "--plot f.jpg: must end in one of .svg, .png, .pdf"),
+        (["--plot", "nowhere/f.svg"], "--plot nowhere/f.svg: there is no folder nowhere"),
+    ],
+)
+def test_bad_words_are_one_message(quantbench, runs, words, message):
+    code, out, err = quantbench(*runs, *words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_without_matplotlib_the_message_says_how_to_get_it(quantbench, runs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, _, err = quantbench(*runs, "--plot", "f.svg")
+    assert code == 2
+    assert "--plot f.svg: needs matplotlib; install it with pip install 'quantbench[plot]'" in err
+
+
+def test_the_plot_holds_names_metrics_and_directions(quantbench, runs, tmp_path):
+    assert quantbench(*runs, "--plot", "f.svg")[0] == 0
+    drawn = (tmp_path / "f.svg").read_text()
+    assert "<svg" in drawn
+    for text in ("mste vq", "diveq vq", "toy: nmse_db (lower is better)", "real codec: mel_distance_db (lower is better)"):
+        assert text in drawn
+    quantbench(*runs, "--plot", "again.svg")
+    assert (tmp_path / "again.svg").read_text() == drawn
+
+
+@pytest.mark.parametrize(("name", "begins"), [("f.png", b"\x89PNG"), ("f.pdf", b"%PDF")])
+def test_other_files(tmp_path, name, begins):
+    found = transfer(table(FIVE), table(FIVE, seeds=1), BOTH, BY)
+    scatter(found, tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(begins)
+
+
+def test_labels_keep_clear_of_each_other_and_of_points():
+    generator = np.random.default_rng(0)
+    points = generator.uniform(60, 400, (20, 2))
+    sizes = np.tile([50.0, 10.0], (20, 1))
+    corners = np.array(label_places(points, sizes, [], (0, 0, 460, 460)))
+    boxes = np.hstack([corners, corners + sizes])
+    for i, (left, bottom, right, top) in enumerate(boxes):
+        assert min(left, bottom) >= 0
+        assert max(right, top) <= 460
+        assert not ((points > [left, bottom]) & (points < [right, top])).all(axis=1).any()
+        for other in boxes[:i]:
+            assert left >= other[2] or right <= other[0] or bottom >= other[3] or top <= other[1]

@@ -1,0 +1,105 @@
+"""A transfer as text."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from quantbench.results.render import estimate, number, render
+from quantbench.results.statistics import Estimate
+from quantbench.results.transfer import Pair, Side, Transfer, separates
+
+MEASURES = {"tau": "Kendall's tau-b", "rho": "Spearman's rho", "agreement": "pairwise agreement"}
+
+
+def render_transfer(found: Transfer, form: str = "table") -> str:
+    """Items, measures and disagreements, what is left out, and notes.
+
+    As CSV one long table instead: part (measure, item, pair, separated, left_out), name, other (a pair's second item, or a
+    reason), side (toy, real), value, low, high. A pair's value is its first item's metric less its second's, and the first is
+    the one that the real codec finds better.
+    """
+    if form == "csv":
+        return render(["part", "name", "other", "side", "value", "low", "high"], _long(found), "csv")
+    parts = [_items(found, form), _measures(found, form), counts(found)]
+    if found.disagreements:
+        parts.append(
+            "The toy orders these otherwise (the first is the real codec's better one; differences first less second):"
+        )
+        parts.append(_disagreements(found, form))
+    listed = [f"left out: {name}: {reason}" for name, reason in found.left_out.items()]
+    listed += [f"note: {note}" for note in found.notes]
+    if listed:
+        parts.append("\n".join(f"- {line}" if form == "markdown" else line for line in listed))
+    return "\n\n".join(parts)
+
+
+def counts(found: Transfer) -> str:
+    """How many pairs there are, how many of them either codec separates, and how many have the same order."""
+    separated = found.separated
+    if not separated:
+        same = sum(pair.same_order for pair in found.pairs)
+        return f"The real codec separates none of {len(found.pairs)} pairs; {same} have the same order in both."
+    by_toy = [pair for pair in separated if separates(pair.toy)]
+    same, opposite = sum(pair.same_order for pair in by_toy), sum(not pair.same_order for pair in by_toy)
+    return (
+        f"The real codec separates {len(separated)} of {len(found.pairs)} pairs; the toy orders "
+        f"{sum(pair.same_order for pair in separated)} of them the same way. It separates {len(by_toy)} of them itself: "
+        f"{same} the same way, {opposite} the opposite way."
+    )
+
+
+def _items(found: Transfer, form: str) -> str:
+    header = ["item"]
+    columns = [found.names]
+    for label, side in (("toy", found.toy), ("real", found.real)):
+        header += [f"{label} {side.metric} [95 %]", "rank", "seeds", "failed"]
+        columns += [[estimate(one) for one in side.means], _ranks(side)]
+        columns += [[str(count) for count in (~np.isnan(side.values)).sum(axis=1)]]
+        columns += [[f"{bad} of {all_}" for bad, all_ in zip(side.unfinished, side.trials, strict=True)]]
+    by_rank = np.argsort([side_mean.mean * found.real.sign for side_mean in found.real.means], kind="stable")
+    return render(header, [[column[i] for column in columns] for i in by_rank], form)
+
+
+def _ranks(side: Side) -> list[str]:
+    """1 for the best; items that are tied share the better rank."""
+    order = side.sign * np.array([one.mean for one in side.means])
+    return [str(1 + int((order < own).sum())) for own in order]
+
+
+def _measures(found: Transfer, form: str) -> str:
+    rows = [[label, estimate(getattr(found, name))] for name, label in MEASURES.items()]
+    if np.isnan(found.agreement.mean):
+        rows[-1][1] = "none: no pair is separated"
+    return render(["measure", "value [95 %]"], rows, form)
+
+
+def _disagreements(found: Transfer, form: str) -> str:
+    header = ["better", "worse", f"toy {found.toy.metric} [95 %]", f"real {found.real.metric} [95 %]", "the toy"]
+    rows = [
+        [
+            *(found.names[place] for place in (pair.first, pair.second)),
+            *(estimate(one, sign=True) for one in (pair.toy, pair.real)),
+            _verdict(pair),
+        ]
+        for pair in found.disagreements
+    ]
+    return render(header, rows, form)
+
+
+def _verdict(pair: Pair) -> str:
+    return "contradicts" if separates(pair.toy) else "cannot tell"
+
+
+def _long(found: Transfer) -> list[list[str]]:
+    rows = [["measure", name, "", "", *_digits(getattr(found, name))] for name in MEASURES]
+    for label, side in (("toy", found.toy), ("real", found.real)):
+        rows += [["item", name, "", label, *_digits(one)] for name, one in zip(found.names, side.means, strict=True)]
+    for pair in found.pairs:
+        names = [found.names[pair.first], found.names[pair.second]]
+        part = "separated" if pair.separated else "pair"
+        rows += [[part, *names, label, *_digits(one)] for label, one in (("toy", pair.toy), ("real", pair.real))]
+    return rows + [["left_out", name, reason, "", "", "", ""] for name, reason in found.left_out.items()]
+
+
+def _digits(value: Estimate) -> list[str]:
+    return [number(one, 8) for one in value]
