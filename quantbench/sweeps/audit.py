@@ -132,7 +132,11 @@ Job = tuple[str, list[str]]
 
 def _jobs(asked: Asked, config_dir: Path | None) -> tuple[list[Job], list[str]]:
     """Pairs that fit, and why others are left out."""
-    dim = _component("codec", asked.choices["codec"][0], asked, config_dir).latent_dim
+    simulator, codec = (_component(group, asked.choices[group][0], asked, config_dir) for group in ("simulator", "codec"))
+    if simulator.waveform_rate is not None:
+        raise ConfigError(f"simulator={asked.choices['simulator'][0]}: an audit takes frames of features, not waveforms")
+    codec.check_input(None, {})
+    dim = codec.latent_dim
     gradients = {name: _component("gradient", name, asked, config_dir) for name in asked.choices["gradient"]}
     jobs: list[Job] = []
     skipped: list[str] = []
