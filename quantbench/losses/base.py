@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor
 
-from quantbench.components import Component, component, trial_error, trial_mean
+from quantbench.components import Component, State, component, trial_error, trial_mean
+from quantbench.streams import Streams
 
 
 @component
@@ -15,6 +17,21 @@ class Loss(Component):
 
     def check_input(self, sample_rate: int | None, lengths: Mapping[str, int]) -> None:
         """Raise ConfigError when this loss cannot compare such frames; arguments as for a codec."""
+
+    critic_lr: ClassVar[float] = 0.0
+    """Learning rate of what ``init`` gives."""
+
+    def init(self, streams: Streams) -> State:
+        """Weights of discriminators that are trained against the codec, from the stream ``critic``; none by default."""
+        return {}
+
+    def critic(self, state: State, output: Tensor, target: Tensor) -> Tensor:
+        """The loss that the discriminators keep small, (trials,); only where ``init`` gives some."""
+        raise NotImplementedError
+
+    def against(self, state: State, output: Tensor, target: Tensor) -> Tensor:
+        """What they add to the codec's loss, (trials,); no gradient goes into them."""
+        raise NotImplementedError
 
     def each(self, output: Tensor, target: Tensor, sample_rate: int | None) -> Tensor:
         """The loss of every frame: twice (trials, frames, features) to (trials, frames)."""

@@ -45,6 +45,8 @@ def save(training: Training, step: int, start: Tensor, file: Path) -> None:
         "norm": training.norm,
         "start": start,
     }
+    if training.critic_adam is not None:
+        tensors |= {"critic_adam.mean": training.critic_adam.mean, "critic_adam.square": training.critic_adam.square}
     about = {
         "step": step,
         "names": list(training.stack.names),
@@ -81,6 +83,10 @@ def load(training: Training, file: Path) -> tuple[int, Tensor]:
     training.adam.mean.copy_(tensors["adam.mean"])
     training.adam.square.copy_(tensors["adam.square"])
     training.adam.steps = about["step"]
+    if training.critic_adam is not None:
+        training.critic_adam.mean.copy_(tensors["critic_adam.mean"])
+        training.critic_adam.square.copy_(tensors["critic_adam.square"])
+        training.critic_adam.steps = about["step"]
     training.frozen, training.norm = tensors["frozen"], tensors["norm"]
     for outcome, (metrics, curves, diverged) in zip(training.outcomes, about["outcomes"], strict=True):
         outcome.metrics, outcome.curves, outcome.diverged = metrics, [tuple(point) for point in curves], diverged

@@ -29,7 +29,7 @@ def settings(one: Component, trial: int, prefix: str) -> dict[str, Any]:
         if isinstance(value, Component):
             found |= settings(value, trial, name)
         elif isinstance(value, Tensor):
-            found[name] = float(value[trial])
+            found[name] = float(f"{float(value[trial]):.7g}")  # as it was written: a float32 has seven digits
         else:
             found[name] = list(value) if isinstance(value, tuple) else value
     return found

@@ -25,13 +25,20 @@ class Model:
         self.codec = stack.codec.init(streams, simulator.input_dim, simulator.side_dim, simulator.target_dim)
         self.quantizer = stack.quantizer.init(streams, stack.codec.latent_dim)
         self.parameters = Parameters([self.codec, self.quantizer])
+        self.critic = stack.loss.init(streams)
+        self.critic_parameters = Parameters([self.critic]) if self.critic else None
         self.encoder = self.parameters.columns(self.codec, "encoder.")
         self._buffers = [
             tensor
-            for state in (self.codec, self.quantizer)
+            for state, parameters in self._trained()
             for tensor in state.values()
-            if not any(tensor is leaf for leaf in self.parameters.leaves)
+            if not any(tensor is leaf for leaf in parameters.leaves)
         ]
+
+    def _trained(self) -> list[tuple[State, Parameters]]:
+        """Every state with what trains it."""
+        critic = [(self.critic, self.critic_parameters)] if self.critic_parameters is not None else []
+        return [(self.codec, self.parameters), (self.quantizer, self.parameters), *critic]
 
     @torch.no_grad()
     def start_from(self, weights: State, frames: Frames) -> None:
@@ -93,4 +100,5 @@ class Model:
 
     def tensors(self) -> list[Tensor]:
         """Everything a trial keeps, trial axis first."""
-        return [self.parameters.matrix, *self._buffers]
+        matrices = dict.fromkeys(parameters.matrix for _, parameters in self._trained())
+        return [*matrices, *self._buffers]

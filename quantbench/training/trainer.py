@@ -76,6 +76,9 @@ class Training:
             for value in (settings.lr, settings.clip, settings.lr_end)
         )
         self.adam = Adam(self.model.parameters, lr, clip)
+        self.critic_adam: Adam | None = None
+        if (critic := self.model.critic_parameters) is not None:
+            self.critic_adam = Adam(critic, torch.full_like(lr, stack.loss.critic_lr), torch.zeros_like(clip))
         self.lr_end = None if bool((lr_end == 1).all()) else lr_end
         self.held_out = stack.simulator.evaluation(self.world, self.streams)
         self.curve_frames = self.held_out.spread(min(CURVE_FRAMES, max(1, CURVE_FEATURES // self.held_out.input.shape[2])))
@@ -138,6 +141,9 @@ class Training:
         output = model.decode(passed.received, frames)
         reconstruction = model.loss(output, frames)
         loss = reconstruction + passed.loss
+        if self.critic_adam is not None:
+            self._train_critic(output.detach(), frames.target)
+            loss = loss + stack.loss.against(model.critic, output, frames.target)
         gradient = model.parameters.gradient(loss.sum())
         loss = loss.detach()
         distortion = reconstruction.detach() if isinstance(stack.loss, MSE) else trial_error(output.detach(), frames.target)
@@ -150,6 +156,14 @@ class Training:
             stack.quantizer.update(model.quantizer, trace, self.streams, step)
             self._restore_frozen()
         return reconstruction.detach()
+
+    def _train_critic(self, output: Tensor, target: Tensor) -> None:
+        """One step of the discriminators, before the codec's."""
+        parameters, adam = self.model.critic_parameters, self.critic_adam
+        assert parameters is not None
+        assert adam is not None
+        gradient = parameters.gradient(self.stack.loss.critic(self.model.critic, output, target).sum())
+        adam.step(gradient, torch.linalg.vector_norm(gradient, dim=1))
 
     def _rate(self, progress: float) -> Tensor | None:
         """Share of the learning rate at this point of the training, (trials,)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -153,3 +155,10 @@ def test_recurrent_layers_compute_with_the_lent_weights() -> None:
     before = codec.encode(weights, waveforms(1))
     weights[recurrent[0]] = nn.Parameter(weights[recurrent[0]] * 2)
     assert not torch.allclose(before, codec.encode(weights, waveforms(1)))
+
+
+@pytest.mark.parametrize("codec", [DAC(), EnCodec()], ids=lambda codec: type(codec).__name__)
+def test_without_the_extra_the_message_says_how_to_install_it(codec: WaveformCodec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ConfigError, match=r"pip install 'quantbench\[audio\]'"):
+        codec.check()

@@ -1,0 +1,169 @@
+"""Reconstruction losses and the discriminators."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from quantbench.codecs import SEANet
+from quantbench.errors import ConfigError
+from quantbench.gradients import STE
+from quantbench.losses import MSE, AdversarialAudio, Audio
+from quantbench.losses.discriminators import BANDS, Critic, OfPeriod, adversarial_loss, critic_loss, feature_loss
+from quantbench.quantizers import VectorQuantizer
+from quantbench.streams import Streams
+from quantbench.training import Keep, Stack, TrainSettings, train
+from quantbench.training.trainer import Training
+
+pytest.importorskip("transformers")
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape)))
+
+
+def test_mean_square_error_is_per_frame() -> None:
+    a, b = noise(2, 3, 5), torch.zeros(2, 3, 5)
+    assert torch.allclose(MSE().each(a, b, None), a.square().mean(2))
+    assert torch.allclose(MSE().mean(a, b, None), a.square().mean((1, 2)))
+
+
+def test_the_audio_loss_is_the_weighted_sum_of_its_parts() -> None:
+    a, b = noise(2, 3, 2000), noise(2, 3, 2000).flip(-1)
+
+    def each(**weights: float) -> torch.Tensor:
+        return Audio(**({"mel": 0.0, "stft": 0.0, "waveform": 0.0} | weights)).each(a, b, 16000)  # type: ignore[arg-type]
+
+    whole = each(mel=15.0, stft=2.0, waveform=3.0)
+    assert whole.shape == (2, 3)
+    assert torch.allclose(whole, 15 * each(mel=1.0) + 2 * each(stft=1.0) + 3 * each(waveform=1.0), rtol=1e-5)
+    assert torch.allclose(each(waveform=1.0), (a - b).abs().mean(-1))
+    assert torch.equal(Audio().each(a, a, 16000), torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (Audio(mel=0.0), "at least one weight must be above 0"),
+        (Audio(mel=-1.0), r"loss\.mel=-1\.0: must be at least 0"),
+        (Audio(windows=(64,)), r"loss\.bands=.*a number for each of loss\.windows=\[64\]"),
+        (AdversarialAudio(critic_lr=0.0), r"loss\.critic_lr=0\.0: must be above 0"),
+    ],
+)
+def test_wrong_settings_are_refused(loss: Audio, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        loss.check()
+
+
+def test_input_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ConfigError, match="loss=audio: compares waveforms"):
+        Audio().check_input(None, {})
+    with pytest.raises(ConfigError, match=r"simulator\.segment=1000: must be above 1024"):
+        Audio().check_input(16000, {"simulator.segment": 1000})
+
+
+def of_conv2d(inputs: int, outputs: int, rows: int, columns: int) -> int:
+    """Parameters of a convolution under weight normalisation: directions, a length an output, biases."""
+    return inputs * outputs * rows * columns + 2 * outputs
+
+
+def test_the_published_discriminators_have_the_published_layers() -> None:
+    by_period = sum(of_conv2d(*pair, 5, 1) for pair in [(1, 32), (32, 128), (128, 512), (512, 1024), (1024, 1024)])
+    by_period += of_conv2d(1024, 1, 3, 1)
+    band = of_conv2d(2, 32, 3, 9) + 3 * of_conv2d(32, 32, 3, 9) + of_conv2d(32, 32, 3, 3)
+    by_spectrum = len(BANDS) * band + of_conv2d(32, 1, 3, 3)
+    with torch.device("meta"):
+        critic = Critic()
+    assert sum(one.numel() for one in critic.parameters()) == 5 * by_period + 3 * by_spectrum
+
+
+def test_a_period_compares_samples_that_lie_so_far_apart() -> None:
+    part = OfPeriod(3, 2)
+    wave = noise(1, 60)
+    changed = wave.clone()
+    changed[0, 30] += 1  # of the first column
+    difference = (part(wave)[0] - part(changed)[0]).abs().amax((0, 1, 2))
+    assert difference[0] > 0
+    assert difference[1:].max() == 0
+
+
+def test_losses_of_constant_scores_are_what_least_squares_say() -> None:
+    def scored(value: float) -> list[list[torch.Tensor]]:
+        return [[torch.full((2, 3), 7.0), torch.full((2, 4), value)], [torch.full((5,), value)]]
+
+    assert critic_loss(scored(0.75), scored(0.5)) == pytest.approx(2 * (0.25**2 + 0.5**2))
+    assert adversarial_loss(scored(0.25)) == pytest.approx(2 * 0.75**2)
+    assert feature_loss(scored(1.0), scored(0.0)) == 0  # scores are no features
+    other = [[torch.full((2, 3), 9.0), torch.zeros(1)], [torch.zeros(1)]]
+    assert feature_loss(scored(1.0), other) == 2
+
+
+def test_too_short_segments_are_refused() -> None:
+    with pytest.raises(ConfigError, match="segments of 500 samples: the discriminators need at least 1025"):
+        Critic(1)(noise(1, 500))
+
+
+def test_gradients_go_where_they_should() -> None:
+    loss = AdversarialAudio(critic_channels=1)
+    state = loss.init(Streams([0, 1]))
+    output, target = noise(2, 2, 1200).requires_grad_(), noise(2, 2, 1200).flip(-1)
+    critics = loss.critic(state, output, target)
+    assert critics.shape == (2,)
+    assert not torch.equal(critics[0], critics[1])
+    gradients = torch.autograd.grad(critics.sum(), [*state.values(), output], allow_unused=True)
+    assert gradients[-1] is None
+    assert all(one is not None and one.abs().sum() > 0 for one in gradients[:-1])
+    against = loss.against(state, output, target)
+    first, *others = torch.autograd.grad(against[0], [output, *state.values()], allow_unused=True)
+    assert first[0].abs().sum() > 0
+    assert first[1].abs().sum() == 0
+    assert all(one is None for one in others)
+
+
+def adversarial(tmp_path: Path, **settings: object) -> Stack:
+    from tests.simulators.test_audio import speech
+
+    return Stack(
+        speech(tmp_path / "recordings", segment=1200, clip=2400, clips=2),
+        SEANet(channels=2, strides=(5, 4), latent_dim=2),
+        VectorQuantizer(codes=4),
+        STE(),
+        TrainSettings(steps=24, batch=2, log_every=24),
+        (0,),
+        torch.device("cpu"),
+        AdversarialAudio(critic_channels=1, **settings),  # type: ignore[arg-type]
+        ("only",),
+    )
+
+
+def test_discriminators_learn_to_tell_a_codec_that_stands_still(tmp_path: Path) -> None:
+    stack = adversarial(tmp_path, critic_lr=0.01)
+    training = Training(replace(stack, train=replace(stack.train, lr=1e-12)))
+    frames = training.held_out
+    output = training.model.decode(training.model.latents(frames)[1], frames).detach()
+
+    def told() -> float:
+        return float(stack.loss.critic(training.model.critic, output, frames.target).detach())
+
+    before = told()
+    training.advance()
+    assert told() < 0.9 * before
+
+
+def test_a_training_with_discriminators_resumes_bit_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.training.test_checkpoint import TIMES, Stopped, stop_at
+
+    stack = adversarial(tmp_path)
+    (expected,) = train(stack)
+    with monkeypatch.context() as patched:
+        stop_at(patched, 20)
+        with pytest.raises(Stopped):
+            train(stack, keep=Keep(tmp_path, checkpoint_every=8))
+    (found,) = train(stack, keep=Keep(tmp_path, checkpoint_every=8))
+    assert found.metrics | TIMES == expected.metrics | TIMES
+    assert isinstance(found.metrics["mel_distance_db"], float)
+    assert math.isfinite(found.metrics["mel_distance_db"])
