@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -11,10 +11,14 @@ from quantbench import modules
 from quantbench.components import State, at_least, component
 from quantbench.errors import ConfigError
 from quantbench.losses.audio import Audio
-from quantbench.losses.discriminators import Critic, Maps, adversarial_loss, critic_loss, feature_loss
+from quantbench.losses.discriminators import Critic, critic_loss, generator_losses
 from quantbench.streams import Streams
 
-Judge = Callable[[list[Maps], list[Maps]], Tensor]
+RATE = 16000
+"""Hz; without discriminators at lower rates, as published, the critic does not depend on it."""
+
+Judge = Callable[[Critic, Tensor, Tensor], Tensor]
+"""From the critic, recordings and reconstructions (segments, samples) to a loss."""
 
 _critics: dict[int, Critic] = {}
 """The one built in this process, by its width; its tensors are exchanged for those of a trial at every call."""
@@ -45,27 +49,35 @@ class AdversarialAudio(Audio):
             raise ConfigError(f"loss.critic_lr={self.critic_lr}: must be above 0")
 
     def init(self, streams: Streams) -> State:
-        return modules.stacked(lambda: Critic(self.critic_channels), streams.integers("critic", 2**31).tolist(), streams.device)
+        return modules.stacked(self._build, streams.integers("critic", 2**31).tolist(), streams.device)
+
+    def check_input(self, sample_rate: int | None, lengths: Mapping[str, int]) -> None:
+        super().check_input(sample_rate, lengths)
+        for setting, samples in lengths.items():
+            if samples < self._build().shortest:
+                raise ConfigError(f"{setting}={samples}: must be at least {self._build().shortest} for the discriminators")
 
     def critic(self, state: State, output: Tensor, target: Tensor) -> Tensor:
         return self._every(state, output.detach(), target, critic_loss)
 
     def against(self, state: State, output: Tensor, target: Tensor) -> Tensor:
-        frozen = {name: tensor.detach() for name, tensor in state.items()}
+        def loss(critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+            adversarial, feature_matching = generator_losses(critic, real, fake)
+            return self.adversarial * adversarial + self.feature_matching * feature_matching
 
-        def loss(real: list[Maps], fake: list[Maps]) -> Tensor:
-            return self.adversarial * adversarial_loss(fake) + self.feature_matching * feature_loss(real, fake)
-
-        return self._every(frozen, output, target, loss)
+        return self._every({name: tensor.detach() for name, tensor in state.items()}, output, target, loss)
 
     def _every(self, state: State, output: Tensor, target: Tensor, loss: Judge) -> Tensor:
         """A loss of every trial, (trials,)."""
         if self.critic_channels not in _critics:
             _critics.clear()
-            _critics[self.critic_channels] = Critic(self.critic_channels)
+            _critics[self.critic_channels] = self._build().to(output.device)
         module = _critics[self.critic_channels]
         found = []
         for trial, (fake, real) in enumerate(zip(output, target, strict=True)):
             with modules.holding(module, state, trial):
-                found.append(loss(module(real), module(fake)))
+                found.append(loss(module, real, fake))
         return torch.stack(found)
+
+    def _build(self) -> Critic:
+        return Critic(RATE, channels=self.critic_channels)

@@ -1,130 +1,294 @@
-"""The discriminators of the Descript Audio Codec: they learn to tell recordings from reconstructions."""
+"""The critic of the Descript Audio Codec (Kumar et al. 2023, arXiv 2306.06546), and the losses that it gives.
+
+Three kinds of discriminator look at one waveform: at its samples folded by a period, at the waveform at lower sample
+rates (none in the published settings), and at bands of its complex spectrogram. Each gives the outputs of its layers,
+the feature maps, and last a map of scores: near 1 where it takes the waveform for real, near 0 where it does not.
+
+What a critic learns lies in its parameters, and all else that it reads is a setting or a non-persistent buffer:
+``torch.func.functional_call`` works, and so do parameters exchanged by hand. The losses take any function from
+waveforms to feature maps.
+"""
 
 from __future__ import annotations
 
-import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
 from quantbench.errors import ConfigError
 
 PERIODS = (2, 3, 5, 7, 11)
+"""In samples."""
+
 WINDOWS = (2048, 1024, 512)
+"""In samples; a window moves by a quarter of its length."""
+
 BANDS = ((0.0, 0.1), (0.1, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
-"""Shares of the spectrum, each with convolutions of its own."""
+"""From and to, as parts of half the sample rate."""
+
+CHANNELS = 32
+"""Of the published critic."""
+
 SLOPE = 0.1
+"""Of the leaky ReLU after every layer but the last."""
+
 PEAK = 0.8
+"""To which a waveform is scaled."""
 
-Maps = list[Tensor]
-"""What every layer of a discriminator gives; the last is its score."""
+SILENCE = 1e-9
+"""Added to a peak before the division."""
 
+ZEROS, ROLLOFF = 24, 0.945
+"""Of the low-pass before samples are left out: crossings on each side, and its cut as a part of half the new rate."""
 
-class Critic(nn.Module):
-    """Multi-period and multi-band, multi-resolution discriminators: waveforms (segments, samples) to maps of each.
-
-    Kumar et al. (2023), arXiv 2306.06546: five periods and three resolutions. Waveforms are freed of their mean and brought
-    to one peak. Our reading of the spectrogram: Hann windows, a quarter of them between frames, centred.
-
-    Args:
-        channels: of the first layers; 32 in the published model, whose discriminators by period have up to 32 times as many.
-    """
-
-    def __init__(self, channels: int = 32, periods: tuple[int, ...] = PERIODS, windows: tuple[int, ...] = WINDOWS) -> None:
-        super().__init__()
-        self.parts = nn.ModuleList(
-            [*(OfPeriod(period, channels) for period in periods), *(OfSpectrum(window, channels) for window in windows)]
-        )
-        self.shortest = max(window // 2 + 1 for window in windows)
-
-    def forward(self, waveforms: Tensor) -> list[Maps]:
-        if waveforms.shape[-1] < self.shortest:
-            raise ConfigError(f"segments of {waveforms.shape[-1]} samples: the discriminators need at least {self.shortest}")
-        centred = waveforms - waveforms.mean(-1, keepdim=True)
-        normal = PEAK * centred / (centred.abs().amax(-1, keepdim=True) + 1e-9)
-        return [part(normal) for part in self.parts]
+FeatureMaps = list[list[Tensor]]
+"""Of each discriminator the outputs of its layers; the last one holds the scores."""
 
 
-class OfPeriod(nn.Module):
-    """Looks at every ``period``-th sample: the waveform folded into rows of ``period``."""
+class PeriodDiscriminator(nn.Module):
+    """Folds a waveform into rows of ``period`` samples; its layers see one column at a time."""
 
     def __init__(self, period: int, channels: int) -> None:
         super().__init__()
         self.period = period
-        widths = [1, channels, 4 * channels, 16 * channels, 32 * channels, 32 * channels]
-        strides = [3, 3, 3, 3, 1]
+        widths = (1, channels, 4 * channels, 16 * channels, 32 * channels, 32 * channels)
         self.layers = nn.ModuleList(
-            _conv(*pair, (5, 1), (stride, 1)) for pair, stride in zip(itertools.pairwise(widths), strides, strict=True)
+            weight_norm(nn.Conv2d(widths[i], widths[i + 1], (5, 1), stride=(3 if i < 4 else 1, 1), padding=(2, 0)))
+            for i in range(5)
         )
-        self.score = _conv(widths[-1], 1, (3, 1), (1, 1))
+        self.score = weight_norm(nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
 
-    def forward(self, waveforms: Tensor) -> Maps:
-        padded = nn.functional.pad(waveforms.unsqueeze(1), (0, self.period - waveforms.shape[-1] % self.period), "reflect")
-        folded = padded.unflatten(-1, (-1, self.period))
-        return _maps(self.layers, self.score, folded)
+    def fold(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) to (batch, 1, rows, period), the end mirrored.
+
+        By ``period`` samples where the length is a multiple of it: the published code adds a row there too.
+        """
+        missing = self.period - waveform.shape[-1] % self.period
+        return mirrored(waveform, 0, missing).reshape(len(waveform), 1, -1, self.period)
+
+    def forward(self, waveform: Tensor) -> list[Tensor]:
+        maps = features(self.layers, self.fold(waveform))
+        return [*maps, self.score(maps[-1])]
 
 
-class OfSpectrum(nn.Module):
-    """Looks at the complex spectrogram, its bands each with layers of their own."""
+class ScaleDiscriminator(nn.Module):
+    """Sees a waveform at ``1 / rate`` of its sample rate."""
 
-    def __init__(self, window: int, channels: int) -> None:
+    taps: Tensor
+
+    def __init__(self, rate: int, channels: int) -> None:
         super().__init__()
-        self.window = window
-        bins = window // 2 + 1
-        self.edges = [(int(low * bins), int(high * bins)) for low, high in BANDS]
-        self.bands = nn.ModuleList(
-            nn.ModuleList(
-                [
-                    _conv(2, channels, (3, 9), (1, 1)),
-                    *(_conv(channels, channels, (3, 9), (1, 2)) for _ in range(3)),
-                    _conv(channels, channels, (3, 3), (1, 1)),
-                ]
-            )
-            for _ in BANDS
+        self.rate = rate
+        half = channels // 2
+        widths = (1, half, 4 * half, 16 * half, 64 * half, 64 * half, 64 * half)
+        self.layers = nn.ModuleList([weight_norm(nn.Conv1d(1, half, 15, padding=7))])
+        for inputs, outputs in pairwise(widths[1:6]):
+            # Groups of four inputs each.
+            grouped = nn.Conv1d(inputs, outputs, 41, stride=4, groups=inputs // 4, padding=20)
+            self.layers.append(weight_norm(grouped))
+        self.layers.append(weight_norm(nn.Conv1d(widths[-2], widths[-1], 5, padding=2)))
+        self.score = weight_norm(nn.Conv1d(widths[-1], 1, 3, padding=1))
+        self.register_buffer("taps", lowpass(rate), persistent=False)
+
+    def decimate(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) to (batch, samples // rate); what lies outside is taken to equal the first or last sample."""
+        if self.rate == 1:
+            return waveform
+        reach = self.taps.shape[-1] // 2
+        ends = [waveform[:, i : i + 1].expand(-1, reach) for i in (0, waveform.shape[-1] - 1)]
+        padded = torch.cat([ends[0], waveform, ends[1]], dim=-1).unsqueeze(1)
+        kept: Tensor = functional.conv1d(padded, self.taps[None, None], stride=self.rate).squeeze(1)
+        return kept[:, : waveform.shape[-1] // self.rate]
+
+    def forward(self, waveform: Tensor) -> list[Tensor]:
+        maps = features(self.layers, self.decimate(waveform).unsqueeze(1))
+        return [*maps, self.score(maps[-1])]
+
+
+class BandDiscriminator(nn.Module):
+    """Sees the complex spectrogram of one window, each band through layers of its own; one layer scores all bands."""
+
+    window: Tensor
+
+    def __init__(self, length: int, bands: Sequence[tuple[float, float]], channels: int) -> None:
+        super().__init__()
+        self.length, self.hop = length, length // 4
+        self.bins = band_bins(length, bands)
+        self.bands = nn.ModuleList(self._layers(channels) for _ in bands)
+        self.score = weight_norm(nn.Conv2d(channels, 1, (3, 3), padding=(1, 1)))
+        window = torch.hann_window(length, dtype=torch.float64).to(torch.get_default_dtype())
+        self.register_buffer("window", window, persistent=False)
+
+    @staticmethod
+    def _layers(channels: int) -> nn.ModuleList:
+        # (inputs, taps over frequency, stride over frequency)
+        shapes = [(2, 9, 1), (channels, 9, 2), (channels, 9, 2), (channels, 9, 2), (channels, 3, 1)]
+        return nn.ModuleList(
+            weight_norm(nn.Conv2d(inputs, channels, (3, taps), stride=(1, stride), padding=(1, taps // 2)))
+            for inputs, taps, stride in shapes
         )
-        self.score = _conv(channels, 1, (3, 3), (1, 1))
 
-    def forward(self, waveforms: Tensor) -> Maps:
-        window = torch.hann_window(self.window, device=waveforms.device)
-        spectrum = torch.stft(waveforms, self.window, self.window // 4, window=window, return_complex=True)
-        image = torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # (segments, 2, frames, bins)
-        maps: Maps = []
-        ends = []
-        for (low, high), layers in zip(self.edges, self.bands, strict=True):
-            band = image[..., low:high]
-            for layer in layers:  # type: ignore[union-attr]
-                band = nn.functional.leaky_relu(layer(band), SLOPE)
-                maps.append(band)
-            ends.append(band)
-        return [*maps, self.score(torch.cat(ends, dim=-1))]
+    def spectrogram(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) to (batch, 2, frames, bins), real and imaginary part; a frame for each hop that is begun."""
+        margin = (self.length - self.hop) // 2
+        padded = mirrored(waveform, margin, margin + (-waveform.shape[-1] % self.hop))
+        frames = padded.unfold(-1, self.length, self.hop) * self.window
+        return torch.view_as_real(torch.fft.rfft(frames)).permute(0, 3, 1, 2)
 
-
-def critic_loss(real: list[Maps], fake: list[Maps]) -> Tensor:
-    """Least squares (Mao et al. 2017): recordings should score 1, reconstructions 0. A scalar, summed over discriminators."""
-    return torch.stack([(1 - a[-1]).square().mean() + b[-1].square().mean() for a, b in zip(real, fake, strict=True)]).sum()
+    def forward(self, waveform: Tensor) -> list[Tensor]:
+        spectrogram = self.spectrogram(waveform)
+        by_band = [
+            features(band.children(), spectrogram[..., low:high])
+            for band, (low, high) in zip(self.bands, self.bins, strict=True)
+        ]
+        joined = torch.cat([maps[-1] for maps in by_band], dim=-1)
+        return [*(one for maps in by_band for one in maps), self.score(joined)]
 
 
-def adversarial_loss(fake: list[Maps]) -> Tensor:
-    """Reconstructions should score 1. A scalar, summed over discriminators."""
-    return torch.stack([(1 - one[-1]).square().mean() for one in fake]).sum()
+class Critic(nn.Module):
+    """The discriminators of the Descript Audio Codec; waveforms (batch, samples) to the feature maps of each.
+
+    Args:
+        sample_rate: in Hz. It matters to ``rates`` alone: periods and windows count samples, bands are relative.
+        periods: one discriminator of folded samples for each.
+        windows: one discriminator of spectrograms for each, multiples of 8.
+        bands: into which spectrograms are cut, as parts of half the sample rate.
+        channels: the width that all layers scale with; 32 in the published critic.
+        rates: one discriminator of the waveform at ``sample_rate / rate`` for each; they need a multiple of 8 channels.
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        periods: Sequence[int] = PERIODS,
+        windows: Sequence[int] = WINDOWS,
+        bands: Sequence[tuple[float, float]] = BANDS,
+        channels: int = CHANNELS,
+        rates: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        check(sample_rate, periods, windows, bands, channels, rates)
+        self.shortest = max([*(period + 1 for period in periods), *rates, *windows])
+        """The fewest samples that every discriminator can take."""
+        self.discriminators = nn.ModuleList(
+            [
+                *(PeriodDiscriminator(period, channels) for period in periods),
+                *(ScaleDiscriminator(rate, channels) for rate in rates),
+                *(BandDiscriminator(window, bands, channels) for window in windows),
+            ]
+        )
+
+    def forward(self, waveform: Tensor) -> FeatureMaps:
+        if waveform.dim() != 2:
+            raise ValueError(f"a critic takes waveforms (batch, samples), not {tuple(waveform.shape)}")
+        if waveform.shape[-1] < self.shortest:
+            raise ConfigError(f"waveforms of {waveform.shape[-1]} samples: this critic needs at least {self.shortest}")
+        waveform = normalised(waveform)
+        return [discriminator(waveform) for discriminator in self.discriminators]
 
 
-def feature_loss(real: list[Maps], fake: list[Maps]) -> Tensor:
-    """Mean absolute difference of every map but the scores, summed. A scalar; no gradient goes into ``real``."""
-    pairs = [pair for a, b in zip(real, fake, strict=True) for pair in zip(a[:-1], b[:-1], strict=True)]
-    return torch.stack([(a.detach() - b).abs().mean() for a, b in pairs]).sum()
+def check(
+    sample_rate: int,
+    periods: Sequence[int],
+    windows: Sequence[int],
+    bands: Sequence[tuple[float, float]],
+    channels: int,
+    rates: Sequence[int],
+) -> None:
+    """Raise ConfigError when a critic cannot have these settings."""
+    for name, numbers in {"periods": periods, "rates": rates, "channels": [channels], "sample_rate": [sample_rate]}.items():
+        if any(number < 1 for number in numbers):
+            raise ConfigError(f"critic.{name}={list(numbers)}: must be at least 1")
+    if not (periods or windows or rates):
+        raise ConfigError("critic.periods, critic.windows and critic.rates are empty: one of them must not be")
+    for rate in rates:
+        if sample_rate % rate:
+            raise ConfigError(f"critic.rates={list(rates)}: each must divide the sample rate, {sample_rate}")
+    if rates and channels % 8:
+        raise ConfigError(f"critic.channels={channels}: must be a multiple of 8 where critic.rates is not empty")
+    if windows and not bands:
+        raise ConfigError("critic.bands is empty: must not be where critic.windows is not")
+    for band in bands:
+        if not 0 <= band[0] < band[1] <= 1:
+            raise ConfigError(f"critic.bands: {list(band)} must rise and lie between 0 and 1")
+    for window in windows:
+        if window < 8 or window % 8:
+            raise ConfigError(f"critic.windows={list(windows)}: each must be a multiple of 8")
+        for band, (low, high) in zip(bands, band_bins(window, bands), strict=True):
+            if low == high:
+                raise ConfigError(f"critic.windows={list(windows)}: {window} samples leave the band {list(band)} without a bin")
 
 
-def _maps(layers: nn.ModuleList, score: nn.Module, x: Tensor) -> Maps:
-    maps: Maps = []
+def band_bins(window: int, bands: Sequence[tuple[float, float]]) -> list[tuple[int, int]]:
+    """First bin and the one after the last of each band."""
+    bins = window // 2 + 1
+    return [(int(low * bins), int(high * bins)) for low, high in bands]
+
+
+def lowpass(rate: int) -> Tensor:
+    """The taps of a sinc under a Hann window, of sum 1, that leaves what samples at ``1 / rate`` can hold."""
+    reach = math.ceil(ZEROS * rate / ROLLOFF)
+    time = torch.arange(-reach, reach + 1, dtype=torch.float64) * (ROLLOFF / rate)
+    taps = torch.sinc(time) * torch.cos(time.clamp(-ZEROS, ZEROS) * (math.pi / (2 * ZEROS))).square()
+    return (taps / taps.sum()).to(torch.get_default_dtype())
+
+
+def normalised(waveform: Tensor) -> Tensor:
+    """Each waveform (batch, samples) less its mean, scaled to a peak of 0.8."""
+    centred = waveform - waveform.mean(-1, keepdim=True)
+    return PEAK * centred / (centred.abs().max(-1, keepdim=True).values + SILENCE)
+
+
+def mirrored(waveform: Tensor, before: int, after: int) -> Tensor:
+    """A waveform (batch, samples) continued by its mirror image, the first and last sample not repeated.
+
+    As torch's own reflection, whose gradient on a GPU depends on the order of additions.
+    """
+    head = waveform[:, 1 : before + 1].flip(-1)
+    tail = waveform[:, waveform.shape[-1] - 1 - after : -1].flip(-1)
+    return torch.cat([head, waveform, tail], dim=-1)
+
+
+def features(layers: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
+    """The output of each layer after its leaky ReLU."""
+    maps = []
     for layer in layers:
-        x = nn.functional.leaky_relu(layer(x), SLOPE)
+        x = functional.leaky_relu(layer(x), SLOPE)
         maps.append(x)
-    return [*maps, score(x)]
+    return maps
 
 
-def _conv(inputs: int, outputs: int, kernel: tuple[int, int], stride: tuple[int, int]) -> nn.Module:
-    padding = ((kernel[0] - 1) // 2, (kernel[1] - 1) // 2)
-    convolution: nn.Module = weight_norm(nn.Conv2d(inputs, outputs, kernel, stride, padding))
-    return convolution
+def critic_loss(critic: Callable[[Tensor], FeatureMaps], real: Tensor, fake: Tensor) -> Tensor:
+    """What a critic learns from: square distance of real scores from 1 and of fake ones from 0.
+
+    Mean over a discriminator's scores, sum over discriminators. No gradient reaches ``fake``.
+    """
+    losses = [
+        (1 - of_real[-1]).square().mean() + of_fake[-1].square().mean()
+        for of_real, of_fake in zip(critic(real), critic(fake.detach()), strict=True)
+    ]
+    return torch.stack(losses).sum()
+
+
+def generator_losses(critic: Callable[[Tensor], FeatureMaps], real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """What a codec learns from: the adversarial loss and feature matching, for ``fake`` of the same shape as ``real``.
+
+    Adversarial: square distance of fake scores from 1, mean over a discriminator's scores, sum over discriminators.
+    Feature matching: absolute difference of fake and real feature maps, scores left out, mean over a map, sum over all
+    maps. No gradient reaches ``real``, nor the critic by way of it.
+    """
+    of_fake = critic(fake)
+    with torch.no_grad():
+        of_real = critic(real)
+    adversarial = [(1 - maps[-1]).square().mean() for maps in of_fake]
+    matching = [
+        functional.l1_loss(one, other)
+        for maps, wanted in zip(of_fake, of_real, strict=True)
+        for one, other in zip(maps[:-1], wanted[:-1], strict=True)
+    ]
+    return torch.stack(adversarial).sum(), torch.stack(matching).sum()
