@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from quantbench.components import Component, State, component, trial_error, trial_mean
+from quantbench.components import Component, PerTrial, State, component, trial_error, trial_mean
+from quantbench.errors import ConfigError
 from quantbench.streams import Streams
 
 
@@ -44,10 +45,22 @@ class Loss(Component):
 
 @component
 class MSE(Loss):
-    """Mean square error: the distortion that rate-distortion theory and all limits of this project speak of."""
+    """Mean square error: the distortion that rate-distortion theory and all limits of this project speak of.
+
+    Attributes:
+        weight: against the losses of the quantizer. Neural codecs weigh their reconstruction far more than the commitment
+            loss: with the published weights of DAC it starts about a hundred times as large.
+    """
+
+    weight: PerTrial = 1.0
+
+    def check(self) -> None:
+        if self.weight <= 0:
+            raise ConfigError(f"loss.weight={self.weight}: must be above 0")
 
     def each(self, output: Tensor, target: Tensor, sample_rate: int | None) -> Tensor:
-        return (output - target).square().mean(-1)
+        weight = self.weight[:, None] if isinstance(self.weight, Tensor) else self.weight
+        return weight * (output - target).square().mean(-1)
 
     def mean(self, output: Tensor, target: Tensor, sample_rate: int | None) -> Tensor:
-        return trial_error(output, target)
+        return self.weight * trial_error(output, target)

@@ -14,6 +14,9 @@ from quantbench.errors import ConfigError
 from quantbench.results.render import number
 from quantbench.results.schema import GROUPS, setting_columns
 
+FITS = 200
+"""Rounds of the fit, which converges as a geometric series does."""
+
 Item = tuple[str, ...]
 """The values of the columns that name it, as text."""
 
@@ -80,21 +83,33 @@ def measure(table: pd.DataFrame, side: str, metric: str, by: Sequence[str]) -> M
 
 
 def aligned(measured: Measured, items: Sequence[Item]) -> tuple[NDArray[np.float64], list[str]]:
-    """Values as an array (items, seeds) and notes; only the seeds that all items share, if that leaves two of them.
-
-    Otherwise every item keeps its seeds, and those that it lacks are NaN.
-    """
+    """Values as an array (items, seeds), NaN where an item lacks a seed, and notes."""
     own = [set(measured.values[item]) for item in items]
-    common, every = set.intersection(*own), set.union(*own)
+    every = sorted(set.union(*own))
+    values = np.array([[measured.values[item].get(seed, np.nan) for seed in every] for item in items])
+    gaps = int(np.isnan(values).sum())
     notes = []
-    if common == every or len(common) >= 2:
-        if left := sorted(every - common):
-            notes.append(f"{measured.side}: left out seeds that some items lack: {', '.join(map(str, left))}")
-    else:
-        notes.append(f"{measured.side}: the items share {len(common)} seeds; means are over each one's own, and not paired")
-        common = every
-    rows = [[measured.values[item].get(seed, np.nan) for seed in sorted(common)] for item in items]
-    return np.array(rows), notes
+    if gaps:
+        notes.append(
+            f"{measured.side}: {gaps} of {values.size} values are missing; means are adjusted for the seeds that an item lacks"
+        )
+    return values, notes
+
+
+def filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values (items, seeds) with gaps (NaN) filled by an effect of the item plus one of the seed, fitted by least squares.
+
+    A mean over the seeds that an item happens to have would count a hard seed against the others only. Where every value is
+    there nothing changes.
+    """
+    missing = np.isnan(values)
+    if not missing.any():
+        return values
+    found = np.where(missing, np.nanmean(values, axis=1, keepdims=True), values)
+    for _ in range(FITS):
+        rows = found.mean(axis=1, keepdims=True)
+        found = np.where(missing, rows + (found - rows).mean(axis=0, keepdims=True), values)
+    return found
 
 
 def told_apart(toy: pd.DataFrame, real: pd.DataFrame, by: Sequence[str]) -> list[str]:

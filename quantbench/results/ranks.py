@@ -45,17 +45,10 @@ def agreement(a: Signs, b: Signs, pairs: NDArray[np.bool_]) -> NDArray[np.float6
 def resampled_means(values: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
     """Bootstrap means (resamples, items) of values (items, seeds).
 
-    Items that share all seeds are resampled together, so that what a seed does to all of them cancels in their order. With
-    gaps (NaN) each item's own seeds are resampled by themselves.
+    All items are resampled together, so that what a seed does to all of them cancels in their order.
     """
-    if not np.isnan(values).any():
-        chosen = generator.integers(values.shape[1], size=(RESAMPLES, values.shape[1]))
-        return np.asarray(values[:, chosen].mean(axis=2).T)
-    means = []
-    for row in values:
-        own = row[~np.isnan(row)]
-        means.append(own[generator.integers(len(own), size=(RESAMPLES, len(own)))].mean(axis=1))
-    return np.stack(means, axis=1)
+    chosen = generator.integers(values.shape[1], size=(RESAMPLES, values.shape[1]))
+    return np.asarray(values[:, chosen].mean(axis=2).T)
 
 
 def interval(value: NDArray[np.float64], resampled: NDArray[np.float64] | None) -> Estimate:

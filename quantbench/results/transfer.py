@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError
-from quantbench.results.items import Item, Measured, aligned, item_names, measure, told_apart
+from quantbench.results.items import Item, Measured, aligned, filled, item_names, measure, told_apart
 from quantbench.results.ranks import agreement, interval, kendall, resampled_means, signs, spearman
 from quantbench.results.schema import HIGHER_IS_BETTER, LOWER_IS_BETTER
 from quantbench.results.statistics import Estimate, student_mean
@@ -24,10 +24,16 @@ FEW_SEEDS = 5
 
 @dataclass(frozen=True)
 class Side:
-    """One codec: its metric, and per item the values of its seeds (NaN for none), their mean, and its trials."""
+    """One codec: its metric, and per item the values of its seeds, their mean, and its trials.
+
+    Attributes:
+        values: (items, seeds), NaN for none.
+        whole: the same with gaps filled, from which means are.
+    """
 
     metric: str
     values: NDArray[np.float64]
+    whole: NDArray[np.float64]
     means: list[Estimate]
     trials: list[int]
     unfinished: list[int]
@@ -160,10 +166,16 @@ def _common(toy: Measured, real: Measured) -> tuple[list[Item], dict[Item, str]]
 
 def _side(measured: Measured, items: Sequence[Item]) -> tuple[Side, list[str]]:
     values, notes = aligned(measured, items)
-    means = [student_mean(row[~np.isnan(row)]) for row in values]
+    whole = filled(values)
+    means = [_moved(student_mean(row[~np.isnan(row)]), mean) for row, mean in zip(values, whole.mean(axis=1), strict=True)]
     trials = [measured.statuses[item].total() - measured.statuses[item]["skipped"] for item in items]
-    side = Side(measured.metric, values, means, trials, [measured.unfinished(item) for item in items])
+    side = Side(measured.metric, values, whole, means, trials, [measured.unfinished(item) for item in items])
     return side, [*measured.notes, *notes]
+
+
+def _moved(estimate: Estimate, mean: float) -> Estimate:
+    """The same interval about another mean."""
+    return Estimate(float(mean), *(float(end + mean - estimate.mean) for end in (estimate.low, estimate.high)))
 
 
 def _order(side: Side) -> NDArray[np.float64]:
@@ -200,7 +212,7 @@ def _agreements(toy: Side, real: Side, pairs: Sequence[Pair]) -> list[Estimate]:
     if min(_seeds(toy), _seeds(real)) < 2:
         return [interval(value, None) for value in found]
     generator = np.random.default_rng(0)  # a fixed one, so that the output does not change from run to run
-    a, b = (signs(side.sign * resampled_means(side.values, generator)) for side in (toy, real))
+    a, b = (signs(side.sign * resampled_means(side.whole, generator)) for side in (toy, real))
     resampled = [kendall(a, b), spearman(a, b), agreement(a, b, mask)]
     return [interval(value, spread) for value, spread in zip(found, resampled, strict=True)]
 

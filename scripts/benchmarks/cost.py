@@ -27,9 +27,9 @@ class Budget(NamedTuple):
 
 
 BUDGETS = {
-    "mlp": Budget(3000, 1, "transfer_toy, warm start included"),
-    "seanet": Budget(2100, 1, "transfer_audio, warm start included"),
-    "dac_tiny": Budget(2600, 1, "transfer_audio, warm start included"),
+    "mlp": Budget(1800, 1, "transfer_toy, warm start included"),
+    "seanet": Budget(1800, 1, "transfer_audio, warm start included"),
+    "dac_tiny": Budget(1800, 1, "transfer_audio, warm start included"),
     "dac_16khz": Budget(400_000, 72, "published: 72 segments a step"),
 }
 

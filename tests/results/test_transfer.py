@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from quantbench.errors import ConfigError
+from quantbench.results.items import filled
 from quantbench.results.label_places import label_places
 from quantbench.results.ranks import kendall, signs, spearman
 from quantbench.results.scatter import scatter
@@ -145,8 +146,9 @@ def test_diverged_trials_are_counted_and_enter_no_mean():
     assert found.left_out == {"sga vq": "no seed in real has nmse_db of all its trials (5 diverged)"}
     assert found.real.unfinished == [1, 0, 0, 0, 0]
     assert found.tau.mean == 1
-    assert found.real.values.shape == (5, 4)  # the others give up the seed, so that all are paired
-    assert "real: left out seeds that some items lack: 2" in found.notes
+    assert found.real.values.shape == (5, 5)
+    assert np.isnan(found.real.values).sum() == 1
+    assert "real: 1 of 25 values are missing; means are adjusted for the seeds that an item lacks" in found.notes
     assert "1 of 5" in render_transfer(found)
 
 
@@ -156,11 +158,28 @@ def test_skipped_trials_are_no_failures():
     assert found.left_out == {"sga vq": "skipped in real"}
 
 
-def test_without_common_seeds_means_are_unpaired():
+def test_a_missing_seed_counts_neither_for_nor_against_an_item():
+    """Items and seeds add up exactly, so what is missing is known."""
+    values = np.add.outer([1.0, 2.0, 4.0], [0.0, 10.0, -3.0, 5.0])
+    holes = values.copy()
+    holes[0, 1] = holes[2, 2] = holes[2, 3] = np.nan
+    assert filled(holes) == pytest.approx(values)
+    assert filled(values) is values
+
+
+def test_a_failed_trial_of_a_hard_seed_does_not_turn_the_order():
+    values = {"ste": [0, 10, 20], "mste": [1, 11, 21], "noise": [2, 12, 22]}
+    real = exactly(values)
+    real.loc[(real["gradient"] == "noise") & (real["seed"] == 2), "status"] = "diverged"
+    found = transfer(exactly(values), real, BOTH, BY)
+    assert found.tau.mean == 1
+    assert found.real.means[2].mean == pytest.approx(12)
+
+
+def test_without_common_seeds_means_are_over_each_items_own():
     real = table(FIVE)
     real.loc[real["gradient"] == "ste", "seed"] += 10
     found = transfer(table(FIVE), real, BOTH, BY)
-    assert "real: the items share 0 seeds; means are over each one's own, and not paired" in found.notes
     assert found.tau.mean == 1
     assert len(found.separated) == 6  # those without ste
 
@@ -207,7 +226,7 @@ def test_a_seed_counts_only_with_all_its_trials():
     toy = pd.concat([table(FIVE, **{"quantizer.commitment": value}) for value in (0, 1)])
     toy["trial"] = [str(place) for place in range(len(toy))]
     toy.iloc[3, toy.columns.get_loc("status")] = "failed"
-    assert transfer(toy, table(FIVE), BOTH, BY).toy.values.shape == (5, 4)
+    assert np.isnan(transfer(toy, table(FIVE), BOTH, BY).toy.values).sum() == 1
 
 
 @pytest.mark.parametrize(
