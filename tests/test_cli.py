@@ -184,7 +184,7 @@ def test_dry_run_trains_nothing(quantbench, tmp_path):
     assert (
         "skipped, 2 trials: gradient=soft_to_hard does not fit quantizer=none: the quantizer offers no soft assignment" in out
     )
-    assert out.count("quantizer=vq gradient=ste seed=") == 2
+    assert out.count("quantizer=vq gradient=ste loss=mse seed=") == 2
     assert not (tmp_path / "outputs").exists()
 
 

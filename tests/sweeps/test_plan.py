@@ -17,6 +17,7 @@ def config(**changes):
             "commitment": 1,
         },
         "gradient": {"_target_": "quantbench.gradients.STE"},
+        "loss": {"_target_": "quantbench.losses.MSE"},
         "executor": {"_target_": "quantbench.sweeps.executors.Inline", "stack_size": 4},
         "train": {"steps": 10, "lr": 0.001},
         "experiment": "test",

@@ -98,12 +98,12 @@ class Tight:
     def __init__(self, fitting, error):
         self.fitting, self.error, self.original, self.tried = fitting, error, worker._train, []
 
-    def __call__(self, trials, device, advance):
+    def __call__(self, trials, device, advance, keep):
         self.tried.append(len(trials))
         if len(trials) > self.fitting:
             advance(1.0)
             raise self.error
-        return self.original(trials, device, advance)
+        return self.original(trials, device, advance, keep)
 
 
 ERRORS = [
