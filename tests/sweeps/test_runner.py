@@ -79,7 +79,7 @@ def test_a_lost_stack_is_tried_once_more(quantbench, monkeypatch, tmp_path, loss
     fragile = []
     original = Inline.open
 
-    def open_(self, stacks, device, advance):
+    def open_(self, stacks, device, advance, keep):
         fragile.append(Fragile(original(self, stacks, device, advance), dict(losses)))
         return fragile[0]
 

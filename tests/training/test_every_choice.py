@@ -43,7 +43,10 @@ def stack(quantizer, gradient, dim=8, seeds=SEEDS, **settings):
 
 
 def outcome(whole):
-    return [({k: v for k, v in one.metrics.items() if k != "seconds"}, one.curves, one.diverged) for one in train(whole)]
+    return [
+        ({k: v for k, v in one.metrics.items() if k not in ("seconds", "step_seconds")}, one.curves, one.diverged)
+        for one in train(whole)
+    ]
 
 
 QUANTIZERS = list(choices("quantizer"))

@@ -43,7 +43,10 @@ def of_trials(whole, chosen):
 
 
 def results(outcomes):
-    return [({k: v for k, v in one.metrics.items() if k != "seconds"}, one.curves, one.diverged) for one in outcomes]
+    return [
+        ({k: v for k, v in one.metrics.items() if k not in ("seconds", "step_seconds")}, one.curves, one.diverged)
+        for one in outcomes
+    ]
 
 
 WEIGHTS = torch.tensor([0.0, 0.25, 1.0, 4.0, 0.5])
