@@ -23,7 +23,9 @@ def probe(stack: Stack) -> tuple[float, int]:
     torch.cuda.synchronize(device)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
-    training = Training(dataclasses.replace(stack, train=dataclasses.replace(stack.train, steps=STEPS, log_every=STEPS)))
+    training = Training(
+        dataclasses.replace(stack, train=dataclasses.replace(stack.train, steps=STEPS, log_every=STEPS, warm_start=0))
+    )
     training.advance()
     torch.cuda.synchronize(device)
     start = time.perf_counter()
