@@ -11,6 +11,7 @@ from torch import Tensor
 
 from quantbench.components import State, trial_error, trial_mean
 from quantbench.gradients import Moment
+from quantbench.losses import MSE
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
 from quantbench.training import checkpoint
@@ -145,7 +146,10 @@ class Training:
             loss = loss + stack.loss.against(model.critic, output, frames.target)
         gradient = model.parameters.gradient(loss.sum())
         loss = loss.detach()
-        distortion = trial_error(output.detach(), frames.target)
+        if isinstance(stack.loss, MSE):  # not measured twice
+            distortion = reconstruction.detach() / stack.loss.weight
+        else:
+            distortion = trial_error(output.detach(), frames.target)
         self.norm = torch.linalg.vector_norm(gradient, dim=1)
         self._freeze(step, distortion, loss)
         frozen = model.encoder if stack.gradient.freezes_encoder(progress) else None

@@ -31,6 +31,15 @@ def test_mean_square_error_is_per_frame() -> None:
     assert torch.allclose(MSE().mean(a, b, None), a.square().mean((1, 2)))
 
 
+def test_the_weight_of_the_squared_error_changes_only_the_loss() -> None:
+    a, b = noise(2, 3, 5), torch.zeros(2, 3, 5)
+    loss = MSE(weight=torch.tensor([1.0, 50.0]))  # type: ignore[arg-type]
+    assert torch.allclose(loss.mean(a, b, None), a.square().mean((1, 2)) * torch.tensor([1.0, 50.0]))
+    assert torch.allclose(loss.each(a, b, None), a.square().mean(2) * torch.tensor([[1.0], [50.0]]))
+    with pytest.raises(ConfigError, match=r"loss\.weight=0\.0: must be above 0"):
+        MSE(weight=0.0).check()
+
+
 def test_the_audio_loss_is_the_weighted_sum_of_its_parts() -> None:
     a, b = noise(2, 3, 2000), noise(2, 3, 2000).flip(-1)
 
