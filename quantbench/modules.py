@@ -16,23 +16,22 @@ from quantbench.components import State
 
 
 def tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name, without constants (buffers that are not saved)."""
-    kept = module.state_dict().keys()
-    return {
-        name: tensor for named in (module.named_parameters(), module.named_buffers()) for name, tensor in named if name in kept
-    }
+    """Parameters and buffers by name."""
+    return dict(module.named_parameters()) | dict(module.named_buffers())
 
 
-def stacked(build: Callable[[], nn.Module], seeds: Sequence[int], device: torch.device) -> State:
+def stacked(build: Callable[[], nn.Module], seeds: Sequence[int], device: torch.device, buffers: bool = True) -> State:
     """The tensors of one module a seed, trial axis first; what a module trains is an ``nn.Parameter``.
 
     Args:
         build: makes the module; whatever it draws from torch's global generator comes from the seed.
+        buffers: False where these are constants, which all trials share.
     """
     trials = []
     for seed in seeds:
         with seeded(seed):
-            trials.append(tensors(build()))
+            module = build()
+            trials.append(tensors(module) if buffers else dict(module.named_parameters()))
     state: State = {}
     for name, first in trials[0].items():
         together = torch.stack([trial[name].detach().clone() for trial in trials]).to(device)
@@ -52,7 +51,7 @@ def seeded(seed: int) -> Iterator[None]:
 def holding(module: nn.Module, state: State, trial: int) -> Iterator[None]:
     """The module with the tensors of one trial; buffers that it exchanges for new ones are written back."""
     own = {name: tensor[trial] for name, tensor in state.items()}
-    places = {}
+    known, places = tensors(module).keys(), {}
     for name, tensor in own.items():
         path, _, leaf = name.rpartition(".")
         submodule = module.get_submodule(path)
@@ -65,7 +64,7 @@ def holding(module: nn.Module, state: State, trial: int) -> Iterator[None]:
         for name, (holder, leaf, _) in places.items():
             if holder[leaf] is not own[name]:
                 own[name].copy_(holder[leaf])
-        if len(tensors(module)) > len(own):
+        if tensors(module).keys() - known:
             raise RuntimeError(f"{type(module).__name__} makes buffers while it trains; such modules cannot be trained here")
     finally:
         for holder, leaf, original in places.values():

@@ -79,7 +79,7 @@ class WaveformCodec(Codec):
         return input_dim // self.hop
 
     def init(self, streams: Streams, input_dim: int, side_dim: int, target_dim: int) -> State:
-        return modules.stacked(self.build, streams.integers("initialisation", 2**31).tolist(), streams.device)
+        return modules.stacked(self.build, streams.integers("initialisation", 2**31).tolist(), streams.device, buffers=False)
 
     @torch.no_grad()
     def rescale(self, weights: State, factor: Tensor) -> None:

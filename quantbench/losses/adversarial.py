@@ -49,7 +49,7 @@ class AdversarialAudio(Audio):
             raise ConfigError(f"loss.critic_lr={self.critic_lr}: must be above 0")
 
     def init(self, streams: Streams) -> State:
-        return modules.stacked(self._build, streams.integers("critic", 2**31).tolist(), streams.device)
+        return modules.stacked(self._build, streams.integers("critic", 2**31).tolist(), streams.device, buffers=False)
 
     def check_input(self, sample_rate: int | None, lengths: Mapping[str, int]) -> None:
         super().check_input(sample_rate, lengths)
