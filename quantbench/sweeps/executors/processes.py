@@ -47,7 +47,7 @@ class ProcessEngine(Engine):
     def submit(self, stack: Sequence[Trial]) -> Future[list[Record]]:
         try:
             submitted = self.pool.submit(_run, tuple(stack), self.device, self.keep)
-        except BrokenProcessPool:
+        except (BrokenProcessPool, OSError):  # the latter where the pool breaks, and closes its pipes, as a worker is started
             self.pool = self._pool()
             submitted = self.pool.submit(_run, tuple(stack), self.device, self.keep)
         future: Future[list[Record]] = Future()
