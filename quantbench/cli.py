@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 INTERRUPTED = 130
+FORMATS = ("table", "csv", "json", "markdown")
 SUBCOMMANDS = ("run", "resume", "audit", "list", "diff", "transfer")
 
 
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--sigma", type=float, default=0.5, help="width of the smoothing, in quantization errors (0.5)")
     audit.add_argument("--config-dir", type=Path, help="a folder with choices of your own")
     audit.add_argument("--output", default="outputs", help="folder of all results (outputs)")
-    audit.add_argument("--format", default="table", choices=["table", "csv", "markdown"])
+    audit.add_argument("--format", default="table", choices=FORMATS)
     audit.set_defaults(command=_audit)
 
     listing = commands.add_parser("list", help="show the choices of every group and which pairs fit")
@@ -89,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("--metric", default="nmse_db,usage,encoder_growth", help="metrics, separated by commas")
     diff.add_argument("--by", help="settings that make a group, separated by commas (all but the seed)")
     diff.add_argument("--fail-on-regression", action="store_true", help="exit with 1 if anything is worse or newly failing")
-    diff.add_argument("--format", default="table", choices=["table", "csv", "markdown"])
+    diff.add_argument("--format", default="table", choices=FORMATS)
     diff.set_defaults(command=_diff)
 
     transfer = commands.add_parser(
@@ -107,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     transfer.add_argument("--by", default="gradient,quantizer", help="settings that make an item (gradient,quantizer)")
     transfer.add_argument("--plot", type=Path, metavar="FILE", help="draw the items into an .svg, .png or .pdf")
     transfer.add_argument("--fail-below", type=float, metavar="X", help="exit with 1 if the pairwise agreement is below X")
-    transfer.add_argument("--format", default="table", choices=["table", "csv", "markdown"])
+    transfer.add_argument("--format", default="table", choices=FORMATS)
     transfer.set_defaults(command=_transfer)
     return parser
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quantbench.results.render import estimate, number, render
+from quantbench.results.render import Cell, Rounded, render
 from quantbench.results.schema import AUDIT
 from quantbench.results.statistics import bootstrap_mean
 
@@ -24,20 +24,26 @@ def audit_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def summary(table: pd.DataFrame, form: str = "table") -> str:
     """Means and 95 % bootstrap intervals over seeds of the cosine, means of bias and variance; found mistakes are marked."""
-    header = ["quantizer", "gradient", "cosine, start", "bias", "variance", "cosine, end", "bias", "variance", "found"]
+    moments = ("start", "end")
+    header = [
+        "quantizer",
+        "gradient",
+        *(f"{name}, {moment}" for moment in moments for name in ("cosine", "bias", "variance")),
+        "found",
+    ]
     rows = []
     for (quantizer, gradient), group in table.groupby(["quantizer", "gradient"], sort=False):
-        cells = [str(quantizer), str(gradient)]
-        for moment in ("start", "end"):
+        cells: list[Cell] = [str(quantizer), str(gradient)]
+        for moment in moments:
             part = group[group["moment"] == moment]
-            cells.append(estimate(bootstrap_mean(part["cosine"].dropna().to_numpy(float))))
+            cells.append(bootstrap_mean(part["cosine"].dropna().to_numpy(float)))
             cells += [_mean(part[name]) for name in ("bias", "variance")]
         rows.append([*cells, "yes" if (group["findings"].fillna("") != "").any() else ""])
     precision = pd.to_numeric(table["reference_error"]).max()
     note = "" if form != "table" or np.isnan(precision) else f"\n\nlargest standard error of a reference: {precision:.1%}"
-    return render(header, rows, form) + note
+    return render(header, rows, form, keys=2) + note
 
 
-def _mean(values: pd.Series[Any]) -> str:
+def _mean(values: pd.Series[Any]) -> Cell:
     known = values.dropna().to_numpy(float)
-    return number(float(known.mean()), 3) if len(known) else ""
+    return Rounded(float(known.mean())) if len(known) else None

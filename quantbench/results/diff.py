@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError
-from quantbench.results.render import estimate, number, render
+from quantbench.results.render import Difference, number, render
 from quantbench.results.schema import GROUPS, HIGHER_IS_BETTER, LOWER_IS_BETTER, METRICS, setting_columns
 from quantbench.results.statistics import Estimate, bootstrap_mean
 
@@ -106,16 +106,16 @@ def render_comparison(comparison: Comparison, form: str = "table") -> str:
             SYMBOLS.get(line.mark, ""),
             *line.group,
             line.metric,
-            str(line.seeds) if line.seeds else "",
-            number(line.a),
-            number(line.b),
-            estimate(line.difference, sign=True),
+            line.seeds or None,
+            line.a,
+            line.b,
+            Difference(*line.difference),
             line.mark,
         ]
         for line in comparison.lines
     ]
-    text = render(header, rows, form)
-    if form == "csv":
+    text = render(header, rows, form, keys=2 + len(comparison.by))
+    if form in ("csv", "json"):
         return text
     marks = pd.Series([line.mark for line in comparison.lines], dtype=str).value_counts(sort=False)
     counts = ", ".join(f"{count} {mark}" for mark, count in marks.items())

@@ -1,24 +1,45 @@
-"""Tables as aligned text, CSV or Markdown."""
+"""Tables as aligned text, CSV, JSON or Markdown."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import math
-from collections.abc import Sequence
-from typing import Any
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from quantbench.results.statistics import Estimate
 
-FORMATS = ("table", "csv", "markdown")
+FORMATS = ("table", "csv", "json", "markdown")
+
+
+class Rounded(NamedTuple):
+    """A number that people see with so many significant digits."""
+
+    value: float
+    digits: int = 3
+
+
+class Difference(Estimate):
+    """An estimate that people see with its sign."""
+
+    __slots__ = ()
+
+
+Cell = str | float | int | Estimate | Rounded | None
+"""What a table holds: machines get all digits, people few."""
 
 
 def number(value: Any, digits: int = 4) -> str:
     """So many significant digits; empty for a missing value."""
     if isinstance(value, bool | str) or value is None:
         return "" if value is None else str(value)
-    if isinstance(value, float) and math.isnan(value):
-        return ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "" if math.isnan(value) else str(value)
     if float(value).is_integer() and abs(value) < 1e6:
         return str(int(value))
     return f"{value:.{digits}g}"
@@ -30,15 +51,94 @@ def estimate(value: Estimate, sign: bool = False) -> str:
     return mean if math.isnan(value.low) else f"{mean} [{number(value.low, 3)}, {number(value.high, 3)}]"
 
 
-def render(header: Sequence[str], rows: Sequence[Sequence[str]], form: str = "table") -> str:
-    """Rows of text in one of ``FORMATS``."""
-    if form == "csv":
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([header, *rows])
-        return text.getvalue().rstrip("\n")
+def text(cell: Cell) -> str:
+    """A cell for people."""
+    if isinstance(cell, Estimate):
+        return estimate(cell, sign=isinstance(cell, Difference))
+    return number(cell.value, cell.digits) if isinstance(cell, Rounded) else number(cell)
+
+
+def render(header: Sequence[str], rows: Sequence[Sequence[Cell]], form: str = "table", keys: int = 1) -> str:
+    """Rows in one of ``FORMATS``.
+
+    Machines get an estimate in three columns, ``name``, ``name_low`` and ``name_high``. In a terminal a table that is too wide
+    is cut into several, each with the first ``keys`` columns.
+    """
+    if form in ("csv", "json"):
+        columns, values = flat(header, rows)
+        if form == "json":
+            return json.dumps([dict(zip(columns, row, strict=True)) for row in values], indent=1, ensure_ascii=False)
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows([columns, *values])
+        return out.getvalue().rstrip("\n")
+    lines = [list(header), *([text(cell) for cell in row] for row in rows)]
     if form == "markdown":
-        lines = [list(header), ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+        lines = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+        lines.insert(1, ["---"] * len(header))
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = [list(header), ["-" * width for width in widths], *map(list, rows)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    lines.insert(1, ["-" * width for width in widths])
+    blocks = _blocks(widths, keys, terminal_width())
+    return "\n\n".join("\n".join(_aligned(line, widths, block) for line in lines) for block in blocks)
+
+
+def flat(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows for machines: an estimate takes three columns, a missing value is None, signs without a name are left out."""
+    header, rows = (
+        [name for name in header if name],
+        [[cell for name, cell in zip(header, row, strict=True) if name] for row in rows],
+    )
+    wide = [any(isinstance(row[i], Estimate) for row in rows) for i in range(len(header))]
+    columns: list[str] = []
+    for name, is_wide in zip(header, wide, strict=True):
+        name = name.removesuffix(" [95 %]")
+        columns += [name, f"{name}_low", f"{name}_high"] if is_wide else [name]
+    values: list[list[Any]] = []
+    for row in rows:
+        out: list[Any] = []
+        for cell, is_wide in zip(row, wide, strict=True):
+            if is_wide:
+                out += (
+                    [*cell] if isinstance(cell, Estimate) else [cell.value if isinstance(cell, Rounded) else cell, None, None]
+                )
+            else:
+                out.append(cell.value if isinstance(cell, Rounded) else cell)
+        values.append([_known(value) for value in out])
+    return columns, values
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that standard output goes to; None where it goes elsewhere, unless COLUMNS says so."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return shutil.get_terminal_size().columns
+    return None
+
+
+def _known(value: Any) -> Any:
+    """None for a missing value; infinity, which JSON does not have, as text."""
+    if not isinstance(value, float) or math.isfinite(value):
+        return value.item() if hasattr(value, "item") else value
+    return None if math.isnan(value) else str(value)
+
+
+def _blocks(widths: Sequence[int], keys: int, width: int | None) -> list[list[int]]:
+    """Which columns stand side by side."""
+    if width is None or sum(widths) + 2 * (len(widths) - 1) <= width:
+        return [list(range(len(widths)))]
+    first = list(range(keys))
+    if sum(widths[i] + 2 for i in first) > width // 2:
+        first = first[:1]
+    room = width - sum(widths[i] + 2 for i in first)
+    blocks: list[list[int]] = []
+    used = room + 1
+    for i in range(len(first), len(widths)):
+        used += widths[i] + 2
+        if used - 2 > room:
+            blocks.append([*first])
+            used = widths[i] + 2
+        blocks[-1].append(i)
+    return blocks
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int], columns: Iterable[int]) -> str:
+    return "  ".join(line[i].ljust(widths[i]) for i in columns).rstrip()

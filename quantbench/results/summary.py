@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from quantbench.results.render import estimate, number, render
+from quantbench.results.render import Cell, Rounded, number, render
 from quantbench.results.schema import GROUPS, setting_columns
 from quantbench.results.statistics import bootstrap_mean
 
@@ -27,7 +27,7 @@ def summary(table: pd.DataFrame, form: str = "table") -> str:
             varying.append(name)
     known = [name for name in KNOWN if name in table and table[name].notna().any()]
     header = [*varying, "trials", "failed", "mse", "nmse_db", *known, "usage", "encoder_growth"]
-    rows = []
+    rows: list[list[Cell]] = []
     groups = table.groupby(varying, sort=False, dropna=False) if varying else [((), table)]
     for key, group in groups:
         good = group[group["status"] == "completed"]
@@ -35,23 +35,23 @@ def summary(table: pd.DataFrame, form: str = "table") -> str:
         rows.append(
             [
                 *map(number, key),
-                str(len(group)),
-                str(len(group) - len(good)),
-                *(estimate(bootstrap_mean(good[name].dropna().to_numpy(float))) for name in ("mse", "nmse_db")),
+                len(group),
+                len(group) - len(good),
+                *(bootstrap_mean(good[name].dropna().to_numpy(float)) for name in ("mse", "nmse_db")),
                 *(_known(good, name) for name in known),
-                number(good["usage"].mean(), 3),
-                number(float(np.exp(growth.mean())), 3) if len(growth) else "",
+                Rounded(float(good["usage"].mean())),
+                Rounded(float(np.exp(growth.mean()))) if len(growth) else None,
             ]
         )
-    return render(header, rows, form)
+    return render(header, rows, form, keys=len(varying) or 1)
 
 
-def _known(trials: pd.DataFrame, name: str) -> str:
+def _known(trials: pd.DataFrame, name: str) -> Cell:
     """A limit or a reference is a number, the distance to the limit an estimate."""
     values = trials[name].dropna().to_numpy(float)
     if not len(values):
-        return ""
-    return estimate(bootstrap_mean(values)) if name == "gap_db" else number(float(values.mean()), 3)
+        return None
+    return bootstrap_mean(values) if name == "gap_db" else Rounded(float(values.mean()))
 
 
 def _follows(table: pd.DataFrame, name: str, shown: list[str]) -> bool:

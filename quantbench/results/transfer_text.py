@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from quantbench.results.render import estimate, number, render
-from quantbench.results.statistics import Estimate
+from quantbench.results.render import Cell, Difference, render
 from quantbench.results.transfer import Pair, Side, Transfer, separates
 
 MEASURES = {"tau": "Kendall's tau-b", "rho": "Spearman's rho", "agreement": "pairwise agreement"}
@@ -14,12 +15,12 @@ MEASURES = {"tau": "Kendall's tau-b", "rho": "Spearman's rho", "agreement": "pai
 def render_transfer(found: Transfer, form: str = "table") -> str:
     """Items, measures and disagreements, what is left out, and notes.
 
-    As CSV one long table instead: part (measure, item, pair, separated, left_out), name, other (a pair's second item, or a
-    reason), side (toy, real), value, low, high. A pair's value is its first item's metric less its second's, and the first is
+    As CSV and JSON one long table instead: part (measure, item, pair, separated, left_out), name, other (a pair's second
+    item, or a reason), side (toy, real), value, low, high. A pair's value is its first item's metric less its second's, and the first is
     the one that the real codec finds better.
     """
-    if form == "csv":
-        return render(["part", "name", "other", "side", "value", "low", "high"], _long(found), "csv")
+    if form in ("csv", "json"):
+        return render(["part", "name", "other", "side", "value", "low", "high"], _long(found), form)
     parts = [_items(found, form), _measures(found, form), counts(found)]
     if found.disagreements:
         parts.append(
@@ -50,10 +51,10 @@ def counts(found: Transfer) -> str:
 
 def _items(found: Transfer, form: str) -> str:
     header = ["item"]
-    columns = [found.names]
+    columns: list[Sequence[Cell]] = [found.names]
     for label, side in (("toy", found.toy), ("real", found.real)):
         header += [f"{label} {side.metric} [95 %]", "rank", "seeds", "failed"]
-        columns += [[estimate(one) for one in side.means], _ranks(side)]
+        columns += [side.means, _ranks(side)]
         columns += [[str(count) for count in (~np.isnan(side.values)).sum(axis=1)]]
         columns += [[f"{bad} of {all_}" for bad, all_ in zip(side.unfinished, side.trials, strict=True)]]
     by_rank = np.argsort([side_mean.mean * found.real.sign for side_mean in found.real.means], kind="stable")
@@ -67,7 +68,7 @@ def _ranks(side: Side) -> list[str]:
 
 
 def _measures(found: Transfer, form: str) -> str:
-    rows = [[label, estimate(getattr(found, name))] for name, label in MEASURES.items()]
+    rows: list[list[Cell]] = [[label, getattr(found, name)] for name, label in MEASURES.items()]
     if np.isnan(found.agreement.mean):
         rows[-1][1] = "none: no pair is separated"
     return render(["measure", "value [95 %]"], rows, form)
@@ -75,10 +76,10 @@ def _measures(found: Transfer, form: str) -> str:
 
 def _disagreements(found: Transfer, form: str) -> str:
     header = ["better", "worse", f"toy {found.toy.metric} [95 %]", f"real {found.real.metric} [95 %]", "the toy"]
-    rows = [
+    rows: list[list[Cell]] = [
         [
             *(found.names[place] for place in (pair.first, pair.second)),
-            *(estimate(one, sign=True) for one in (pair.toy, pair.real)),
+            *(Difference(*one) for one in (pair.toy, pair.real)),
             _verdict(pair),
         ]
         for pair in found.disagreements
@@ -90,16 +91,12 @@ def _verdict(pair: Pair) -> str:
     return "contradicts" if separates(pair.toy) else "cannot tell"
 
 
-def _long(found: Transfer) -> list[list[str]]:
-    rows = [["measure", name, "", "", *_digits(getattr(found, name))] for name in MEASURES]
+def _long(found: Transfer) -> list[list[Cell]]:
+    rows: list[list[Cell]] = [["measure", name, "", "", *getattr(found, name)] for name in MEASURES]
     for label, side in (("toy", found.toy), ("real", found.real)):
-        rows += [["item", name, "", label, *_digits(one)] for name, one in zip(found.names, side.means, strict=True)]
+        rows += [["item", name, "", label, *one] for name, one in zip(found.names, side.means, strict=True)]
     for pair in found.pairs:
         names = [found.names[pair.first], found.names[pair.second]]
         part = "separated" if pair.separated else "pair"
-        rows += [[part, *names, label, *_digits(one)] for label, one in (("toy", pair.toy), ("real", pair.real))]
+        rows += [[part, *names, label, *one] for label, one in (("toy", pair.toy), ("real", pair.real))]
     return rows + [["left_out", name, reason, "", "", "", ""] for name, reason in found.left_out.items()]
-
-
-def _digits(value: Estimate) -> list[str]:
-    return [number(one, 8) for one in value]

@@ -142,7 +142,7 @@ def test_formats():
     assert "1 better" in render_comparison(comparison)
     assert render_comparison(comparison, "markdown").startswith("|  | metric |")
     rows = render_comparison(comparison, "csv").splitlines()
-    assert rows[0] == ",metric,seeds,A,B,B - A [95 %],mark"
+    assert rows[0] == "metric,seeds,A,B,B - A,B - A_low,B - A_high,mark"
     assert rows[1].endswith(",better")
 
 

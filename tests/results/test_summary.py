@@ -1,4 +1,8 @@
+import json
+import re
+
 import pandas as pd
+import pytest
 
 from quantbench.results.summary import summary
 from quantbench.results.tables import results_table
@@ -31,8 +35,8 @@ def table() -> pd.DataFrame:
 
 
 def lines():
-    header, *body = summary(table(), "csv").splitlines()
-    return header.split(","), body
+    header, _, *body = [re.split(r"  +", line) for line in summary(table()).splitlines()]
+    return header, body
 
 
 def test_one_line_a_setting_and_no_column_that_follows_from_another():
@@ -42,12 +46,11 @@ def test_one_line_a_setting_and_no_column_that_follows_from_another():
 
 
 def test_failures_are_counted_and_never_averaged():
-    ste = next(line for line in lines()[1] if line.startswith("ste,4"))
-    assert ste.split(",")[2:4] == ["3", "1"]
-    assert '"0.15 [' in ste  # the mean of 0.1 and 0.2
-    mste = next(line for line in lines()[1] if line.startswith("mste,4"))
-    assert mste.split(",")[2:4] == ["3", "0"]
-    assert mste.endswith(",0.5,100")  # the geometric mean of 10, 100 and 1000
+    ste = next(line for line in lines()[1] if line[:2] == ["ste", "4"])
+    assert ste[2:5] == ["3", "1", "0.15 [0.1, 0.2]"]
+    mste = next(line for line in lines()[1] if line[:2] == ["mste", "4"])
+    assert mste[2:4] == ["3", "0"]
+    assert mste[-2:] == ["0.5", "100"]  # the geometric mean of 10, 100 and 1000
 
 
 def test_skipped_trials_do_not_show():
@@ -57,10 +60,10 @@ def test_skipped_trials_do_not_show():
 
 def test_what_is_known_of_the_best_stands_beside_the_codecs():
     known = [row | {"gap_db": 2.0 + row["seed"], "limit_mse": 0.05, "reference_mse": 0.08} for row in rows()]
-    header, *body = summary(results_table(known, ["simulator.bits", "quantizer.codes"]), "csv").splitlines()
-    assert header.split(",")[5:9] == ["nmse_db", "gap_db", "limit_mse", "reference_mse"]
-    mste = next(line for line in body if line.startswith("mste,4"))
-    assert '"3 [2, 4]",0.05,0.08,' in mste
+    mste = json.loads(summary(results_table(known, ["simulator.bits", "quantizer.codes"]), "json"))[2]
+    assert (mste["gradient"], mste["simulator.bits"]) == ("mste", "4")
+    assert [mste[name] for name in ("gap_db", "gap_db_low", "gap_db_high", "limit_mse")] == [3, 2, 4, 0.05]
+    assert mste["reference_mse"] == pytest.approx(0.08)
 
 
 def test_what_follows_from_several_settings_is_left_out_and_what_follows_from_a_choice_is_not():
