@@ -73,7 +73,7 @@ def measure(table: pd.DataFrame, side: str, metric: str, by: Sequence[str]) -> M
     good = (table["status"] == "completed").to_numpy() & np.isfinite(numbers)
     ran = (table["status"] != "skipped").to_numpy()
     seeds, statuses = table["seed"].to_numpy(), table["status"].to_numpy()
-    keys = list(zip(*(table[name].map(_text) for name in by), strict=True))
+    keys = list(zip(*(table[name].map(text) for name in by), strict=True))
     places: dict[Item, list[int]] = {}
     for place, key in enumerate(keys):
         places.setdefault(key, []).append(place)
@@ -119,7 +119,7 @@ def told_apart(toy: pd.DataFrame, real: pd.DataFrame, by: Sequence[str]) -> list
     for name in common:
         for table in (toy, real):
             ran = table[table["status"] != "skipped"].drop_duplicates("trial")
-            key = [ran[one].map(_text) for one in (*by, *added) if one in ran]
+            key = [ran[one].map(text) for one in (*by, *added) if one in ran]
             if name not in added and (ran.groupby([*key, ran["seed"]])[name].nunique(dropna=False) > 1).any():
                 added.append(name)
     return added
@@ -138,7 +138,9 @@ def item_names(items: Sequence[Item], by: Sequence[str], enough: int) -> list[st
     names = []
     for item in shown:
         parts = [
-            f"{label}={value}" if "." in name else value for name, label, value in zip(by, labels, item, strict=False) if value
+            f"{label}={value}" if name not in GROUPS else value
+            for name, label, value in zip(by, labels, item, strict=False)
+            if value
         ]
         names.append(" ".join(parts) or "(no name)")
     return names
@@ -176,10 +178,10 @@ def _per_seed(
 
 def _averaged(table: pd.DataFrame, by: Sequence[str]) -> list[str]:
     others = [name for name in _settings(table) if name not in by]
-    groups = table.groupby([table[name].map(_text) for name in by], sort=False)
+    groups = table.groupby([table[name].map(text) for name in by], sort=False)
     return [name for name in others if (groups[name].nunique(dropna=False) > 1).any()]
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
     """Text throughout, so that 1 and 1.0 of two files are the same setting; empty where there is none."""
     return "" if pd.isna(value) else number(value, digits=12)  # type: ignore[call-overload]

@@ -83,11 +83,9 @@ def render(header: Sequence[str], rows: Sequence[Sequence[Cell]], form: str = "t
 
 
 def flat(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows for machines: an estimate takes three columns, a missing value is None, signs without a name are left out."""
-    header, rows = (
-        [name for name in header if name],
-        [[cell for name, cell in zip(header, row, strict=True) if name] for row in rows],
-    )
+    """Columns and rows for machines: three columns an estimate, None for a missing value, no column without a name."""
+    rows = [[cell for name, cell in zip(header, row, strict=True) if name] for row in rows]
+    header = [name for name in header if name]
     wide = [any(isinstance(row[i], Estimate) for row in rows) for i in range(len(header))]
     columns: list[str] = []
     for name, is_wide in zip(header, wide, strict=True):

@@ -16,8 +16,8 @@ def render_transfer(found: Transfer, form: str = "table") -> str:
     """Items, measures and disagreements, what is left out, and notes.
 
     As CSV and JSON one long table instead: part (measure, item, pair, separated, left_out), name, other (a pair's second
-    item, or a reason), side (toy, real), value, low, high. A pair's value is its first item's metric less its second's, and the first is
-    the one that the real codec finds better.
+    item, or a reason), side (toy, real), value, low, high. A pair's value is its first item's metric less its second's, and
+    the first is the one that the real codec finds better.
     """
     if form in ("csv", "json"):
         return render(["part", "name", "other", "side", "value", "low", "high"], _long(found), form)
