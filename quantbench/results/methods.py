@@ -25,7 +25,7 @@ class Layout:
 
     Attributes:
         by: settings that make a method.
-        within: settings (and ``rate_bits``) that make a task.
+        within: settings (and ``rate``, the nominal one of ``with_rate``) that make a task.
         methods: the name of each row's method.
         tasks: the name of each row's task; one and the same where nothing makes a task.
         names: all methods, in the order of the table.
@@ -55,13 +55,14 @@ def layout(table: pd.DataFrame, by: Sequence[str] | None = None, within: Sequenc
         ConfigError: a setting that the table does not have.
     """
     known = [*(name for name in GROUPS if name in table), *setting_columns([str(name) for name in table])]
-    for option, names, allowed in (("--by", by, known), ("--within", within, [*known, "rate_bits"])):
+    columns = {name: table[name] for name in known}
+    if "rate_bits" in table and table["rate_bits"].notna().any():
+        columns[RATE] = with_rate(table)[0][RATE].round(6)
+    for option, names, allowed in (("--by", by, known), ("--within", within, list(columns))):
         for name in names or []:
-            if name not in allowed or name not in table:
-                raise ConfigError(
-                    f"{option} {name}: no such setting; there are {', '.join(one for one in allowed if one in table)}"
-                )
-    keys = {name: table[name].map(text).astype(object) for name in [*known, *(["rate_bits"] if "rate_bits" in table else [])]}
+            if name not in allowed:
+                raise ConfigError(f"{option} {name}: no such setting; there are {', '.join(allowed)}")
+    keys = {name: column.map(text).astype(object) for name, column in columns.items()}
     varying = [name for name in known if keys[name].nunique() > 1]
     if by is None:
         own = [name for name in varying if name.startswith(("quantizer.", "gradient.")) and name not in SIZES]
@@ -70,7 +71,7 @@ def layout(table: pd.DataFrame, by: Sequence[str] | None = None, within: Sequenc
         raise ConfigError(f"--within {both[0]}: makes a method already (--by {','.join(by)})")
     methods = _joined(keys, by)
     if within is None:
-        candidates = [name for name in [*varying, "rate_bits"] if name in keys and name not in (*by, *SIZES)]
+        candidates = [name for name in [*varying, RATE] if name in keys and name not in (*by, *SIZES)]
         within = []
         for name in candidates:
             if not _follows(keys[name], methods) and not (within and _follows(keys[name], _joined(keys, within))):
