@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 INTERRUPTED = 130
-FORMATS = ("table", "csv", "json", "markdown")
-SUBCOMMANDS = ("run", "resume", "audit", "list", "diff", "transfer")
+SUBCOMMANDS = ("run", "resume", "audit", "list", "diff", "rank", "transfer")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from quantbench import __version__
+    from quantbench.cli_results import FORMATS, add_readers
 
     parser = argparse.ArgumentParser(
         prog="quantbench", description="Which quantizer, trained with which gradient-passing strategy, for my neural codec?"
@@ -84,32 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--config-dir", type=Path, help="a folder with choices of your own")
     listing.set_defaults(command=_list)
 
-    diff = commands.add_parser("diff", help="compare two results.csv")
-    diff.add_argument("a", type=Path, help="results.csv or the folder of a run: the baseline")
-    diff.add_argument("b", type=Path, help="results.csv or the folder of a run: what is compared with it")
-    diff.add_argument("--metric", default="nmse_db,usage,encoder_growth", help="metrics, separated by commas")
-    diff.add_argument("--by", help="settings that make a group, separated by commas (all but the seed)")
-    diff.add_argument("--fail-on-regression", action="store_true", help="exit with 1 if anything is worse or newly failing")
-    diff.add_argument("--format", default="table", choices=FORMATS)
-    diff.set_defaults(command=_diff)
-
-    transfer = commands.add_parser(
-        "transfer",
-        help="whether the ranking that a toy codec finds carries over to a real one",
-        description="Compares the order of the items that both tables have, over the seeds of each.",
-    )
-    transfer.add_argument("toy", type=Path, help="results.csv or the folder of a run: the toy codec")
-    transfer.add_argument("real", type=Path, help="results.csv or the folder of a run: the real codec")
-    transfer.add_argument(
-        "--metric",
-        default="nmse_db:mel_distance_db",
-        help="the toy's metric and the real codec's, or one for both (nmse_db:mel_distance_db)",
-    )
-    transfer.add_argument("--by", default="gradient,quantizer", help="settings that make an item (gradient,quantizer)")
-    transfer.add_argument("--plot", type=Path, metavar="FILE", help="draw the items into an .svg, .png or .pdf")
-    transfer.add_argument("--fail-below", type=float, metavar="X", help="exit with 1 if the pairwise agreement is below X")
-    transfer.add_argument("--format", default="table", choices=FORMATS)
-    transfer.set_defaults(command=_transfer)
+    add_readers(commands)
     return parser
 
 
@@ -255,40 +230,3 @@ def _list(arguments: argparse.Namespace) -> int:
 
     print(listing(arguments.group, arguments.config_dir))
     return 0
-
-
-def _diff(arguments: argparse.Namespace) -> int:
-    from quantbench.results.diff import compare, render_comparison
-    from quantbench.results.tables import read_results
-
-    by = arguments.by.split(",") if arguments.by else None
-    comparison = compare(read_results(arguments.a), read_results(arguments.b), arguments.metric.split(","), by)
-    print(render_comparison(comparison, arguments.format))
-    return 1 if arguments.fail_on_regression and comparison.regressions else 0
-
-
-def _transfer(arguments: argparse.Namespace) -> int:
-    from quantbench.results.tables import read_results
-    from quantbench.results.transfer import transfer
-    from quantbench.results.transfer_text import render_transfer
-
-    toy_metric, colon, real_metric = arguments.metric.partition(":")
-    if not toy_metric or (colon and not real_metric) or ":" in real_metric:
-        raise ConfigError(f"--metric {arguments.metric}: must be one metric, or the toy's and the real codec's as TOY:REAL")
-    least = arguments.fail_below
-    if least is not None and not 0 <= least <= 1:
-        raise ConfigError(f"--fail-below {least:g}: must be between 0 and 1")
-    if arguments.plot is not None:
-        from quantbench.results.scatter import check_plot, scatter
-
-        check_plot(arguments.plot)
-    metrics = (toy_metric, real_metric or toy_metric)
-    found = transfer(read_results(arguments.toy), read_results(arguments.real), metrics, arguments.by.split(","))
-    print(render_transfer(found, arguments.format))
-    if arguments.plot is not None:
-        scatter(found, arguments.plot)
-    if least is None or found.agreement.mean >= least:
-        return 0
-    measured = f"{found.agreement.mean:.4g}" if found.separated else "not known, for the real codec separates no pair"
-    print(f"--fail-below {least:g}: the pairwise agreement is {measured}", file=sys.stderr)
-    return 1

@@ -62,6 +62,12 @@ class Ranking:
     tasks: list[str]
     notes: list[str]
 
+    @property
+    def separable(self) -> bool:
+        """Whether there are blocks enough for any difference to be significant."""
+        pairs = len(self.standings) * (len(self.standings) - 1) // 2
+        return bool(self.blocks) and 2.0 ** (1 - self.blocks) * max(pairs, 1) < SIGNIFICANT
+
     def significant(self, first: int, second: int) -> bool:
         """Whether two methods differ, by their places."""
         return bool(self.p_values[first, second] < SIGNIFICANT)
@@ -106,8 +112,9 @@ def rank(table: pd.DataFrame, parts: Layout, metric: str) -> Ranking:
             )
         )
     count = sum(block.shape[1] for block in blocks)
-    notes += _few(found, count, len(order))
-    return Ranking(metric, found.sign, standings, groups, p_values, count, [found.tasks[task] for task in chosen], notes)
+    ranking = Ranking(metric, found.sign, standings, groups, p_values, count, [found.tasks[task] for task in chosen], notes)
+    notes += _few(found, ranking)
+    return ranking
 
 
 def interquartile_mean(values: Values) -> Values:
@@ -244,17 +251,15 @@ def _wilcoxon(a: Values, b: Values) -> float:
     return float(stats.wilcoxon(differences).pvalue)
 
 
-def _few(found: Scores, blocks: int, methods: int) -> list[str]:
+def _few(found: Scores, ranking: Ranking) -> list[str]:
     """What to say where there is too little to be sure of anything."""
     notes = []
-    seeds = max(int((~np.isnan(cells)).sum(axis=1).max()) for cells in found.values)
-    if seeds < 2:
+    if max(int((~np.isnan(cells)).sum(axis=1).max()) for cells in found.values) < 2:
         notes.append("a single seed: no intervals")
-    pairs = methods * (methods - 1) // 2
-    if blocks and pairs and 2.0 ** (1 - blocks) * pairs >= SIGNIFICANT:
+    if ranking.blocks and len(ranking.standings) > 1 and not ranking.separable:
         notes.append(
-            f"{blocks} pairs of task and seed cannot separate {methods} methods by Wilcoxon's test with Holm's adjustment, "
-            f"however much they differ: groups need more seeds or tasks"
+            f"{ranking.blocks} pairs of task and seed cannot separate {len(ranking.standings)} methods by Wilcoxon's test with "
+            f"Holm's adjustment, however much they differ: groups need more seeds or tasks"
         )
     return notes
 

@@ -9,6 +9,7 @@ import math
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -110,6 +111,12 @@ def terminal_width() -> int | None:
     if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
         return shutil.get_terminal_size().columns
     return None
+
+
+def wrapped(line: str) -> str:
+    """A line of prose, broken where the terminal would break it anywhere."""
+    width = terminal_width()
+    return line if width is None else "\n".join(textwrap.wrap(line, width, subsequent_indent="  "))
 
 
 def _known(value: Any) -> Any:

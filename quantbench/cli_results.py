@@ -1,0 +1,132 @@
+"""Subcommands that read results and train nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from quantbench.errors import ConfigError
+
+FORMATS = ("table", "csv", "json", "markdown")
+
+
+def add_readers(commands: Any) -> None:
+    """Add the subcommands to a parser's."""
+    for add in (_add_diff, _add_rank, _add_transfer):
+        add(commands)
+
+
+def _add_diff(commands: Any) -> None:
+    diff = commands.add_parser("diff", help="compare two results.csv")
+    diff.add_argument("a", type=Path, help="results.csv or the folder of a run: the baseline")
+    diff.add_argument("b", type=Path, help="results.csv or the folder of a run: what is compared with it")
+    diff.add_argument("--metric", default="nmse_db,usage,encoder_growth", help="metrics, separated by commas")
+    diff.add_argument("--by", help="settings that make a group, separated by commas (all but the seed)")
+    diff.add_argument("--fail-on-regression", action="store_true", help="exit with 1 if anything is worse or newly failing")
+    diff.add_argument("--format", default="table", choices=FORMATS)
+    diff.set_defaults(command=_diff)
+
+
+def _add_rank(commands: Any) -> None:
+    rank = commands.add_parser(
+        "rank",
+        help="rank methods, with intervals, groups that do not differ, the Pareto set and BD-rates",
+        description="Ranks the methods of one or several runs over tasks and paired seeds; failures count as worst.",
+    )
+    rank.add_argument("results", type=Path, nargs="+", help="results.csv or the folder of a run")
+    rank.add_argument("--metric", default="nmse_db", help="what to rank by (nmse_db)")
+    rank.add_argument("--by", help="settings that make a method, separated by commas (quantizer, gradient and their settings)")
+    rank.add_argument("--within", help="settings that make a task, separated by commas (what else varies, and the rate)")
+    rank.add_argument("--against", metavar="METHOD", help="compare rate-distortion curves with this method's (BD)")
+    rank.add_argument(
+        "--rate", default="rate_bits", help="rate of the Pareto set and of BD: rate_bits, spent_bits, ... (rate_bits)"
+    )
+    rank.add_argument("--table", choices=["ranking", "pareto", "bd"], help="print this table only")
+    rank.add_argument("--format", default="table", choices=FORMATS)
+    rank.set_defaults(command=_rank)
+
+
+def _add_transfer(commands: Any) -> None:
+    transfer = commands.add_parser(
+        "transfer",
+        help="whether the ranking that a toy codec finds carries over to a real one",
+        description="Compares the order of the items that both tables have, over the seeds of each.",
+    )
+    transfer.add_argument("toy", type=Path, help="results.csv or the folder of a run: the toy codec")
+    transfer.add_argument("real", type=Path, help="results.csv or the folder of a run: the real codec")
+    transfer.add_argument(
+        "--metric",
+        default="nmse_db:mel_distance_db",
+        help="the toy's metric and the real codec's, or one for both (nmse_db:mel_distance_db)",
+    )
+    transfer.add_argument("--by", default="gradient,quantizer", help="settings that make an item (gradient,quantizer)")
+    transfer.add_argument("--plot", type=Path, metavar="FILE", help="draw the items into an .svg, .png or .pdf")
+    transfer.add_argument("--fail-below", type=float, metavar="X", help="exit with 1 if the pairwise agreement is below X")
+    transfer.add_argument("--format", default="table", choices=FORMATS)
+    transfer.set_defaults(command=_transfer)
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    from quantbench.results.diff import compare, render_comparison
+    from quantbench.results.tables import read_results
+
+    by = arguments.by.split(",") if arguments.by else None
+    comparison = compare(read_results(arguments.a), read_results(arguments.b), arguments.metric.split(","), by)
+    print(render_comparison(comparison, arguments.format))
+    return 1 if arguments.fail_on_regression and comparison.regressions else 0
+
+
+def _transfer(arguments: argparse.Namespace) -> int:
+    from quantbench.results.tables import read_results
+    from quantbench.results.transfer import transfer
+    from quantbench.results.transfer_text import render_transfer
+
+    toy_metric, colon, real_metric = arguments.metric.partition(":")
+    if not toy_metric or (colon and not real_metric) or ":" in real_metric:
+        raise ConfigError(f"--metric {arguments.metric}: must be one metric, or the toy's and the real codec's as TOY:REAL")
+    least = arguments.fail_below
+    if least is not None and not 0 <= least <= 1:
+        raise ConfigError(f"--fail-below {least:g}: must be between 0 and 1")
+    if arguments.plot is not None:
+        from quantbench.results.scatter import check_plot, scatter
+
+        check_plot(arguments.plot)
+    metrics = (toy_metric, real_metric or toy_metric)
+    found = transfer(read_results(arguments.toy), read_results(arguments.real), metrics, arguments.by.split(","))
+    print(render_transfer(found, arguments.format))
+    if arguments.plot is not None:
+        scatter(found, arguments.plot)
+    if least is None or found.agreement.mean >= least:
+        return 0
+    measured = f"{found.agreement.mean:.4g}" if found.separated else "not known, for the real codec separates no pair"
+    print(f"--fail-below {least:g}: the pairwise agreement is {measured}", file=sys.stderr)
+    return 1
+
+
+def _rank(arguments: argparse.Namespace) -> int:
+    from quantbench.results.load import load
+    from quantbench.results.methods import layout
+    from quantbench.results.rank import rank
+    from quantbench.results.rank_text import render_ranking
+    from quantbench.results.rates import bjontegaard, pareto, source_layout
+
+    runs = load(*arguments.results, curves=False)
+    table, by, within = runs.results, _words(arguments.by), _words(arguments.within)
+    found = rank(table, layout(table, by, within), arguments.metric)
+    found.notes[:0] = runs.notes
+    sources = source_layout(table, by, within)
+    points, label = pareto(table, sources, arguments.metric, arguments.rate)
+    if len({(point.task, round(point.rate, 6)) for point in points}) == len({point.task for point in points}):
+        points = []  # a single rate each: nothing to trade
+    curves = (
+        [] if arguments.against is None else bjontegaard(table, sources, arguments.metric, arguments.against, arguments.rate)
+    )
+    print(render_ranking(found, points, label, curves, arguments.format, arguments.table))
+    return 0
+
+
+def _words(names: str | None) -> list[str] | None:
+    """Names that are separated by commas; None where none are given."""
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]

@@ -1,0 +1,215 @@
+"""Methods over rates: the Pareto set, and Bjøntegaard's mean differences between rate-distortion curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+
+from quantbench.errors import ConfigError
+from quantbench.results.items import text
+from quantbench.results.methods import RATE, Layout, layout, with_rate
+from quantbench.results.rank import interquartile_mean
+from quantbench.results.schema import setting_columns
+from quantbench.results.scores import direction
+from quantbench.results.statistics import Estimate, bootstrap_mean
+
+FEWEST_RATES = 4
+"""Bjøntegaard's differences need four points a curve."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method at one rate in one task (source, codec).
+
+    Attributes:
+        rate: mean over seeds.
+        value: interquartile mean over seeds; infinite where a quarter of them failed.
+        best: whether nothing else in the task has a better value at the same rate or less.
+    """
+
+    task: str
+    method: str
+    rate: float
+    value: float
+    trials: int
+    failed: int
+    best: bool
+
+
+@dataclass(frozen=True)
+class Bjontegaard:
+    """A method's rate-distortion curve against another's in one task (Bjøntegaard 2001, VCEG-M33), mean over seeds.
+
+    Attributes:
+        rate: how much more rate it takes for the same distortion, in percent.
+        distortion: how much its metric is higher at the same rate, in the metric's unit.
+        seeds: how many seeds allow a comparison: the rate's, the distortion's, all.
+        why: of the seeds that do not, the reasons with their number.
+    """
+
+    task: str
+    method: str
+    rate: Estimate
+    distortion: Estimate
+    seeds: tuple[int, int, int]
+    why: str
+
+
+def source_layout(table: pd.DataFrame, by: Sequence[str] | None, within: Sequence[str] | None) -> Layout:
+    """Methods and tasks as for a ranking, but that the rate makes no task."""
+    parts = layout(table, by, within)
+    return layout(table, parts.by, [name for name in parts.within if name != RATE])
+
+
+def pareto(table: pd.DataFrame, parts: Layout, metric: str, rate: str = "rate_bits") -> tuple[list[Point], str]:
+    """All points by task and rate, those of the Pareto set marked, and the rate's name for people.
+
+    Raises:
+        ConfigError: see ``scores.direction`` and ``methods.with_rate``.
+    """
+    sign = direction(table, metric)
+    table, label = with_rate(table, rate)
+    rows = _rows(table, parts, metric, sign).dropna(subset="rate")
+    found = []
+    for task, group in rows.groupby("task", sort=False):
+        points = []
+        for (method, _), part in group.groupby(["method", "nominal"], sort=False):
+            value = float(interquartile_mean(part["value"].to_numpy(float)))
+            failed = int(np.isinf(part["value"]).sum())
+            points.append((str(method), float(part["rate"].mean()), value, len(part), failed))
+        best = _undominated(np.array([[point[1], point[2]] for point in points]))
+        found += [
+            Point(str(task), method, bits, sign * value, count, failed, bool(is_best))
+            for (method, bits, value, count, failed), is_best in zip(points, best, strict=True)
+        ]
+    return sorted(found, key=lambda point: (point.task, point.rate)), label
+
+
+def bjontegaard(table: pd.DataFrame, parts: Layout, metric: str, against: str, rate: str = "rate_bits") -> list[Bjontegaard]:
+    """Compare every method with the method ``against``, curve by curve over paired seeds.
+
+    Each seed's curves are interpolated by monotone cubics (pchip) of the rate's logarithm. A seed allows no comparison where a
+    rate of one of its curves failed, where there are fewer than four, where the curves do not overlap, or, for the rate's
+    difference, where more rate brings no less distortion.
+
+    Raises:
+        ConfigError: ``against`` is no method; it has fewer than four rates; see ``pareto``.
+    """
+    if against not in parts.names:
+        raise ConfigError(f"--against {against}: no such method; there are {', '.join(parts.names)}")
+    sign = direction(table, metric)
+    table, _ = with_rate(table, rate)
+    rows = _rows(table, parts, metric, sign)  # of a seed that failed somewhere, a trial without a rate says so
+    if rows[rows["method"] == against].groupby("task")["nominal"].nunique().max() < FEWEST_RATES:
+        raise ConfigError(f"--against {against}: has fewer than {FEWEST_RATES} rates in every task; BD needs at least so many")
+    found = []
+    for task, group in rows.groupby("task", sort=False):
+        anchor = dict(_curves(group[group["method"] == against]))
+        for method in dict.fromkeys(group["method"]):
+            if method != against and anchor:
+                found.append(_compare(str(task), str(method), anchor, dict(_curves(group[group["method"] == method])), sign))
+    return found
+
+
+def bd_rate(anchor: NDArray[np.float64], curve: NDArray[np.float64]) -> float:
+    """Mean difference of the logarithm (base 10) of the rate at equal quality; curves are (rates, [rate, quality]).
+
+    NaN where they do not overlap, or where quality does not grow with rate.
+    """
+    return _mean_difference(*(np.stack([one[:, 1], np.log10(one[:, 0])]) for one in (anchor, curve)))
+
+
+def bd_quality(anchor: NDArray[np.float64], curve: NDArray[np.float64]) -> float:
+    """Mean difference of quality at equal rate, over the logarithm of the rate; NaN where the curves do not overlap."""
+    return _mean_difference(*(np.stack([np.log10(one[:, 0]), one[:, 1]]) for one in (anchor, curve)))
+
+
+def _mean_difference(anchor: NDArray[np.float64], curve: NDArray[np.float64]) -> float:
+    """Of y over x, between curves (2, points), over the range of x that both have."""
+    if any((np.diff(x) <= 0).any() for x, _ in (anchor, curve)):
+        return np.nan
+    low, high = max(anchor[0, 0], curve[0, 0]), min(anchor[0, -1], curve[0, -1])
+    if low >= high:
+        return np.nan
+    areas = [PchipInterpolator(x, y).integrate(low, high) for x, y in (anchor, curve)]
+    return float((areas[1] - areas[0]) / (high - low))
+
+
+def _rows(table: pd.DataFrame, parts: Layout, metric: str, sign: int) -> pd.DataFrame:
+    """Trials that ran: method, task, seed, nominal and actual rate, value (less is better, infinite for a failure)."""
+    good = (table["status"] == "completed").to_numpy()
+    nominal = with_rate(table)[0][RATE] if "rate_bits" in table and table["rate_bits"].notna().any() else table[RATE]
+    rows = pd.DataFrame(
+        {
+            "method": parts.methods.to_numpy(),
+            "task": parts.tasks.to_numpy(),
+            "seed": table["seed"].to_numpy(float, na_value=np.nan),
+            "nominal": nominal.round(6).to_numpy(float),
+            "rate": table[RATE].to_numpy(float, na_value=np.nan),
+            "value": np.where(good, sign * table[metric].to_numpy(float, na_value=np.nan), np.inf),
+        }
+    )[(table["status"] != "skipped").to_numpy()]
+    # A trial that failed before it was measured has the rate of others with its settings.
+    settings = [table[name].map(text).to_numpy() for name in setting_columns([str(name) for name in table])]
+    like = [rows["method"], rows["task"], *(keys[rows.index] for keys in settings)]
+    for name in ("nominal", "rate"):
+        rows[name] = rows[name].fillna(rows.groupby(like)[name].transform("mean"))
+    return rows.dropna(subset="value")
+
+
+def _undominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which points (rate, value) no other one is as good as in both and better than in one."""
+    a, b = points[:, None, :], points[None, :, :]
+    no_worse, better = np.all(b <= a, axis=-1), np.any(b < a, axis=-1)
+    dominated = np.any(no_worse & better, axis=1)
+    return np.asarray(~dominated & np.isfinite(points[:, 1]))
+
+
+def _curves(rows: pd.DataFrame) -> Iterator[tuple[int, NDArray[np.float64] | str]]:
+    """Each seed's curve (rates, [rate, quality]), or why it has none."""
+    for seed in rows["seed"].dropna().unique():
+        points = (
+            rows[rows["seed"] == seed]
+            .groupby("nominal", dropna=False)[["rate", "value"]]
+            .mean()
+            .sort_values("rate")
+            .to_numpy(float)
+        )
+        if np.isinf(points[:, 1]).any():
+            yield int(seed), "a rate failed"
+        elif len(points) < FEWEST_RATES:
+            yield int(seed), f"fewer than {FEWEST_RATES} rates"
+        else:
+            yield int(seed), points * [1, -1]
+
+
+def _compare(
+    task: str,
+    method: str,
+    anchor: dict[int, NDArray[np.float64] | str],
+    curves: dict[int, NDArray[np.float64] | str],
+    sign: int,
+) -> Bjontegaard:
+    rates, distortions, reasons = [], [], []
+    for seed in sorted(set(anchor) | set(curves)):
+        a, b = anchor.get(seed, "a seed of one only"), curves.get(seed, "a seed of one only")
+        if isinstance(a, str) or isinstance(b, str):
+            reasons.append(next(one for one in (a, b) if isinstance(one, str)))
+            continue
+        more_rate, more_quality = bd_rate(a, b), bd_quality(a, b)
+        distortions.append(-sign * more_quality)
+        rates.append(more_rate)
+        if np.isnan(more_quality):
+            reasons.append("no common range of rates")
+        elif np.isnan(more_rate):
+            reasons.append("more rate, no better; or no common range of distortion")
+    known_rates, known_distortions = (np.array(values)[~np.isnan(values)] for values in (rates, distortions))
+    percent = [100 * (10**value - 1) for value in bootstrap_mean(known_rates)]
+    counts = (len(known_rates), len(known_distortions), len(set(anchor) | set(curves)))
+    why = "; ".join(f"{reason} ({reasons.count(reason)})" for reason in dict.fromkeys(reasons))
+    return Bjontegaard(task, method, Estimate(*percent), bootstrap_mean(known_distortions), counts, why)
