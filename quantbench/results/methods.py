@@ -45,8 +45,8 @@ def layout(table: pd.DataFrame, by: Sequence[str] | None = None, within: Sequenc
     """Tell methods and tasks apart.
 
     By default a method is a quantizer with a gradient and their varying settings, but for those that decide the rate; a task
-    is what else varies: simulator, codec and their settings, and the nominal rate. What follows from the method (a latent
-    dimension that one quantizer needs) makes no task.
+    is what else varies: simulator, codec and their settings, and the nominal rate. What follows from others (a latent dimension
+    or a number of steps that a quantizer is given at a rate) makes neither.
 
     Args:
         table: rows of results.csv; of skipped trials as well.
@@ -63,20 +63,11 @@ def layout(table: pd.DataFrame, by: Sequence[str] | None = None, within: Sequenc
             if name not in allowed:
                 raise ConfigError(f"{option} {name}: no such setting; there are {', '.join(allowed)}")
     keys = {name: column.map(text).astype(object) for name, column in columns.items()}
-    varying = [name for name in known if keys[name].nunique() > 1]
-    if by is None:
-        own = [name for name in varying if name.startswith(("quantizer.", "gradient.")) and name not in SIZES]
-        by = ["quantizer", "gradient", *own]
+    by = _default_by(keys) if by is None else list(by)
     if both := [name for name in within or [] if name in by]:
         raise ConfigError(f"--within {both[0]}: makes a method already (--by {','.join(by)})")
-    methods = _joined(keys, by)
-    if within is None:
-        candidates = [name for name in [*varying, RATE] if name in keys and name not in (*by, *SIZES)]
-        within = []
-        for name in candidates:
-            if not _follows(keys[name], methods) and not (within and _follows(keys[name], _joined(keys, within))):
-                within.append(name)
-    return Layout(list(by), list(within), methods, _joined(keys, within))
+    within = _default_within(keys, by) if within is None else list(within)
+    return Layout(by, within, _joined(keys, by), _joined(keys, within))
 
 
 def with_rate(table: pd.DataFrame, column: str = "rate_bits") -> tuple[pd.DataFrame, str]:
@@ -100,6 +91,26 @@ def with_rate(table: pd.DataFrame, column: str = "rate_bits") -> tuple[pd.DataFr
     if "simulator.frame_dim" in table and table["simulator.frame_dim"].notna().all():
         return table.assign(**{RATE: rate / table["simulator.frame_dim"].astype("float64")}), f"{kind} in bits a dimension"
     return table.assign(**{RATE: rate}), f"{kind} in bits a frame"
+
+
+def _default_by(keys: dict[str, pd.Series[str]]) -> list[str]:
+    usual = _joined(keys, ["quantizer", "gradient", *(name for name in SIZES if name in keys)])
+    own = [name for name in keys if name.startswith(("quantizer.", "gradient.")) and name not in SIZES]
+    return ["quantizer", "gradient", *(name for name in own if not _follows(keys[name], usual))]
+
+
+def _default_within(keys: dict[str, pd.Series[str]], by: list[str]) -> list[str]:
+    within: list[str] = []
+    sizes = [name for name in SIZES if name in keys]
+    for name in keys:
+        if name in (*by, *sizes) or name.startswith(("quantizer.", "gradient.")) or _follows(keys[name], _joined(keys, within)):
+            continue
+        # How a method is trained may depend on it; another source is another task, whoever was tried on it.
+        given = [*by, *within] if name in (RATE, "simulator.frame_dim") else [*by, *sizes, *within]
+        source = name in GROUPS or (name.startswith("simulator.") and name != "simulator.frame_dim")
+        if source or not _follows(keys[name], _joined(keys, given)):
+            within.append(name)
+    return within
 
 
 def _joined(keys: dict[str, pd.Series[str]], by: Sequence[str]) -> pd.Series[str]:

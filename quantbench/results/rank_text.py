@@ -42,7 +42,7 @@ def render_ranking(
         named = {
             name: [dict(zip(columns, row, strict=True)) for row in rows] for name, (columns, rows) in _flat(tables).items()
         }
-        return json.dumps(named | {"notes": found.notes}, indent=1, ensure_ascii=False)
+        return json.dumps(named | {"notes": [*found.notes, *_no_curves(curves)]}, indent=1, ensure_ascii=False)
     if only is not None or form == "csv":
         header, rows = tables.get(only or "ranking", ([], []))
         return render(header, rows, form)
@@ -60,8 +60,8 @@ def render_ranking(
             ),
             render(*tables["bd"], form, keys=2),
         ]
-    if found.notes:
-        parts.append("\n".join(f"- {note}" if form == "markdown" else wrapped(f"note: {note}") for note in found.notes))
+    if notes := [*found.notes, *_no_curves(curves)]:
+        parts.append("\n".join(f"- {note}" if form == "markdown" else wrapped(f"note: {note}") for note in notes))
     return "\n\n".join(parts)
 
 
@@ -74,6 +74,8 @@ def letters(number: int) -> str:
 def _heading(found: Ranking) -> str:
     better = "lower" if found.sign > 0 else "higher"
     tasks = f"{len(found.tasks)} tasks ({_few(found.tasks)})" if len(found.tasks) > 1 else "one task"
+    if not found.blocks and len(found.tasks) > 1:
+        tasks = "each method's own tasks, which differ (see the notes),"
     lines = [
         f"{found.metric} ({better} is better): interquartile mean over {tasks} and seeds with a 95 % bootstrap interval; a "
         f"trial that failed is infinitely bad.",
@@ -141,11 +143,31 @@ def _bjontegaard(found: Ranking, curves: Sequence[Bjontegaard]) -> Table:
     header = [*(["task"] if tasks else []), "method", "rate, % [95 %]", f"{found.metric} [95 %]", "seeds", "left out"]
     rows: list[list[Cell]] = []
     for one in curves:
-        counts = f"{one.seeds[0]}, {one.seeds[1]} of {one.seeds[2]}"
-        rows.append(
-            [*([one.task] if tasks else []), one.method, Difference(*one.rate), Difference(*one.distortion), counts, one.why]
-        )
+        if one.seeds[1]:
+            counts = f"{one.seeds[0]}, {one.seeds[1]} of {one.seeds[2]}"
+            rows.append(
+                [
+                    *([one.task] if tasks else []),
+                    one.method,
+                    Difference(*one.rate),
+                    Difference(*one.distortion),
+                    counts,
+                    one.why,
+                ]
+            )
     return header, rows
+
+
+def _no_curves(curves: Sequence[Bjontegaard]) -> list[str]:
+    """One note a method whose curves allow no comparison in some tasks."""
+    lacking: dict[tuple[str, str], list[str]] = {}
+    for one in curves:
+        if not one.seeds[1]:
+            lacking.setdefault((one.method, one.why), []).append(one.task)
+    return [
+        f"no curve of {method} to compare{f' in {_few(tasks)}' if any(tasks) else ''}: {why}"
+        for (method, why), tasks in lacking.items()
+    ]
 
 
 def _flat(tables: dict[str, Table]) -> dict[str, tuple[list[str], list[list[object]]]]:
