@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 INTERRUPTED = 130
-SUBCOMMANDS = ("run", "resume", "audit", "list", "diff", "rank", "transfer")
+SUBCOMMANDS = ("run", "resume", "audit", "list", "diff", "rank", "transfer", "watch")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

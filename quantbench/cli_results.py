@@ -14,7 +14,7 @@ FORMATS = ("table", "csv", "json", "markdown")
 
 def add_readers(commands: Any) -> None:
     """Add the subcommands to a parser's."""
-    for add in (_add_diff, _add_rank, _add_transfer):
+    for add in (_add_diff, _add_rank, _add_transfer, _add_watch):
         add(commands)
 
 
@@ -124,6 +124,24 @@ def _rank(arguments: argparse.Namespace) -> int:
         [] if arguments.against is None else bjontegaard(table, sources, arguments.metric, arguments.against, arguments.rate)
     )
     print(render_ranking(found, points, label, curves, arguments.format, arguments.table))
+    return 0
+
+
+def _add_watch(commands: Any) -> None:
+    watch = commands.add_parser(
+        "watch", help="how far a running sweep is, live", description="Ctrl-C ends it; the sweep goes on."
+    )
+    watch.add_argument("folder", type=Path, help="the folder of the run")
+    watch.add_argument("--metric", help="whose mean is shown (mel_distance_db or nmse_db)")
+    watch.add_argument("--once", action="store_true", help="show it once")
+    watch.add_argument("--format", default="table", choices=FORMATS)
+    watch.set_defaults(command=_watch)
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from quantbench.results.watch import watch
+
+    watch(arguments.folder, arguments.metric, arguments.once, arguments.format)
     return 0
 
 

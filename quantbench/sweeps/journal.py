@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -44,13 +45,16 @@ class Journal:
         self.folder = folder / "journal"
         try:
             self.folder.mkdir(exist_ok=True)
-            self._lock = (self.folder / "lock").open("w")
+            self._lock = (self.folder / "lock").open("a")  # not emptied: it may be another's
         except OSError as error:
             raise QuantBenchError(f"{folder}: cannot be written ({error.strerror})") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go when its owner dies
         except OSError as error:
             raise QuantBenchError(f"{folder}: another process is running this sweep") from error
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()} {socket.gethostname()}\n")  # for people, and `quantbench watch`
+        self._lock.flush()
 
     def write(self, records: Sequence[Record]) -> None:
         """Keep the records of a stack. Raises QuantBenchError; earlier records stay intact."""

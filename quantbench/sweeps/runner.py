@@ -26,6 +26,7 @@ from quantbench import __version__, kernels
 from quantbench.config import COMPONENTS, build_stack, find_class, find_device, without_target
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.paths import config_folder
+from quantbench.results.schema import IDENTITY
 from quantbench.results.summary import summary
 from quantbench.results.tables import curves_table, results_table, write
 from quantbench.sweeps.executors import Engine, WorkerDied
@@ -102,6 +103,7 @@ class SweepFailed(QuantBenchError):
 def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Record]) -> None:
     """Train the stacks of a plan, keep their records and write the tables, whatever happens."""
     complete = False
+    _write_plan(planned, journal)
     try:
         with _terminate_as_interrupt():
             _train(planned, folder, journal, records)
@@ -219,6 +221,13 @@ def write_tables(planned: Plan, folder: Path, records: dict[str, Record]) -> pd.
     finished = [records[trial.id] for trial in planned.trials if trial.id in records]
     write(curves_table([(one.trial, *point) for one in finished for point in one.curves]), folder / "curves.csv")
     return table
+
+
+def _write_plan(planned: Plan, journal: Journal) -> None:
+    """Write who all trials are into the journal, for `quantbench watch`, which does not plan."""
+    rows = [_row(trial, planned, {trial.id: failure(trial, "")}) or {} for trial in planned.trials]
+    rows = [row if row["status"] == "skipped" else row | {"status": None, "error": None} for row in rows]
+    write(results_table(rows, planned.columns)[[*IDENTITY, *planned.columns]], journal.folder / "plan.csv")
 
 
 def _row(trial: Trial, planned: Plan, records: dict[str, Record]) -> dict[str, Any] | None:

@@ -1,0 +1,112 @@
+"""How far a sweep is, from its folder alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from quantbench.errors import ConfigError
+from quantbench.results.tables import read_results
+
+RUNNING, STOPPED, COMPLETE = "running", "stopped", "complete"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sweep at one moment.
+
+    Attributes:
+        state: running, stopped (interrupted or killed; `quantbench resume` goes on), or complete.
+        table: one row a trial, with the columns of results.csv; the status of those that are not finished is empty.
+        seconds: since this run or its latest resumption began; None where nobody runs it.
+        finished_since: trials that finished in that time.
+    """
+
+    folder: Path
+    state: str
+    table: pd.DataFrame
+    seconds: float | None = None
+    finished_since: int = 0
+
+    @property
+    def finished(self) -> int:
+        """Trials that are not to be waited for, skipped ones among them."""
+        return int(self.table["status"].notna().sum())
+
+    @property
+    def remaining_seconds(self) -> float | None:
+        """At the speed so far; None where that is not known."""
+        if not self.seconds or not self.finished_since:
+            return None
+        return self.seconds / self.finished_since * (len(self.table) - self.finished)
+
+
+@dataclass
+class Watch:
+    """Reads a sweep's folder again and again; a file of the journal is read once.
+
+    Raises:
+        ConfigError: the folder is none of a run.
+    """
+
+    folder: Path
+    _records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    _times: dict[str, float] = field(default_factory=dict)
+
+    def look(self) -> Progress:
+        """How far it is now."""
+        journal = self.folder / "journal"
+        try:
+            plan = pd.read_csv(journal / "plan.csv", dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""])
+            began = (journal / "plan.csv").stat().st_mtime
+            self._read(journal)
+        except FileNotFoundError:
+            return self._without_journal(journal)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{journal / 'plan.csv'}: cannot be read ({str(error).splitlines()[0]})") from error
+        rows = {one["trial"]: one["row"] for records in self._records.values() for one in records}
+        measured = pd.DataFrame.from_dict(rows, orient="index").drop(columns=["status", "error"], errors="ignore")
+        known = {name: plan["trial"].map({trial: row.get(name) for trial, row in rows.items()}) for name in ("status", "error")}
+        plan = plan.assign(**{name: plan[name].astype(object).where(plan[name].notna(), known[name]) for name in known})
+        table = plan.join(measured, on="trial")
+        since = sum(len(self._records[name]) for name, moment in self._times.items() if moment >= began)
+        running = _is_alive(journal / "lock")
+        return Progress(self.folder, RUNNING if running else STOPPED, table, time.time() - began if running else None, since)
+
+    def _read(self, journal: Path) -> None:
+        for path in journal.glob("*.json"):
+            if path.name not in self._records:
+                try:
+                    self._records[path.name] = json.loads(path.read_text())
+                    self._times[path.name] = path.stat().st_mtime
+                except (FileNotFoundError, json.JSONDecodeError):  # tidied away meanwhile, or damaged: `resume` says more
+                    continue
+
+    def _without_journal(self, journal: Path) -> Progress:
+        if not (self.folder / "results.csv").exists():
+            if journal.is_dir() and _is_alive(journal / "lock"):
+                empty = pd.DataFrame({"trial": [], "status": []}, dtype=object)
+                return Progress(self.folder, RUNNING, empty)  # it just began
+            raise ConfigError(f"{self.folder}: no folder of a run (it has neither a journal nor a results.csv)")
+        return Progress(self.folder, COMPLETE, read_results(self.folder))
+
+
+def _is_alive(lock: Path) -> bool:
+    """Whether the process that the lock names is there. On another machine that cannot be known: then it counts as there."""
+    try:
+        number, host = lock.read_text().split()
+        if host != socket.gethostname():
+            return True
+        os.kill(int(number), 0)
+    except PermissionError:
+        return True  # somebody else's
+    except (OSError, ValueError):
+        return False
+    return True

@@ -1,0 +1,151 @@
+"""The live table of a running sweep in the terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from quantbench.errors import ConfigError
+from quantbench.results.methods import layout
+from quantbench.results.progress import COMPLETE, RUNNING, STOPPED, Progress, Watch
+from quantbench.results.render import Cell, Rounded, render, text
+from quantbench.results.schema import METRICS
+from quantbench.results.statistics import bootstrap_mean
+
+USUAL = ("mel_distance_db", "nmse_db")
+"""What is shown where no metric is asked for: the first that has values."""
+
+POLL_SECONDS = 1.0
+LINES_AROUND = 8
+"""Lines of the terminal that are not rows of the table."""
+
+COLOURS = {RUNNING: "green", STOPPED: "yellow", COMPLETE: "cyan"}
+
+
+def watch(folder: Path, metric: str | None = None, once: bool = False, form: str = "table") -> None:
+    """Show how far a sweep is, until it ends, stops, or Ctrl-C.
+
+    Args:
+        metric: its mean is shown; by default the log-mel distance or the distortion.
+        once: show it once. So it is where standard output is no terminal, and in other forms than ``table``.
+
+    Raises:
+        ConfigError: the folder is none of a run; a metric that is none.
+    """
+    if metric is not None and metric not in METRICS:
+        raise ConfigError(f"--metric {metric}: no such metric; there are {', '.join(METRICS)}")
+    watched = Watch(folder)
+    if form != "table":
+        header, rows = standings(watched.look(), metric)
+        print(render(header, rows, form))
+        return
+    console = Console()
+    if once or not sys.stdout.isatty():
+        console.print(view(watched.look(), metric, None))
+        return
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        while True:
+            began = time.monotonic()
+            now = watched.look()
+            live.update(view(now, metric, max(3, console.height - LINES_AROUND)), refresh=True)
+            if now.state != RUNNING:
+                return
+            time.sleep(max(POLL_SECONDS, 5 * (time.monotonic() - began)))  # the sweep needs the cores more
+
+
+def standings(now: Progress, metric: str | None) -> tuple[list[str], list[list[Cell]]]:
+    """One row a method and task: how many of its trials are finished and failed, and the metric's mean with its interval."""
+    if not len(now.table):
+        return ["method", "done", "trials", "failed"], []
+    metric = metric or next((name for name in USUAL if name in now.table and now.table[name].notna().any()), USUAL[-1])
+    table = now.table[now.table["status"] != "skipped"]
+    parts = layout(table.drop(columns="rate_bits", errors="ignore"))
+    with_task = parts.tasks.nunique() > 1
+    rows: list[list[Cell]] = []
+    for (method, task), group in table.groupby([parts.methods, parts.tasks], sort=False):
+        good = group[group["status"] == "completed"]
+        values = pd.to_numeric(good[metric]).dropna().to_numpy(float) if metric in good else np.empty(0)
+        done = int(group["status"].notna().sum())
+        rows.append(
+            [
+                str(method),
+                *([str(task)] if with_task else []),
+                done,
+                len(group),
+                done - len(good),
+                bootstrap_mean(values) if len(values) else None,
+                Rounded(float(pd.to_numeric(group["seconds"]).mean())) if "seconds" in group and done else None,
+            ]
+        )
+    return ["method", *(["task"] if with_task else []), "done", "trials", "failed", f"{metric} [95 %]", "seconds"], rows
+
+
+def view(now: Progress, metric: str | None, most: int | None) -> RenderableType:
+    """What the terminal shows: the state, a bar, and the table, of which ``most`` rows; those that are under way come first."""
+    header, rows = standings(now, metric)
+    done, trials = header.index("done"), header.index("trials")
+    if most is not None and len(rows) > most:
+        rows = sorted(rows, key=lambda row: _order(row[done], row[trials]))
+        hidden = len(rows) - most
+        rows = rows[:most]
+    else:
+        hidden = 0
+    return Group(
+        *_head(now), _table(header, rows), *([Text(f"and {hidden} rows more", style="dim")] if hidden else []), *_failures(now)
+    )
+
+
+def _order(done: Cell, trials: Cell) -> int:
+    """Rows that are under way, then finished ones, then those to come."""
+    return 0 if 0 < done < trials else 1 if done == trials else 2  # type: ignore[operator]
+
+
+def _head(now: Progress) -> Sequence[RenderableType]:
+    total = len(now.table)
+    line = Text.assemble((now.state, f"bold {COLOURS[now.state]}"), f"  {now.folder}  {now.finished} of {total} trials")
+    if now.seconds is not None:
+        line.append(f", {_duration(now.seconds)}")
+    if now.state == RUNNING and now.remaining_seconds is not None:
+        line.append(f", about {_duration(now.remaining_seconds)} left")
+    if now.state == STOPPED:
+        line.append(f"; `quantbench resume {now.folder}` goes on")
+    return [line, ProgressBar(total=max(total, 1), completed=now.finished), Text()]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in header:
+        table.add_column(Text(name), justify="left" if name in ("method", "task") else "right", overflow="fold")
+    failed = header.index("failed")
+    for row in rows:
+        # Text throughout: rich would read square brackets as its own markup.
+        table.add_row(*(Text(text(cell)) for cell in row), style="red" if row[failed] else None)
+    return table
+
+
+def _failures(now: Progress) -> list[RenderableType]:
+    """The latest reasons of trials that failed or diverged."""
+    if not len(now.table):
+        return []
+    bad = now.table[now.table["status"].isin(["failed", "diverged"])]
+    reasons = bad["error"].value_counts()
+    lines: list[RenderableType] = [
+        Text(f"{count} x {reason}", style="red", overflow="ellipsis", no_wrap=True) for reason, count in reasons.head(3).items()
+    ]
+    return [Text(), *lines] if lines else []
+
+
+def _duration(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours} h {minute:02d} min" if hours else f"{minute} min {second:02d} s" if minute else f"{second} s"
