@@ -42,7 +42,7 @@ def parts() -> tuple[int, int, dict[str, float]]:
         loader = GlobalHydra.instance().config_loader()
         master = loader.load_configuration("config", [], run_mode=RunMode.MULTIRUN)
         start = time.perf_counter()
-        jobs = hydra_jobs.expand({}, [], AXES, loader)
+        jobs = hydra_jobs.expand({}, [], [], AXES, loader)
         seconds["expand the axes to jobs"] = time.perf_counter() - start
         start = time.perf_counter()
         sweep = hydra_jobs.collect(jobs, master, loader, [])

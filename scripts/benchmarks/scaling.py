@@ -1,0 +1,121 @@
+"""What a sweep costs beside its training, from 10,000 trials to 100,000, and what that says of 1,000,000.
+
+    python scripts/benchmarks/scaling.py [--sizes 10000 100000]
+
+Each size runs in a process of its own: planning, the journal written and read again, the tables written and read again, with
+seconds, bytes and the peak of memory. Records are made up, with as many columns and curve points as a default trial has;
+everything else is what a sweep runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+STACK = 64
+"""Trials a stack."""
+
+AXES = ["quantizer=vq,rvq", "gradient=ste,mste", "quantizer.commitment=0,0.1,0.25,1", "train.lr=0.001,0.003"]
+"""2 x 2 x 4 x 2 = 32 trials a seed."""
+
+POINTS, CURVES = 21, ("mse", "usage", "encoder_std", "gradient_norm", "perplexity", "quantization_error")
+"""Of a trial of 4000 steps, logged every 200."""
+
+
+def measure(trials: int, folder: Path) -> dict[str, float]:
+    """Seconds, bytes and MiB of everything but training, for a sweep of about so many trials."""
+    import numpy as np
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import RunMode
+
+    from quantbench.paths import config_folder
+    from quantbench.results.load import load
+    from quantbench.results.methods import layout
+    from quantbench.results.rank import rank
+    from quantbench.results.schema import METRICS
+    from quantbench.sweeps import hydra_jobs, runner
+    from quantbench.sweeps.journal import Journal
+    from quantbench.sweeps.plan import Trial, plan
+    from quantbench.sweeps.worker import Record
+
+    found: dict[str, float] = {}
+
+    @contextmanager
+    def timed(name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        found[f"{name}, s"] = time.perf_counter() - began
+        found[f"peak memory after {name}, MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        master = loader.load_configuration("config", [], run_mode=RunMode.MULTIRUN)
+        with timed("planning"):
+            jobs = hydra_jobs.expand({}, [], [], [*AXES, f"seed=range(0,{trials // 32})"], loader)
+            planned = plan(hydra_jobs.collect(jobs, master, loader, []))
+    drawn = np.random.default_rng(0)
+    journal = Journal(folder)
+    names = [name for name in METRICS if name != "diverged_step"]
+
+    def records(stack: list[Trial]) -> list[Record]:
+        made = []
+        for trial in stack:
+            row = {"status": "completed", "error": ""} | dict(zip(names, map(float, drawn.random(len(names))), strict=True))
+            row |= dict.fromkeys(("dead_codes", "steps", "clips", "clips_skipped"), 7) | {"seconds": 1.0, "device": "cpu"}
+            values = drawn.random((POINTS, len(CURVES))).tolist()
+            points = [(200 * i, name, value) for i, line in enumerate(values) for name, value in zip(CURVES, line, strict=True)]
+            made.append(Record(trial.id, row, points))
+        return made
+
+    found["trials"] = len(planned.trials)
+    with timed("journal written"):
+        for first in range(0, len(planned.trials), STACK):
+            journal.write(records(planned.trials[first : first + STACK]))
+    found["journal, bytes"] = sum(path.stat().st_size for path in journal.folder.glob("*.json"))
+    with timed("journal read"):
+        kept = journal.read()
+    with timed("tables written"):
+        runner.write_tables(planned, folder, kept)
+    for name in ("results.csv", "curves.csv"):
+        found[f"{name}, bytes"] = (folder / name).stat().st_size
+    del kept, planned
+    with timed("results.csv read"):
+        table = load(folder, curves=False).results
+    with timed("ranked"):
+        rank(table, layout(table), "nmse_db")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000], help="numbers of trials (10000 100000)")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(measure(arguments.one, Path(folder))))
+        return
+    columns = []
+    for size in arguments.sizes:
+        ran = subprocess.run([sys.executable, __file__, "--one", str(size)], stdout=subprocess.PIPE, text=True, check=True)
+        columns.append(json.loads(ran.stdout.splitlines()[-1]))
+    million = [1_000_000 / columns[-1]["trials"] * columns[-1][name] for name in columns[-1]]
+    print(f"{'':44}" + "".join(f"{int(column['trials']):>14,}" for column in columns) + f"{'1,000,000 *':>16}{'a trial':>12}")
+    for name, last in zip(columns[-1], million, strict=True):
+        if name != "trials":
+            line = "".join(f"{column[name]:14,.1f}" for column in columns)
+            print(f"{name:44}{line}{last:16,.0f}{columns[-1][name] / columns[-1]['trials']:12.2g}")
+    print("* extrapolated in proportion from the column before")
+
+
+if __name__ == "__main__":
+    main()
