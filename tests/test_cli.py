@@ -330,7 +330,7 @@ def test_a_failing_trial_is_told_and_spares_the_others(quantbench, extension, tm
     source = extension / "my_classes.py"
     source.write_text(source.read_text().replace('raise ValueError("a bug of the user\'s")', "return latents"))
     sys.modules.pop("my_classes")
-    code, _out, err = quantbench("resume", str(folder))
+    code, _out, err = quantbench("resume", str(folder), "--config-dir", str(extension))
     assert code == 0, err
     assert set(read_results(folder)["status"]) == {"completed"}
 

@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 
 from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.files import replace_file
+from quantbench.results.cells import guarded, unguarded
 from quantbench.results.schema import COST, CURVES, IDENTITY, METRICS, NOTES, WHOLE
 
 
@@ -26,12 +28,10 @@ def results_table(rows: Sequence[Mapping[str, Any]], settings: Sequence[str]) ->
 
 def write(table: pd.DataFrame, path: Path) -> None:
     """Write a table in one step: a reader sees the old file or the new one. Raises QuantBenchError."""
-    partial = path.with_suffix(".partial")
     try:
-        table.to_csv(partial, index=False)
-        partial.replace(path)
+        replace_file(path, lambda file: guarded(table).to_csv(file, index=False))
     except OSError as error:
-        raise QuantBenchError(f"{path}: cannot be written ({error.strerror}); the journal beside it is intact") from error
+        raise QuantBenchError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def curves_table(points: Sequence[tuple[str, int, str, float]]) -> pd.DataFrame:
@@ -46,8 +46,10 @@ def read_results(path: Path) -> pd.DataFrame:
         ConfigError: there is no such file, it is no table, or it lacks columns of a results.csv.
     """
     file = path / "results.csv" if path.is_dir() else path
+    if file.is_char_device() or file.is_block_device():
+        raise ConfigError(f"{file}: is a device, no results.csv")
     try:
-        table = pd.read_csv(file, dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""])
+        table = pd.read_csv(file, dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""], low_memory=False)
     except FileNotFoundError as error:
         raise ConfigError(f"{file}: no such file") from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
@@ -62,4 +64,4 @@ def read_results(path: Path) -> pd.DataFrame:
         if len(wrong):
             raise ConfigError(f"{file}: column {name} holds {wrong.iloc[0]!r}, which is no number")
         table[name] = numbers
-    return table
+    return unguarded(table)
