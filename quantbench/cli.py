@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.terminal import visible
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -23,27 +25,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; gives the exit code: 0, 1 for a failure, 2 for bad input, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        if words[:1] == ["run"]:
-            return _run(words[1:])
-        if words[:1] in (["-sc"], ["--shell-completion"]):  # what Hydra's completion scripts call
-            return _complete(words)
-        parser = _parser()
-        arguments, rest = parser.parse_known_args(words)
-        if words[:1] == ["audit"]:  # overrides may stand between flags, as for `run`
-            arguments.overrides += [word for word in rest if not word.startswith("-")]
-            rest = [word for word in rest if word.startswith("-")]
-        if rest:
-            parser.error(f"unrecognized arguments: {' '.join(rest)}")
-        command: Callable[[argparse.Namespace], int] = arguments.command
-        return command(arguments)
+        code = _command(words)
+        sys.stdout.flush()
+        return code
     except QuantBenchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output went away, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
         return 0
+    except RecursionError:
+        print("error: the command line or a file is nested too deeply", file=sys.stderr)
+        return 2
+    except OSError as error:  # of the system: a disk without room, too many open files, a terminal that is gone
+        with contextlib.suppress(OSError):
+            print(f"error: {visible(str(error))}", file=sys.stderr)
+        _write_no_more()
+        return 1
+
+
+def _write_no_more() -> None:
+    """Have Python's last flush at exit succeed, where standard output takes nothing any more."""
+    with contextlib.suppress(OSError):  # where it is no file at all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _command(words: list[str]) -> int:
+    if words[:1] == ["run"]:
+        return _run(words[1:])
+    if words[:1] in (["-sc"], ["--shell-completion"]):  # what Hydra's completion scripts call
+        return _complete(words)
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(words)
+    if words[:1] == ["audit"]:  # overrides may stand between flags, as for `run`
+        arguments.overrides += [word for word in rest if not word.startswith("-")]
+        rest = [word for word in rest if word.startswith("-")]
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    return command(arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
 
     resume = commands.add_parser("resume", help="finish an interrupted sweep")
     resume.add_argument("folder", type=Path, help="the folder of the run")
+    resume.add_argument(
+        "--config-dir", type=Path, action="append", default=[], help="a folder with classes of your own that the sweep may use"
+    )
+    resume.add_argument(
+        "--allow", action="append", default=[], metavar="PACKAGE", help="an installed package that the sweep may use"
+    )
     resume.set_defaults(command=_resume)
 
     audit = commands.add_parser(
@@ -209,7 +237,7 @@ def _complete(words: list[str]) -> int:
 def _resume(arguments: argparse.Namespace) -> int:
     from quantbench.sweeps.runner import resume
 
-    resume(arguments.folder)
+    resume(arguments.folder, arguments.config_dir, arguments.allow)
     return 0
 
 

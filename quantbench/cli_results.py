@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quantbench.errors import ConfigError
+from quantbench.terminal import visible
 
 FORMATS = ("table", "csv", "json", "markdown")
 
@@ -74,7 +75,7 @@ def _diff(arguments: argparse.Namespace) -> int:
 
     by = arguments.by.split(",") if arguments.by else None
     comparison = compare(read_results(arguments.a), read_results(arguments.b), arguments.metric.split(","), by)
-    print(render_comparison(comparison, arguments.format))
+    _show(render_comparison(comparison, arguments.format), arguments.format)
     return 1 if arguments.fail_on_regression and comparison.regressions else 0
 
 
@@ -95,7 +96,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
         check_plot(arguments.plot)
     metrics = (toy_metric, real_metric or toy_metric)
     found = transfer(read_results(arguments.toy), read_results(arguments.real), metrics, arguments.by.split(","))
-    print(render_transfer(found, arguments.format))
+    _show(render_transfer(found, arguments.format), arguments.format)
     if arguments.plot is not None:
         scatter(found, arguments.plot)
     if least is None or found.agreement.mean >= least:
@@ -123,7 +124,7 @@ def _rank(arguments: argparse.Namespace) -> int:
     curves = (
         [] if arguments.against is None else bjontegaard(table, sources, arguments.metric, arguments.against, arguments.rate)
     )
-    print(render_ranking(found, points, label, curves, arguments.format, arguments.table))
+    _show(render_ranking(found, points, label, curves, arguments.format, arguments.table), arguments.format)
     return 0
 
 
@@ -148,3 +149,8 @@ def _watch(arguments: argparse.Namespace) -> int:
 def _words(names: str | None) -> list[str] | None:
     """Names that are separated by commas; None where none are given."""
     return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _show(text: str, form: str = "table") -> None:
+    """Print what came out of files that others may have written."""
+    print(text if form == "csv" and not sys.stdout.isatty() else visible(text))

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from quantbench import imports
 from quantbench.codecs import Codec
 from quantbench.components import PER_TRIAL, Component, at_least, component
 from quantbench.errors import ConfigError
@@ -93,6 +94,8 @@ def find_class(target: Any, base: type[Component], where: str) -> type[Component
 
     if not isinstance(target, str):
         raise ConfigError(f"{where}._target_={target}: must name a class, as in 'package.module.Class'")
+    if reason := imports.refusal(target):
+        raise ConfigError(f"{where}._target_={target}: {reason}")
     try:
         cls = get_class(target)
     except Exception as error:

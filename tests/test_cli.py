@@ -5,6 +5,7 @@ from importlib.metadata import version
 import pandas as pd
 import pytest
 
+from quantbench.cli import SUBCOMMANDS
 from quantbench.results.tables import read_results
 from tests.conftest import SMALL
 
@@ -219,7 +220,7 @@ def test_hydras_own_launcher_trains_the_same(small_run, quantbench, tmp_path):
 def test_shell_completion(quantbench, monkeypatch):
     assert "complete" in quantbench("-sc", "install=bash")[1]
     monkeypatch.setenv("COMP_LINE", "quantbench r")
-    assert quantbench("-sc", "query=bash")[1].split() == ["run", "resume", "audit", "list", "diff", "transfer"]
+    assert quantbench("-sc", "query=bash")[1].split() == list(SUBCOMMANDS)
     monkeypatch.setenv("COMP_LINE", "quantbench run quantizer=")
     assert "quantizer=fsq" in quantbench("-sc", "query=bash")[1].split()
     monkeypatch.setenv("COMP_LINE", "quantbench run +experiment=ste_v")
@@ -330,7 +331,7 @@ def test_a_failing_trial_is_told_and_spares_the_others(quantbench, extension, tm
     source = extension / "my_classes.py"
     source.write_text(source.read_text().replace('raise ValueError("a bug of the user\'s")', "return latents"))
     sys.modules.pop("my_classes")
-    code, _out, err = quantbench("resume", str(folder))
+    code, _out, err = quantbench("resume", str(folder), "--config-dir", str(extension))
     assert code == 0, err
     assert set(read_results(folder)["status"]) == {"completed"}
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quantbench import modules
+from quantbench import imports, modules
 from quantbench.components import PerTrial, State, at_least, component
 from quantbench.errors import ConfigError
 from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer
@@ -122,6 +122,8 @@ class External(Quantizer):
         return torch.stack(values), torch.stack(indices), torch.stack(losses)
 
     def _build(self) -> nn.Module:
+        if reason := imports.refusal(self.module):
+            raise ConfigError(f"quantizer.module={self.module}: {reason}")
         package, _, name = self.module.rpartition(".")
         try:
             cls = getattr(importlib.import_module(package), name)
@@ -130,11 +132,12 @@ class External(Quantizer):
                 f"quantizer.module={self.module}: cannot be imported ({error}); the extra quantbench[peers] installs "
                 f"vector-quantize-pytorch"
             ) from error
+        if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # anything else would be called all the same
+            raise ConfigError(f"quantizer.module={self.module}: must be a class that derives from torch.nn.Module")
         try:
-            module = cls(**(self.arguments or {}))
+            module: nn.Module = cls(**(self.arguments or {}))
         except Exception as error:
             raise ConfigError(f"quantizer.arguments={self.arguments}: {self.module} refuses them ({error})") from error
-        assert isinstance(module, nn.Module)
         return module
 
     def _skeleton(self) -> nn.Module:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from quantbench.errors import ConfigError
+from quantbench.results.cells import unguarded
 from quantbench.results.schema import CURVES, GROUPS, IDENTITY, METRICS, NOTES, STATUSES, WHOLE, setting_columns
 from quantbench.results.tables import read_results
 
@@ -80,7 +81,7 @@ def read_curves(path: Path) -> pd.DataFrame:
             if len(wrong := table[name][numbers.isna() & table[name].notna()]):
                 raise ConfigError(f"{path}: column {name} holds {wrong.iloc[0]!r}, which is no number")
             table[name] = numbers
-    return table[CURVES]
+    return unguarded(table[CURVES])
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from quantbench.results.cells import guard
 from quantbench.results.statistics import Estimate
+from quantbench.terminal import visible
 
 FORMATS = ("table", "csv", "json", "markdown")
 
@@ -70,17 +72,22 @@ def render(header: Sequence[str], rows: Sequence[Sequence[Cell]], form: str = "t
         if form == "json":
             return json.dumps([dict(zip(columns, row, strict=True)) for row in values], indent=1, ensure_ascii=False)
         out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows([columns, *values])
+        csv.writer(out, lineterminator="\n").writerows([_guarded(row) for row in [columns, *values]])
         return out.getvalue().rstrip("\n")
     lines = [list(header), *([text(cell) for cell in row] for row in rows)]
+    lines = [[visible(cell).replace("\n", " ") for cell in line] for line in lines]
     if form == "markdown":
-        lines = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+        lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
         lines.insert(1, ["---"] * len(header))
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     lines.insert(1, ["-" * width for width in widths])
     blocks = _blocks(widths, keys, terminal_width())
     return "\n\n".join("\n".join(_aligned(line, widths, block) for line in lines) for block in blocks)
+
+
+def _guarded(row: Sequence[Any]) -> list[Any]:
+    return [guard(cell) if isinstance(cell, str) else cell for cell in row]
 
 
 def flat(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> tuple[list[str], list[list[Any]]]:

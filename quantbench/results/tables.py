@@ -7,9 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from quantbench.curves import Points
 from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.files import replace_file
+from quantbench.results.cells import guarded, unguarded
 from quantbench.results.schema import COST, CURVES, IDENTITY, METRICS, NOTES, WHOLE
 
 
@@ -26,17 +31,31 @@ def results_table(rows: Sequence[Mapping[str, Any]], settings: Sequence[str]) ->
 
 def write(table: pd.DataFrame, path: Path) -> None:
     """Write a table in one step: a reader sees the old file or the new one. Raises QuantBenchError."""
-    partial = path.with_suffix(".partial")
     try:
-        table.to_csv(partial, index=False)
-        partial.replace(path)
+        replace_file(path, lambda file: guarded(table).to_csv(file, index=False))
     except OSError as error:
-        raise QuantBenchError(f"{path}: cannot be written ({error.strerror}); the journal beside it is intact") from error
+        raise QuantBenchError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def curves_table(points: Sequence[tuple[str, int, str, float]]) -> pd.DataFrame:
-    """Curves in long form."""
-    return pd.DataFrame(list(points), columns=CURVES)
+def curves_table(curves: Sequence[tuple[str, Points]]) -> pd.DataFrame:
+    """The curves of trials in long form."""
+    metrics = list(dict.fromkeys(name for _, points in curves for name in points.metrics))
+    places = {name: place for place, name in enumerate(metrics)}
+    kinds = [
+        np.array([places[name] for name in points.metrics], int)[np.frombuffer(points.kinds, np.uint8)] for _, points in curves
+    ]
+    trials = np.repeat(np.arange(len(curves)), [len(points) for _, points in curves])
+    columns = [
+        pd.Categorical.from_codes(trials, pd.Index([trial for trial, _ in curves], dtype=str)),
+        _joined([points.steps for _, points in curves], np.int64),
+        pd.Categorical.from_codes(np.concatenate([*kinds, np.empty(0, int)]), pd.Index(metrics, dtype=str)),
+        _joined([points.values for _, points in curves], np.float64),
+    ]
+    return pd.DataFrame(dict(zip(CURVES, columns, strict=True)))
+
+
+def _joined(parts: Sequence[Any], kind: Any) -> NDArray[Any]:
+    return np.concatenate([*(np.frombuffer(part, kind) for part in parts), np.empty(0, kind)])
 
 
 def read_results(path: Path) -> pd.DataFrame:
@@ -46,8 +65,10 @@ def read_results(path: Path) -> pd.DataFrame:
         ConfigError: there is no such file, it is no table, or it lacks columns of a results.csv.
     """
     file = path / "results.csv" if path.is_dir() else path
+    if file.is_char_device() or file.is_block_device():
+        raise ConfigError(f"{file}: is a device, no results.csv")
     try:
-        table = pd.read_csv(file, dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""])
+        table = pd.read_csv(file, dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""], low_memory=False)
     except FileNotFoundError as error:
         raise ConfigError(f"{file}: no such file") from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
@@ -62,4 +83,4 @@ def read_results(path: Path) -> pd.DataFrame:
         if len(wrong):
             raise ConfigError(f"{file}: column {name} holds {wrong.iloc[0]!r}, which is no number")
         table[name] = numbers
-    return table
+    return unguarded(table)

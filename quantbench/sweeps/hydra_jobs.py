@@ -7,6 +7,7 @@ added or deleted settings, and whatever all jobs share) and plain values that va
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -25,6 +26,9 @@ from quantbench.sweeps.plan import PER_RUN
 from quantbench.sweeps.sweep import Combination, Sweep
 
 Job = Sequence[str]
+
+MOST_TRIALS = 1_000_000
+"""Points of a grid: a range with a few zeros too many is told, and does not take all memory."""
 
 
 def expand(
@@ -55,7 +59,8 @@ def expand(
         elif not override.is_sweep_override():
             axes[key] = [f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
-            axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            values = itertools.islice(override.sweep_string_iterator(), MOST_TRIALS + 1)
+            axes[key] = [f"{key}={value}" for value in values]
         else:
             raise ConfigError(f"{override.input_line}: a grid takes values, ranges and globs, no intervals")
         if not axes[key]:
@@ -66,6 +71,8 @@ def expand(
     given = {key.lstrip("+") for key in axes}
     together = [[f"{key}={_text(value)}" for key, value in point.items() if key not in given] for point in points] or [[]]
     together = [list(point) for point in dict.fromkeys(map(tuple, together))]  # once, where the command line took a place
+    if len(together) * math.prod(map(len, axes.values())) > MOST_TRIALS:
+        raise ConfigError(f"{' '.join(arguments)}: these axes have more than {MOST_TRIALS} points; run several sweeps")
     grid = [[*point, *job] for point in together for job in itertools.product(*axes.values())]
     if not exclude:
         return grid

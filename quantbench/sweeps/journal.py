@@ -9,12 +9,16 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from quantbench.curves import Points
 from quantbench.errors import QuantBenchError
+from quantbench.files import replace_file
+from quantbench.results.schema import STATUSES
 from quantbench.sweeps.worker import Record
 
 
@@ -37,47 +41,58 @@ def new_folder(output: str, experiment: str) -> Path:
 class Journal:
     """The journal of one run. Only one process at a time may hold it open.
 
+    Attributes:
+        made: whether there was none before.
+
     Raises:
         QuantBenchError: another process holds it, or it cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "journal"
+        self.made = not self.folder.exists()
+        lock = self.folder / "lock"
         try:
             self.folder.mkdir(exist_ok=True)
-            self._lock = (self.folder / "lock").open("a")  # not emptied: it may be another's
+            self._lock = lock.open("a")  # not emptied: it may be another's
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go when its owner dies
+            if not os.path.samestat(os.fstat(self._lock.fileno()), lock.stat()):
+                raise FileNotFoundError  # its owner was just done, and took the journal away
+            self._lock.truncate(0)
+            self._lock.write(f"{os.getpid()} {socket.gethostname()}\n")  # for people, and `quantbench watch`
+            self._lock.flush()
+        except (BlockingIOError, FileNotFoundError) as error:
+            raise QuantBenchError(f"{folder}: another process is running this sweep") from error
         except OSError as error:
             raise QuantBenchError(f"{folder}: cannot be written ({error.strerror})") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go when its owner dies
-        except OSError as error:
-            raise QuantBenchError(f"{folder}: another process is running this sweep") from error
-        self._lock.truncate(0)
-        self._lock.write(f"{os.getpid()} {socket.gethostname()}\n")  # for people, and `quantbench watch`
-        self._lock.flush()
 
     def write(self, records: Sequence[Record]) -> None:
         """Keep the records of a stack. Raises QuantBenchError; earlier records stay intact."""
         name = hashlib.sha256("\n".join(record.trial for record in records).encode()).hexdigest()[:16]
-        partial = self.folder / f"{name}.partial"
+        items = [{"trial": one.trial, "row": one.row, "curves": list(one.curves)} for one in records]
+        for item in items:
+            item["checksum"] = _checksum(item)
         try:
-            with partial.open("w") as file:
-                json.dump([asdict(record) for record in records], file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self.folder / f"{name}.json")
+            replace_file(self.folder / f"{name}.json", lambda file: json.dump(items, file))
         except OSError as error:
             raise QuantBenchError(
                 f"{self.folder}: cannot be written ({error.strerror}). Finished stacks are kept; "
-                f"`quantbench resume {self.folder.parent}` goes on once there is room"
+                f"`quantbench resume {self.folder.parent}` goes on once that is put right"
             ) from error
 
     def read(self) -> dict[str, Record]:
-        """All records by trial; a trial that failed once and was trained later counts as trained."""
+        """All records by trial; a trial that failed once and was trained later counts as trained.
+
+        A file that is damaged is named, and its trials are not among the records.
+        """
         found: dict[str, Record] = {}
         for path in sorted(self.folder.glob("*.json")):
-            for item in json.loads(path.read_text()):
-                record = Record(item["trial"], item["row"], [tuple(point) for point in item["curves"]])
+            try:
+                records = [_record(item) for item in json.loads(path.read_text(encoding="utf-8"))]
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                print(f"{path}: is damaged ({type(error).__name__}: {error}); its trials are trained again", file=sys.stderr)
+                continue
+            for record in records:
                 if record.trial not in found or record.row["status"] != "failed":
                     found[record.trial] = record
         return found
@@ -87,6 +102,23 @@ class Journal:
         if complete:
             # Renamed first, in one step: half a journal would look like a sweep that was cut short.
             finished = self.folder.with_name("journal.finished")
+            shutil.rmtree(finished, ignore_errors=True)  # of a process that was killed right here
             self.folder.rename(finished)
-            shutil.rmtree(finished)
+            shutil.rmtree(finished, ignore_errors=True)
         self._lock.close()
+
+
+def _checksum(item: dict[str, Any]) -> str:
+    """Of what a record says; a disk may give back other digits than it was given."""
+    content = json.dumps([item["trial"], item["row"], item["curves"]])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _record(item: dict[str, Any]) -> Record:
+    """A record as it was written. Raises ValueError where it is not that any more."""
+    if item.get("checksum", _checksum(item)) != _checksum(item):  # journals of before this check have none
+        raise ValueError("its checksum is another one")
+    record = Record(item["trial"], item["row"], Points(map(tuple, item["curves"])))
+    if not isinstance(record.trial, str) or record.row["status"] not in STATUSES:
+        raise ValueError("it holds no record of a trial")
+    return record

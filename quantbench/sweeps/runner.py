@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -22,13 +23,13 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from quantbench import __version__, kernels
+from quantbench import __version__, imports, kernels
 from quantbench.config import COMPONENTS, build_stack, find_class, find_device, without_target
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.paths import config_folder
 from quantbench.results.schema import IDENTITY
 from quantbench.results.summary import summary
-from quantbench.results.tables import curves_table, results_table, write
+from quantbench.results.tables import curves_table, read_results, results_table, write
 from quantbench.sweeps.executors import Engine, WorkerDied
 from quantbench.sweeps.journal import Journal, new_folder
 from quantbench.sweeps.plan import Plan, Trial, make_executor, plan
@@ -65,16 +66,41 @@ def run(sweep: Sweep) -> Path | None:
     return folder
 
 
-def resume(folder: Path) -> None:
-    """Finish the sweep in ``folder``: train what is missing or failed, nothing else. Raises as ``run`` does."""
+def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[str] = ()) -> None:
+    """Finish the sweep in ``folder``: train what is missing or failed, nothing else. Raises as ``run`` does.
+
+    Somebody else may have written the folder. So nothing is imported because a file in it says so: of classes beyond this
+    project's, only those in ``config_dirs`` and ``packages``.
+    """
     sweep = Sweep.load(folder / SWEEP_FILE)
-    for path in sweep.search_path:
-        if path not in sys.path:
-            sys.path.append(path)
+    _refuse_links(folder)
+    for path in config_dirs:
+        if not path.is_dir():
+            raise ConfigError(f"--config-dir {path}: no such folder")
+        if str(path) not in sys.path:
+            sys.path.append(str(path))
+    words = " ".join(f"--config-dir {shlex.quote(path)}" for path in sweep.search_path) or "--config-dir FOLDER"
+    advice = f"if you trust its code, resume with {words}, or with --allow PACKAGE for an installed one"
+    with imports.only(imports.Policy(config_dirs, packages, advice)):
+        _resume(sweep, folder)
+
+
+def _refuse_links(folder: Path) -> None:
+    """Raise ConfigError where a link would lead what a sweep writes out of its folder."""
+    for root, folders, files in os.walk(folder):
+        if links := [name for name in (*folders, *files) if os.path.islink(os.path.join(root, name))]:
+            raise ConfigError(f"{os.path.join(root, links[0])}: is a link; the folder of a run holds none, remove it")
+
+
+def _resume(sweep: Sweep, folder: Path) -> None:
     if (folder / "results.csv").exists() and not (folder / "journal").exists():
-        print(f"{folder}: complete, nothing to resume")
+        _complete(sweep, folder)
         return
     journal = Journal(folder)  # refused while another process holds it
+    if journal.made and (folder / "results.csv").exists():  # another process was done in the meantime
+        journal.close(complete=True)
+        _complete(sweep, folder)
+        return
     records = journal.read()
     planned = plan(sweep, done=frozenset(trial for trial, one in records.items() if one.row["status"] != "failed"))
     _check_checkpoints(planned, folder)
@@ -82,6 +108,18 @@ def resume(folder: Path) -> None:
     prepare(planned)
     _prepare_kernels(planned)
     execute(planned, folder, journal, records)
+
+
+def _complete(sweep: Sweep, folder: Path) -> None:
+    """Say that there is nothing to do. Raises ConfigError where the table no longer holds all that was done."""
+    advice = "delete it, and `quantbench resume` trains its trials again"
+    try:
+        table = read_results(folder)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; {advice}") from error
+    if len(table) < sweep.size and (missing := {trial.id for trial in plan(sweep).trials} - set(table["trial"])):
+        raise ConfigError(f"{folder / 'results.csv'}: {len(missing)} of its trials are missing; {advice}")
+    print(f"{folder}: complete, nothing to resume")
 
 
 def _check_checkpoints(planned: Plan, folder: Path) -> None:
@@ -112,7 +150,11 @@ def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Re
         print(f"\ninterrupted; finished trials are kept, `quantbench resume {folder}` goes on", file=sys.stderr)
         raise
     finally:
-        table = write_tables(planned, folder, records)
+        try:
+            table = write_tables(planned, folder, records)
+        except QuantBenchError as error:
+            advice = f"the journal beside it holds all trials; `quantbench resume {folder}` goes on once that is put right"
+            raise QuantBenchError(f"{error}; {advice}") from error
         failed = [record for record in records.values() if record.row["status"] == "failed"]
         journal.close(complete=complete and not failed)
     if not failed:
@@ -201,16 +243,19 @@ def _advance(bar: tqdm[Any], trials: float) -> None:
 
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C: keep what is finished, write the tables, end."""
+    """Treat SIGTERM, and the end of the terminal, as Ctrl-C: keep what is finished, write the tables, end."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    # What is ignored stays ignored: nohup has a run outlive its terminal.
+    caught = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
+    previous = {one: signal.signal(one, interrupt) for one in caught}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for one, handler in previous.items():
+            signal.signal(one, handler)
 
 
 def write_tables(planned: Plan, folder: Path, records: dict[str, Record]) -> pd.DataFrame:
@@ -219,7 +264,7 @@ def write_tables(planned: Plan, folder: Path, records: dict[str, Record]) -> pd.
     table = results_table(rows, planned.columns)
     write(table, folder / "results.csv")
     finished = [records[trial.id] for trial in planned.trials if trial.id in records]
-    write(curves_table([(one.trial, *point) for one in finished for point in one.curves]), folder / "curves.csv")
+    write(curves_table([(one.trial, one.curves) for one in finished]), folder / "curves.csv")
     return table
 
 

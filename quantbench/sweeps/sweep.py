@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,8 +16,20 @@ from omegaconf.errors import OmegaConfBaseException
 
 from quantbench import __version__
 from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.files import replace_file
 
-OmegaConf.register_new_resolver("two_to", lambda power: 2**power, replace=True)
+LARGEST_POWER = 62
+"""Codes are counted with 64 bits; a much larger power alone would take all time and memory."""
+
+
+def two_to(power: float) -> float:
+    """What ``${two_to:power}`` stands for. Raises ValueError."""
+    if not abs(power) <= LARGEST_POWER:
+        raise ValueError(f"two_to:{power} takes at most {LARGEST_POWER}")
+    return float(2**power) if isinstance(power, float) else 2**power
+
+
+OmegaConf.register_new_resolver("two_to", two_to, replace=True)
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,13 @@ class Sweep:
                 values = {name: self.axes[name][i] for name, i in zip(self.axes, indices, strict=True)}
                 yield combination, template.apply(values)
 
+    @property
+    def size(self) -> int:
+        """Number of points; as many trials, unless an axis names a value twice."""
+        if self.points is not None:
+            return len(self.points)
+        return len(self.combinations) * math.prod(map(len, self.axes.values()))
+
     def _points_of(self, number: int) -> Iterator[tuple[int, ...]]:
         if self.points is None:
             yield from itertools.product(*(range(len(values)) for values in self.axes.values()))
@@ -89,10 +109,8 @@ class Sweep:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file in one step. Raises QuantBenchError."""
-    partial = path.with_suffix(".partial")
     try:
-        partial.write_text(text)
-        partial.replace(path)
+        replace_file(path, lambda file: file.write(text))
     except OSError as error:
         raise QuantBenchError(f"{path}: cannot be written ({error.strerror})") from error
 

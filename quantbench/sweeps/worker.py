@@ -17,6 +17,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from quantbench.config import build_stack, find_device
+from quantbench.curves import Points
 from quantbench.sweeps.plan import Trial
 from quantbench.training import NOTHING, Keep, Outcome, train
 
@@ -46,12 +47,12 @@ class Record:
     Attributes:
         trial: its identity.
         row: status, error, metrics and cost, by column.
-        curves: ``(step, metric, value)``.
+        curves: packed ``(step, metric, value)``.
     """
 
     trial: str
     row: dict[str, Any]
-    curves: list[tuple[int, str, float]]
+    curves: Points
 
 
 def run_stack(
@@ -121,12 +122,12 @@ def _train(trials: Sequence[Trial], device: str, advance: Advance, keep: Keep) -
 
 def _record(trial: Trial, outcome: Outcome, cost: dict[str, Any]) -> Record:
     status = {"status": "diverged" if outcome.diverged else "completed", "error": outcome.diverged or ""}
-    return Record(trial.id, status | outcome.metrics | cost, outcome.curves)
+    return Record(trial.id, status | outcome.metrics | cost, Points(outcome.curves))
 
 
 def failure(trial: Trial, error: str) -> Record:
     """The record of a trial that could not be trained."""
-    return Record(trial.id, {"status": "failed", "error": error}, [])
+    return Record(trial.id, {"status": "failed", "error": error}, Points())
 
 
 def describe(error: BaseException) -> str:

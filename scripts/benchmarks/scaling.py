@@ -37,6 +37,7 @@ def measure(trials: int, folder: Path) -> dict[str, float]:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
 
+    from quantbench.curves import Points
     from quantbench.paths import config_folder
     from quantbench.results.load import load
     from quantbench.results.methods import layout
@@ -73,7 +74,7 @@ def measure(trials: int, folder: Path) -> dict[str, float]:
             row |= dict.fromkeys(("dead_codes", "steps", "clips", "clips_skipped"), 7) | {"seconds": 1.0, "device": "cpu"}
             values = drawn.random((POINTS, len(CURVES))).tolist()
             points = [(200 * i, name, value) for i, line in enumerate(values) for name, value in zip(CURVES, line, strict=True)]
-            made.append(Record(trial.id, row, points))
+            made.append(Record(trial.id, row, Points(points)))
         return made
 
     found["trials"] = len(planned.trials)

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 import quantbench as package
+from quantbench.curves import Points
 from quantbench.errors import ConfigError
 from quantbench.results.methods import layout, with_rate
 from quantbench.results.palette import COLOURS, styles
@@ -35,8 +36,8 @@ def run(tmp_path):
         folder = tmp_path / name
         folder.mkdir(parents=True)
         write(results_table(rows, list(settings)), folder / "results.csv")
-        points = [(one["trial"], step, "mse", 1.0 / (1 + step)) for one in rows for step in (0, 10)]
-        write(curves_table(points), folder / "curves.csv")
+        points = Points((step, "mse", 1.0 / (1 + step)) for step in (0, 10))
+        write(curves_table([(one["trial"], points) for one in rows]), folder / "curves.csv")
         (folder / "environment.json").write_text(json.dumps({"python": "3.11"}))
         return folder
 

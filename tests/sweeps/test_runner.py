@@ -191,7 +191,9 @@ def test_a_disk_that_fills_up_keeps_what_was_written(quantbench, tmp_path, monke
         written.append(records)
         original(self, records)
 
-    def full(descriptor):
+    def full(descriptor):  # room for the tables is there again
+        monkeypatch.undo()
+        monkeypatch.chdir(tmp_path)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Journal, "write", write)
@@ -202,8 +204,6 @@ def test_a_disk_that_fills_up_keeps_what_was_written(quantbench, tmp_path, monke
     assert "quantbench resume" in err
     (folder,) = (tmp_path / "outputs" / "default").iterdir()
     assert len(read_results(folder)) == 2
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
     resume(folder)
     assert len(read_results(folder)) == 4
 

@@ -1,0 +1,33 @@
+"""Writes files so that neither a reader nor a crash ever finds half of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+
+def replace_file(path: Path, write: Callable[[IO[str]], Any]) -> None:
+    """Write a text file in one step; it is on the disk when this returns. Raises OSError; the old file is then still there.
+
+    Args:
+        write: writes the new content into the file that it is given.
+    """
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    with partial.open("x", encoding="utf-8", newline="") as file:  # a new file: never through a link that somebody left there
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk, too. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,54 @@
+"""Which modules the names in a configuration may import.
+
+A configuration names classes, and Python runs a module to import it. What a user types, or keeps in a folder of their own, is
+theirs to decide. A sweep that somebody else wrote may ask for classes of this project and for what the user names, no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+KNOWN = ("quantbench", "vector_quantize_pytorch")
+"""Packages that choices of this project name."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What may be imported beside ``KNOWN``.
+
+    Attributes:
+        folders: folders whose modules may be.
+        packages: packages, with all that is in them.
+        advice: what to tell who asks for more.
+    """
+
+    folders: Sequence[Path]
+    packages: Sequence[str]
+    advice: str
+
+
+_policies: list[Policy] = []
+
+
+@contextmanager
+def only(policy: Policy) -> Iterator[None]:
+    """Within this context, no more than the policy allows."""
+    _policies.append(policy)
+    try:
+        yield
+    finally:
+        _policies.pop()
+
+
+def refusal(name: str) -> str | None:
+    """Why the dotted name of a class may not be imported; None where it may. Imports nothing."""
+    root = name.partition(".")[0]
+    for policy in _policies:
+        folders = [str(folder) for folder in policy.folders]
+        if root not in (*KNOWN, *policy.packages) and not (folders and PathFinder.find_spec(root, folders)):
+            return f"is no class of QuantBench, and is not imported because a file says so; {policy.advice}"
+    return None

@@ -1,0 +1,56 @@
+"""Text in CSV files that no spreadsheet takes for a formula."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+FORMULA = re.compile(r"'*(?:[=@\t\r\n＝＠＋－]|[+-](?![-+0-9eE.,\[\] ]*\Z))")
+"""How text begins that a spreadsheet may run. Signs before nothing but digits are numbers and intervals."""
+
+
+def guard(text: str) -> str:
+    """The text with an apostrophe before it where a spreadsheet would take it for a formula; ``unguard`` takes it away."""
+    return f"'{text}" if FORMULA.match(text) and not _is_number(text) else text
+
+
+def unguard(text: str) -> str:
+    """The text that ``guard`` was given."""
+    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
+
+
+def guarded(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose text cells and column names are guarded."""
+    return _mapped(table, guard)
+
+
+def unguarded(table: pd.DataFrame) -> pd.DataFrame:
+    """A table that was read from a file, with its text as it was."""
+    return _mapped(table, unguard)
+
+
+def _mapped(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    changed: dict[Any, Any] = {}
+    for name in table.columns:
+        column = table[name]
+        if pd.api.types.is_numeric_dtype(column):
+            continue
+        # Long tables repeat few texts: each is looked at once.
+        texts = {one: change(one) for one in column.unique() if isinstance(one, str)}
+        if any(old != new for old, new in texts.items()):
+            changed[name] = column.astype(object).map(lambda one, texts=texts: texts.get(one, one)).astype(column.dtype)
+    if changed:
+        table = table.assign(**changed)
+    names = {name: change(str(name)) for name in table.columns}
+    return table.rename(columns=names) if any(old != new for old, new in names.items()) else table
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

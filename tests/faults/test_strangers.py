@@ -1,0 +1,219 @@
+"""A results folder that somebody else made: what of it runs, which is nothing that the user did not name."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from quantbench.errors import QuantBenchError
+from quantbench.results.tables import read_results
+from quantbench.sweeps.journal import Journal
+from tests.conftest import SMALL
+
+EVIL = """
+from pathlib import Path
+from quantbench.components import component
+from quantbench.gradients import STE
+Path({mark!r}).write_text("imported")
+
+@component
+class Evil(STE):
+    pass
+"""
+COMMANDS = [["diff", "{folder}", "{folder}"], ["transfer", "{folder}", "{folder}", "--metric", "nmse_db"]]
+"""Commands that only read tables."""
+
+
+@pytest.fixture
+def evil(tmp_path):
+    """A folder with a module that leaves a mark when it is imported."""
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "evil_classes.py").write_text(EVIL.format(mark=str(tmp_path / "mark")))
+    yield tmp_path / "evil"
+    sys.modules.pop("evil_classes", None)
+
+
+@pytest.fixture
+def crafted(small_run):
+    """Makes the folder of a sweep that was cut short, and whose sweep.yaml was changed."""
+
+    def craft(change):
+        folder = small_run("seed=0")
+        (folder / "results.csv").unlink()
+        content = yaml.safe_load((folder / "sweep.yaml").read_text())
+        change(content, content["combinations"][0]["config"])
+        (folder / "sweep.yaml").write_text(yaml.safe_dump(content))
+        return folder
+
+    return craft
+
+
+def system(content, config):
+    config["quantizer"] = {"_target_": "os.system", "command": "touch mark"}
+
+
+def class_elsewhere(content, config):
+    config["gradient"] = {"_target_": "evil_classes.Evil"}
+
+
+def interpolated(content, config):
+    config["experiment"] = "evil_classes.Evil"
+    config["gradient"] = {"_target_": "${experiment}"}
+
+
+def nested(content, config):
+    config["gradient"] = {"_target_": "quantbench.gradients.WarmUp", "then": {"_target_": "evil_classes.Evil"}}
+
+
+def axis(content, config):
+    content["axes"] = {"gradient._target_": ["evil_classes.Evil"]}
+    content["points"] = None
+
+
+def executor(content, config):
+    config["executor"] = {"_target_": "evil_classes.Evil"}
+
+
+def module(content, config):
+    external(config, "evil_classes.Evil", {})
+
+
+def process(content, config):
+    external(config, "subprocess.Popen", {"args": ["touch", "mark"]})
+
+
+def external(config, name, arguments):
+    config["quantizer"] = {"_target_": "quantbench.quantizers.External", "module": name, "arguments": arguments}
+    config["gradient"] = {"_target_": "quantbench.gradients.Own"}
+
+
+@pytest.mark.parametrize("where", ["search path", "installed"])
+@pytest.mark.parametrize(
+    "change", [system, class_elsewhere, interpolated, nested, axis, executor, module, process], ids=lambda f: f.__name__
+)
+def test_a_strangers_sweep_imports_nothing(crafted, evil, quantbench, tmp_path, monkeypatch, change, where):
+    def change_both(content, config):
+        change(content, config)
+        if where == "search path":
+            content["search_path"] = [str(evil)]
+
+    folder = crafted(change_both)
+    if where == "installed":
+        monkeypatch.syspath_prepend(str(evil))
+    code, out, err = quantbench("resume", str(folder))
+    assert code == 2, out + err
+    assert "is no class of QuantBench" in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "mark").exists()
+    assert "evil_classes" not in sys.modules
+    if where == "search path":
+        assert f"--config-dir {evil}" in err
+        assert str(evil) not in sys.path
+
+
+@pytest.mark.parametrize(("words", "installed"), [(["--config-dir", "evil"], False), (["--allow", "evil_classes"], True)])
+def test_what_the_user_names_is_imported(crafted, evil, quantbench, tmp_path, monkeypatch, words, installed):
+    folder = crafted(class_elsewhere)
+    if installed:
+        monkeypatch.syspath_prepend(str(evil))
+    code, _, err = quantbench("resume", str(folder), *words)
+    assert code == 0, err
+    assert (tmp_path / "mark").exists()
+    assert set(read_results(folder)["status"]) == {"completed"}
+
+
+def test_a_function_is_no_module_to_train(quantbench, tmp_path):
+    words = ["quantizer=external", "gradient=own", "quantizer.module=os.system", "+quantizer.arguments.command='touch mark'"]
+    code, _, err = quantbench("run", "executor=inline", *SMALL, *words)
+    assert code == 2
+    assert "quantizer.module=os.system: must be a class that derives from torch.nn.Module" in err
+    assert not (tmp_path / "mark").exists()
+
+
+def test_yaml_makes_no_objects(crafted, quantbench, tmp_path):
+    folder = crafted(lambda content, config: None)
+    text = (folder / "sweep.yaml").read_text()
+    (folder / "sweep.yaml").write_text(text + "command: !!python/object/apply:os.system ['touch mark']\n")
+    code, _, err = quantbench("resume", str(folder))
+    assert code == 2
+    assert "cannot be read as a sweep" in err
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("name", ["results.partial", "curves.csv", "journal", "journal/lock", "checkpoints", "export"])
+def test_no_link_leads_out_of_the_folder(crafted, quantbench, tmp_path, name):
+    folder = crafted(lambda content, config: None)
+    target = tmp_path / "precious"
+    if name in ("journal", "checkpoints", "export"):
+        target.mkdir()
+        (target / "file").write_text("mine")
+    else:
+        target.write_text("mine")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(target)
+    code, _, err = quantbench("resume", str(folder))
+    assert code == 2
+    assert f"{folder / name}: is a link" in err
+    content = {path.name: path.read_text() for path in target.iterdir()} if target.is_dir() else target.read_text()
+    assert content in ("mine", {"file": "mine"})
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
+def test_commands_that_read_tables_construct_nothing(crafted, tmp_path, words, small_run):
+    folder = small_run("-m", "gradient=ste,mste,noise", "seed=0,1")
+    (folder / "sweep.yaml").write_text("!!python/object/apply:os.system ['touch mark']")
+    (folder / "environment.json").write_text("no JSON")
+    script = f"""
+import sys
+from quantbench.cli import main
+code = main({[word.format(folder=folder) for word in words]})
+assert not {{"torch", "hydra", "omegaconf"}} & {{name.partition(".")[0] for name in sys.modules}}
+sys.exit(code)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert not (tmp_path / "mark").exists()
+
+
+SABOTAGE = """
+import pickle, sys
+import _pickle, numpy, torch
+from quantbench.cli import main
+
+def no(*arguments, **settings):
+    raise AssertionError("a pickle was read")
+
+load = numpy.load
+def only_numbers(*arguments, allow_pickle=False, **settings):
+    assert not allow_pickle
+    return load(*arguments, **settings)
+
+pickle.load = pickle.loads = pickle.Unpickler = _pickle.load = _pickle.loads = _pickle.Unpickler = torch.load = no
+numpy.load = only_numbers
+import pandas
+pandas.read_pickle = no
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_nothing_is_read_from_a_pickle(quantbench, tmp_path, monkeypatch):
+    """With every reader of pickles broken, all that reads files of a run works: checkpoints, warm start, journal, tables."""
+
+    def full(self, records):
+        raise QuantBenchError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "write", full)  # so that checkpoints stay
+        words = ["-m", "train.warm_start=20", "checkpoint_every=10", "gradient=ste,mste,noise", "seed=0,1"]
+        assert quantbench("run", "executor=inline", *SMALL, *words)[0] == 1
+    (folder,) = (tmp_path / "outputs" / "default").iterdir()
+    assert list((folder / "checkpoints").glob("*.safetensors"))
+    assert list((folder / "warm_start").glob("*.safetensors"))
+    for words in (["resume", folder], ["diff", folder, folder], ["transfer", folder, folder, "--metric=mse"]):
+        command = [sys.executable, "-c", SABOTAGE, *map(str, words)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    assert set(read_results(folder)["status"]) == {"completed"}
