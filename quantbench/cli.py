@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -81,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "run",
         help="run an experiment or a sweep: quantbench run +experiment=ste_vs_anneal seed=range(0,16)",
-        description="Takes Hydra's grammar; `quantbench run --help` shows all settings. --export is short for export=true.",
+        description="Takes Hydra's grammar; `quantbench run --help` shows all settings. --export is short for export=true, "
+        "--format parquet for format=parquet.",
     )
 
     resume = commands.add_parser("resume", help="finish an interrupted sweep")
@@ -126,7 +127,7 @@ def _run(words: list[str]) -> int:
     from quantbench.paths import config_folder
 
     # Hydra's parser takes overrides in one piece only; people write flags between them.
-    words = ["export=true" if word == "--export" else word for word in words]
+    words = list(_overrides_of_flags(words))
     overrides = get_args_parser().parse_intermixed_args(words).overrides
     words = [word for word in words if word not in overrides] + _sweep_with_their_group(overrides)
     # Hydra would print errors itself and exit with 1; ours are shorter, and bad input exits with 2.
@@ -162,6 +163,19 @@ def _run(words: list[str]) -> int:
     if failures:
         raise failures[0]
     return 0
+
+
+def _overrides_of_flags(words: list[str]) -> Iterator[str]:
+    """The words with our own flags as the overrides that they are short for."""
+    rest = iter(words)
+    for word in rest:
+        flag, equals, value = word.partition("=")
+        if word == "--export":
+            yield "export=true"
+        elif flag == "--format":
+            yield f"format={value if equals else next(rest, '')}"
+        else:
+            yield word
 
 
 def _job(config: DictConfig) -> str | None:

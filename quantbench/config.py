@@ -7,6 +7,7 @@ that dataclass are the schema.
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import math
 import re
@@ -54,6 +55,7 @@ class RunSettings(Component):
         checkpoint_every: optimizer steps between checkpoints of every training in the run's folder, so that a long one can
             be resumed; 0 for none.
         export: write reconstructions of the evaluation's frames (of waveforms, as FLAC) and the weights into the run's folder.
+        format: of the tables of results and curves: ``csv``, or ``parquet`` for sweeps of a million trials.
         dry_run: plan, check and print what would run; train nothing.
     """
 
@@ -63,11 +65,16 @@ class RunSettings(Component):
     output: str = "outputs"
     checkpoint_every: int = 0
     export: bool = False
+    format: str = "csv"
     dry_run: bool = False
 
     def check(self) -> None:
         if not self.experiment or "/" in self.experiment or self.experiment.startswith("."):
             raise ConfigError(f"experiment={self.experiment}: must be a name that can be a folder's")
+        if self.format not in ("csv", "parquet"):
+            raise ConfigError(f"format={self.format}: must be csv or parquet")
+        if self.format == "parquet" and importlib.util.find_spec("pyarrow") is None:
+            raise ConfigError("format=parquet: needs pyarrow; install it with pip install 'quantbench[parquet]'")
         at_least("checkpoint_every", self.checkpoint_every, 0)
         find_device(self.device)
 

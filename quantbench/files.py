@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import IO, Any
 
 
-def replace_file(path: Path, write: Callable[[IO[str]], Any]) -> None:
-    """Write a text file in one step; it is on the disk when this returns. Raises OSError; the old file is then still there.
+def replace_file(path: Path, write: Callable[[IO[Any]], Any], binary: bool = False) -> None:
+    """Write a file in one step; it is on the disk when this returns. Raises OSError; the old file is then still there.
 
     Args:
         write: writes the new content into the file that it is given.
+        binary: whether that is bytes, not text.
     """
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
-    with partial.open("x", encoding="utf-8", newline="") as file:  # a new file: never through a link that somebody left there
+    # A new file: never through a link that somebody left there.
+    with partial.open("xb") if binary else partial.open("x", encoding="utf-8", newline="") as file:
         write(file)
         file.flush()
         os.fsync(file.fileno())

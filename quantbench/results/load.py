@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 
 from quantbench.errors import ConfigError
+from quantbench.results import parquet
 from quantbench.results.cells import unguarded
 from quantbench.results.schema import CURVES, GROUPS, IDENTITY, METRICS, NOTES, STATUSES, WHOLE, setting_columns
-from quantbench.results.tables import read_results
+from quantbench.results.tables import read_results, results_path
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def load(*paths: str | Path, curves: bool = True) -> Results:
     """
     if not paths:
         raise ConfigError("no results given: name a results.csv or the folder of a run")
-    files = [path / "results.csv" if path.is_dir() else path for path in map(Path, paths)]
+    files = [results_path(path) for path in map(Path, paths)]
     names = _names(files)
     tables = [read_results(file).assign(run=name) for file, name in zip(files, names, strict=True)]
     merged = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
@@ -56,7 +57,9 @@ def load(*paths: str | Path, curves: bool = True) -> Results:
     if double := int(merged.duplicated("trial").sum()):
         notes.append(f"{double} trials are there more than once; the last one counts")
         merged = merged.drop_duplicates("trial", keep="last", ignore_index=True)
-    points = [read_curves(file.with_name("curves.csv")).assign(run=name) for file, name in zip(files, names, strict=True)]
+    points = [
+        read_curves(file.with_name(f"curves{file.suffix}")).assign(run=name) for file, name in zip(files, names, strict=True)
+    ]
     points = [one for one in points if len(one)] if curves else []
     joined = pd.concat(points, ignore_index=True) if points else pd.DataFrame(columns=[*CURVES, "run"])
     if len(files) > 1 and len(joined):
@@ -66,11 +69,14 @@ def load(*paths: str | Path, curves: bool = True) -> Results:
 
 
 def read_curves(path: Path) -> pd.DataFrame:
-    """Read a curves.csv; empty where there is none. Raises ConfigError where it is no such table."""
+    """Read a curves.csv (or .parquet); empty where there is none. Raises ConfigError where it is no such table."""
     if not path.exists():
         return pd.DataFrame(columns=CURVES)
     try:
-        table = pd.read_csv(path, dtype={"trial": "str", "metric": "category"})
+        if path.suffix == parquet.SUFFIX:
+            table = parquet.read(path)
+        else:
+            table = pd.read_csv(path, dtype={"trial": "str", "metric": "category"})
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as a curves.csv ({str(error).strip().splitlines()[0]})") from error
     if missing := [name for name in CURVES if name not in table]:
@@ -120,7 +126,7 @@ def _one_sided(tables: Sequence[pd.DataFrame], names: Sequence[str]) -> list[str
 def _names(files: Sequence[Path]) -> list[str]:
     """Short names that tell the files apart: the folder's, longer where two are equal."""
     whole = [file.resolve() for file in files]
-    whole = [file.parent if file.name == "results.csv" else file for file in whole]
+    whole = [file.parent if file.stem == "results" else file for file in whole]
     for length in range(1, max((len(path.parts) for path in whole), default=1) + 1):
         names = ["/".join(path.parts[-length:]) for path in whole]
         if len(set(names)) == len(set(whole)):

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from quantbench.errors import ConfigError
-from quantbench.results.tables import read_results
+from quantbench.results.tables import read_results, results_path
 
 RUNNING, STOPPED, COMPLETE = "running", "stopped", "complete"
 
@@ -90,7 +90,7 @@ class Watch:
                     continue
 
     def _without_journal(self, journal: Path) -> Progress:
-        if not (self.folder / "results.csv").exists():
+        if not results_path(self.folder).exists():
             if journal.is_dir() and _is_alive(journal / "lock"):
                 empty = pd.DataFrame({"trial": [], "status": []}, dtype=object)
                 return Progress(self.folder, RUNNING, empty)  # it just began

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from quantbench.curves import Points
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.files import replace_file
+from quantbench.results import parquet
 from quantbench.results.cells import guarded, unguarded
 from quantbench.results.schema import COST, CURVES, IDENTITY, METRICS, NOTES, WHOLE
 
@@ -32,7 +33,10 @@ def results_table(rows: Sequence[Mapping[str, Any]], settings: Sequence[str]) ->
 def write(table: pd.DataFrame, path: Path) -> None:
     """Write a table in one step: a reader sees the old file or the new one. Raises QuantBenchError."""
     try:
-        replace_file(path, lambda file: guarded(table).to_csv(file, index=False))
+        if path.suffix == parquet.SUFFIX:
+            parquet.write(table, path)
+        else:
+            replace_file(path, lambda file: guarded(table).to_csv(file, index=False))
     except OSError as error:
         raise QuantBenchError(f"{path}: cannot be written ({error.strerror})") from error
 
@@ -59,16 +63,16 @@ def _joined(parts: Sequence[Any], kind: Any) -> NDArray[Any]:
 
 
 def read_results(path: Path) -> pd.DataFrame:
-    """Read a results.csv, or that of a run's folder.
+    """Read a results.csv (or .parquet), or that of a run's folder.
 
     Raises:
         ConfigError: there is no such file, it is no table, or it lacks columns of a results.csv.
     """
-    file = path / "results.csv" if path.is_dir() else path
+    file = results_path(path)
     if file.is_char_device() or file.is_block_device():
         raise ConfigError(f"{file}: is a device, no results.csv")
     try:
-        table = pd.read_csv(file, dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""], low_memory=False)
+        table = _read(file)
     except FileNotFoundError as error:
         raise ConfigError(f"{file}: no such file") from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
@@ -83,4 +87,18 @@ def read_results(path: Path) -> pd.DataFrame:
         if len(wrong):
             raise ConfigError(f"{file}: column {name} holds {wrong.iloc[0]!r}, which is no number")
         table[name] = numbers
-    return unguarded(table)
+    return table if file.suffix == parquet.SUFFIX else unguarded(table)
+
+
+def results_path(path: Path) -> Path:
+    """The table of results that a folder holds, or would; any other path as it is."""
+    if not path.is_dir():
+        return path
+    csv, other = path / "results.csv", path / f"results{parquet.SUFFIX}"
+    return other if other.exists() and not csv.exists() else csv
+
+
+def _read(file: Path) -> pd.DataFrame:
+    if file.suffix == parquet.SUFFIX:
+        return parquet.read(file)
+    return pd.read_csv(file, dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""], low_memory=False)

@@ -29,7 +29,7 @@ from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.paths import config_folder
 from quantbench.results.schema import IDENTITY
 from quantbench.results.summary import summary
-from quantbench.results.tables import curves_table, read_results, results_table, write
+from quantbench.results.tables import curves_table, read_results, results_path, results_table, write
 from quantbench.sweeps.executors import Engine, WorkerDied
 from quantbench.sweeps.journal import Journal, new_folder
 from quantbench.sweeps.plan import Plan, Trial, make_executor, plan
@@ -93,11 +93,11 @@ def _refuse_links(folder: Path) -> None:
 
 
 def _resume(sweep: Sweep, folder: Path) -> None:
-    if (folder / "results.csv").exists() and not (folder / "journal").exists():
+    if results_path(folder).exists() and not (folder / "journal").exists():
         _complete(sweep, folder)
         return
     journal = Journal(folder)  # refused while another process holds it
-    if journal.made and (folder / "results.csv").exists():  # another process was done in the meantime
+    if journal.made and results_path(folder).exists():  # another process was done in the meantime
         journal.close(complete=True)
         _complete(sweep, folder)
         return
@@ -118,7 +118,7 @@ def _complete(sweep: Sweep, folder: Path) -> None:
     except ConfigError as error:
         raise ConfigError(f"{error}; {advice}") from error
     if len(table) < sweep.size and (missing := {trial.id for trial in plan(sweep).trials} - set(table["trial"])):
-        raise ConfigError(f"{folder / 'results.csv'}: {len(missing)} of its trials are missing; {advice}")
+        raise ConfigError(f"{results_path(folder)}: {len(missing)} of its trials are missing; {advice}")
     print(f"{folder}: complete, nothing to resume")
 
 
@@ -160,7 +160,7 @@ def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Re
     if not failed:
         for name in (checkpoint.FOLDER, warm.FOLDER):
             shutil.rmtree(folder / name, ignore_errors=True)
-    print(f"\n{summary(table)}\n\nresults: {folder / 'results.csv'}")
+    print(f"\n{summary(table)}\n\nresults: {results_path(folder)}")
     if failed:
         for record in failed:
             print(f"failed: {record.trial}: {record.row['error']}", file=sys.stderr)
@@ -262,9 +262,9 @@ def write_tables(planned: Plan, folder: Path, records: dict[str, Record]) -> pd.
     """Write results.csv and curves.csv from the records so far; gives the results."""
     rows = [row for trial in planned.trials if (row := _row(trial, planned, records)) is not None]
     table = results_table(rows, planned.columns)
-    write(table, folder / "results.csv")
+    write(table, folder / f"results.{planned.run.format}")
     finished = [records[trial.id] for trial in planned.trials if trial.id in records]
-    write(curves_table([(one.trial, one.curves) for one in finished]), folder / "curves.csv")
+    write(curves_table([(one.trial, one.curves) for one in finished]), folder / f"curves.{planned.run.format}")
     return table
 
 
