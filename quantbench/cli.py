@@ -147,10 +147,6 @@ def _run(words: list[str]) -> int:
         hydra_main(config_path=str(config_folder()), config_name="config", version_base="1.3")(job)()
     except YAMLError as error:
         raise ConfigError(f"a choice cannot be read: {' '.join(str(error).split())}") from error
-    except ValueError as error:  # Hydra raises a plain one for a group that is set to null
-        if "Config group override" not in str(error):
-            raise
-        raise ConfigError(str(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
         if isinstance(cause := error.__cause__, QuantBenchError):
             raise cause from error
@@ -158,6 +154,10 @@ def _run(words: list[str]) -> int:
             raise ConfigError(_unknown_setting(unknown[1], overrides)) from error
         lines = [line for line in (str(error), str(error.__cause__ or "")) if line]
         raise ConfigError("\n".join(dict.fromkeys(lines))) from error
+    except (ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:
+        if not _raised_by_hydra(error):
+            raise
+        raise ConfigError(f"Hydra cannot compose this: {error or type(error).__name__}") from error
     for failure in failures[1:]:
         print(f"error: {failure}", file=sys.stderr)
     if failures:
@@ -176,6 +176,15 @@ def _overrides_of_flags(words: list[str]) -> Iterator[str]:
             yield f"format={value if equals else next(rest, '')}"
         else:
             yield word
+
+
+def _raised_by_hydra(error: Exception) -> bool:
+    """Whether it was Hydra that stumbled: it raises plain Python errors, too, for choices that make no sense."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    module = place.tb_frame.f_globals.get("__name__", "") if place else ""
+    return str(module).partition(".")[0] in ("hydra", "omegaconf", "antlr4")
 
 
 def _job(config: DictConfig) -> str | None:

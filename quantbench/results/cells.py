@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import IO, Any, Literal
 
 import pandas as pd
 
@@ -30,6 +31,18 @@ def guarded(table: pd.DataFrame) -> pd.DataFrame:
 def unguarded(table: pd.DataFrame) -> pd.DataFrame:
     """A table that was read from a file, with its text as it was."""
     return _mapped(table, unguard)
+
+
+def write_csv(table: pd.DataFrame, file: IO[str]) -> None:
+    """Write a table with its text guarded."""
+    table = guarded(table)
+    texts = (table[name].unique() for name in table.columns if not pd.api.types.is_numeric_dtype(table[name]))
+    table.to_csv(file, index=False, quoting=quoting(one for column in (*texts, table.columns) for one in column))
+
+
+def quoting(cells: Iterable[Any]) -> Literal[0, 2]:
+    """How to quote: Python's writer leaves a carriage return bare, and a reader takes it for the end of a row."""
+    return csv.QUOTE_NONNUMERIC if any(isinstance(cell, str) and "\r" in cell for cell in cells) else csv.QUOTE_MINIMAL
 
 
 def _mapped(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:

@@ -158,7 +158,7 @@ def _numbers(table: pd.DataFrame, side: str, metric: str) -> NDArray[np.float64]
         raise ConfigError(f"--metric {metric}: the column in {side} holds {wrong.iloc[0]!r}, which is no number")
     completed = table["status"] == "completed"
     if not completed.any():
-        ended = ", ".join(f"{count} {status}" for status, count in sorted(Counter(table["status"]).items()))
+        ended = ", ".join(f"{count} {status}" for status, count in sorted(Counter(map(str, table["status"])).items()))
         raise ConfigError(f"{side}: no trial completed ({ended or 'the table is empty'})")
     if not numbers[completed].notna().any():
         raise ConfigError(f"--metric {metric}: the column is empty in {side}")

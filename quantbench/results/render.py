@@ -13,7 +13,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from quantbench.results.cells import guard
+from quantbench.results.cells import guard, quoting
 from quantbench.results.statistics import Estimate
 from quantbench.terminal import visible
 
@@ -72,7 +72,8 @@ def render(header: Sequence[str], rows: Sequence[Sequence[Cell]], form: str = "t
         if form == "json":
             return json.dumps([dict(zip(columns, row, strict=True)) for row in values], indent=1, ensure_ascii=False)
         out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows([_guarded(row) for row in [columns, *values]])
+        quoted = quoting(cell for row in values for cell in row)
+        csv.writer(out, lineterminator="\n", quoting=quoted).writerows([_guarded(row) for row in [columns, *values]])
         return out.getvalue().rstrip("\n")
     lines = [list(header), *([text(cell) for cell in row] for row in rows)]
     lines = [[visible(cell).replace("\n", " ") for cell in line] for line in lines]

@@ -15,7 +15,7 @@ from quantbench.curves import Points
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.files import replace_file
 from quantbench.results import parquet
-from quantbench.results.cells import guarded, unguarded
+from quantbench.results.cells import unguarded, write_csv
 from quantbench.results.schema import COST, CURVES, IDENTITY, METRICS, NOTES, WHOLE
 
 
@@ -36,7 +36,7 @@ def write(table: pd.DataFrame, path: Path) -> None:
         if path.suffix == parquet.SUFFIX:
             parquet.write(table, path)
         else:
-            replace_file(path, lambda file: guarded(table).to_csv(file, index=False))
+            replace_file(path, lambda file: write_csv(table, file))
     except OSError as error:
         raise QuantBenchError(f"{path}: cannot be written ({error.strerror})") from error
 
@@ -82,7 +82,10 @@ def read_results(path: Path) -> pd.DataFrame:
     if missing:
         raise ConfigError(f"{file}: is no results.csv of QuantBench, it has no column {', '.join(missing)}")
     for name in table.columns.intersection([*METRICS, *WHOLE, "seconds"]):
-        numbers = pd.to_numeric(table[name], errors="coerce")
+        try:
+            numbers = pd.to_numeric(table[name], errors="coerce")
+        except OverflowError as error:
+            raise ConfigError(f"{file}: column {name} holds a number that is too large ({error})") from error
         wrong = table[name][numbers.isna() & table[name].notna()]
         if len(wrong):
             raise ConfigError(f"{file}: column {name} holds {wrong.iloc[0]!r}, which is no number")

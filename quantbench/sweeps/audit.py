@@ -115,7 +115,10 @@ def parse(overrides: Sequence[str], config_dir: Path | None) -> Asked:
         if not sign or group not in settings or (group == "train" and not dot):
             raise ConfigError(f"{override}: must be GROUP=CHOICE or GROUP.SETTING=VALUE, GROUP one of {', '.join(settings)}")
         if dot:
-            settings[group][name] = yaml.safe_load(value)
+            try:
+                settings[group][name] = yaml.safe_load(value)
+            except (yaml.YAMLError, ValueError) as error:
+                raise ConfigError(f"{override}: its value cannot be read ({' '.join(str(error).split())})") from error
         else:
             chosen[group] = value.split(",")
     for group in ("quantizer", "gradient"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from quantbench.choices import choices
@@ -21,7 +22,7 @@ def default_component(group: str, name: str, config_dir: Path | None = None, set
         raise ConfigError(f"{group}={name}: no such choice; there are {', '.join(files)}")
     try:
         node = OmegaConf.to_container(OmegaConf.load(files[name]))
-    except (YAMLError, OSError, UnicodeDecodeError) as error:
+    except (YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
         raise ConfigError(f"{files[name]}: cannot be read ({' '.join(str(error).split())})") from error
     if not isinstance(node, dict):
         raise ConfigError(f"{files[name]}: must be a mapping of settings, with _target_")

@@ -1,0 +1,185 @@
+"""Tables that are malformed or hostile, given to every command that reads tables."""
+
+import csv
+import io
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from quantbench.results.cells import guard, guarded, unguard, unguarded
+from quantbench.results.schema import COST, IDENTITY, METRICS, NOTES, WHOLE
+from quantbench.results.tables import curves_table, read_results, results_table, write
+from tests.faults.tools import assert_told, call, files
+
+COMMANDS = [
+    ["diff", "a.csv", "b.csv"],
+    ["diff", "a.csv", "b.csv", "--format", "markdown", "--by", "gradient"],
+    ["diff", "b.csv", "a.csv", "--format", "json", "--metric", "mse,seconds"],
+    ["transfer", "a.csv", "b.csv", "--metric", "mse"],
+    ["transfer", "a.csv", "b.csv", "--by", "quantizer,quantizer.codes", "--format", "markdown"],
+]
+"""Each is given every table."""
+ROWS = 20
+COLUMNS = [*IDENTITY, "quantizer.codes", "quantizer.levels", *METRICS, *NOTES, *COST]
+FORMULAS = [
+    "=1+1",
+    "=cmd|' /C calc'!A0",
+    "+SUM(A1)",
+    "-2+3+cmd|' /C calc'!A0",
+    "@SUM(1)",
+    "\t=1",
+    "\r=1",
+    "＝1",
+    "'=1",
+    "''=1",
+    '=HYPERLINK("http://x","y")',
+    "-x",
+    "+",
+    "-",
+]
+NUMBERS = ["0", "1", "-1.5", "1e-3", "+2", "1e999", "-inf", "9" * 400, "1e18", "1e308", "-1e308", "5e-324", "-9223372036854775809"]
+HOSTILE = [
+    "nan", "NaN", "1_0", "0x10",
+    '"', '""', '"open', "a\nb", "a\r\nb", "\x00", "\x1b]0;x\x07", "\x9b31m", "\u202e", "\ud7ff", "é" * 50, "x" * 5000, ",", ";", "|",
+    "../../etc/passwd", "${oc.env:HOME}", "{0.__class__}", "%s%n", "True", "[1, 2]", "[[[", "{}", "null",
+]  # fmt: skip
+
+text = st.one_of(st.sampled_from(FORMULAS + HOSTILE), st.text(max_size=12))
+number = st.one_of(st.sampled_from(NUMBERS), st.floats(allow_nan=False).map(str), st.integers(-3, 70).map(str))
+SOUND = {
+    "trial": st.integers(0, 40).map(lambda n: f"abc{n}-{n % 5}"),
+    "status": st.sampled_from(["completed", "completed", "completed", "diverged", "failed", "skipped", ""]),
+    "seed": st.integers(0, 4).map(str),
+    "quantizer": st.sampled_from(["vq", "fsq", "rvq"]),
+    "gradient": st.sampled_from(["ste", "mste"]),
+}
+
+
+def cell(name, how):
+    """A cell as it should be, or extreme, or anything."""
+    numeric = name in (*METRICS, *WHOLE, *COST) and name != "device"
+    right = SOUND[name] if name in SOUND else st.integers(-50, 50).map(lambda n: str(n / 4)) if numeric else st.just("1")
+    if how == "sound":
+        return right
+    if how == "extreme":
+        return st.one_of(right, st.just(""), number if numeric else text) if name != "status" else right
+    return st.one_of(number, text)
+
+
+@st.composite
+def tables(draw):
+    """A results.csv as bytes: columns lost, doubled and mixed; cells of any kind; then bytes changed."""
+    columns = draw(st.sampled_from([COLUMNS, list(reversed(COLUMNS)), ["trial", "status", "seed", "quantizer", "gradient", "mse"]]))
+    if draw(st.integers(0, 9)) == 0:
+        columns = draw(st.lists(st.one_of(st.sampled_from(COLUMNS), text), min_size=1, max_size=12))
+    chosen = {}
+    for name in dict.fromkeys([*SOUND, "mse", "nmse_db", "usage", "seconds", *columns[:6]]):
+        how = "sound" if draw(st.integers(0, 3)) else draw(st.sampled_from(["extreme", "extreme", "extreme", "wild"]))
+        chosen[name] = draw(st.lists(cell(name, how), min_size=ROWS, max_size=ROWS))
+    rows = [[chosen[name][i] if name in chosen else "1" for name in columns] for i in range(ROWS)]
+    out = io.StringIO()
+    csv.writer(out).writerows([columns, *rows])
+    content = out.getvalue().encode("utf-8", "surrogatepass")
+    for _ in range(draw(st.integers(0, 9)) // 9 * draw(st.integers(1, 3))):
+        place = draw(st.integers(0, max(0, len(content) - 1)))
+        content = draw(
+            st.sampled_from(
+                [content[:place], content[:place] + b"\x00\xff\n" + content[place:], content[:place] + content[place + 1 :],
+                 content[:place] + b'"' + content[place:], content[:place] + b"," * 50 + content[place:], content[::-1]]
+            )
+        )  # fmt: skip
+    return content
+
+
+def check(folder, a, b):
+    (folder / "a.csv").write_bytes(a)
+    (folder / "b.csv").write_bytes(b)
+    before = files(folder)
+    for words in COMMANDS:
+        code, out, err = call([str(folder / word) if word.endswith(".csv") else word for word in words])
+        assert_told(code, out, err)
+        assert not set(out + err) & set("\x1b\x07\x00\x9b"), "a terminal would obey this"
+    assert files(folder) == before
+
+
+SETTINGS = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True, "database": None}
+
+
+@settings(max_examples=12, **SETTINGS)
+@given(a=tables(), b=tables())
+def test_240_rows_of_nonsense(tmp_path_factory, a, b):
+    check(tmp_path_factory.mktemp("tables"), a, b)
+
+
+@pytest.mark.slow
+@settings(max_examples=500, **SETTINGS)
+@given(a=tables(), b=tables())
+def test_10000_rows_of_nonsense(tmp_path_factory, a, b):
+    check(tmp_path_factory.mktemp("tables"), a, b)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "/proc/self/mem", "/proc/self", "missing.csv"])
+def test_files_that_are_none(tmp_path, name):
+    for words in (["diff", name, name], ["transfer", name, name]):
+        done = subprocess.run(
+            [sys.executable, "-m", "quantbench", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert_told(done.returncode, done.stdout, done.stderr)
+        assert done.returncode == 2
+
+
+@settings(max_examples=200, **SETTINGS)
+@given(st.one_of(st.sampled_from(FORMULAS + NUMBERS + HOSTILE), st.text(), st.text("'=+-@\t1.ax", max_size=6)))
+def test_guarded_text_is_no_formula_and_comes_back(one):
+    assert unguard(guard(one)) == one
+    written = guard(one)
+    assert not written.startswith(("=", "@", "\t", "\r"))
+    if written.startswith(("+", "-")):
+        assert not set(written.lower()) & set("abcdfghjklmopqrsuvwxyz(|!") or abs(float(written)) >= 0 or "nan" in written
+
+
+@pytest.mark.parametrize("one", ["-1.5", "+2", "-1e-5", "-2.35 [-2.73, -1.97]", "-inf", "vq", "", "a=b"])
+def test_numbers_and_plain_text_stay_as_they_are(one):
+    assert guard(one) == one
+
+
+def test_tables_on_disk_hold_no_formula_and_read_back(tmp_path):
+    rows = [
+        {"trial": f"a-{i}", "experiment": one, "status": "failed", "error": one, "seed": -i, "quantizer": "vq", "gradient": "ste",
+         "mse": -1.5 * i, "simulator.folder": one}
+        for i, one in enumerate(FORMULAS)
+    ]  # fmt: skip
+    write(results_table(rows, ["simulator.folder"]), tmp_path / "results.csv")
+    write(curves_table([("a-1", 0, one, -1.5) for one in FORMULAS]), tmp_path / "curves.csv")
+    table = read_results(tmp_path)
+    for name in ("experiment", "error", "simulator.folder"):
+        assert list(table[name]) == FORMULAS
+    assert list(table["seed"]) == [-i for i in range(len(FORMULAS))]
+    assert list(table["mse"]) == [-1.5 * i for i in range(len(FORMULAS))]
+    for name in ("results.csv", "curves.csv"):
+        raw = pd.read_csv(tmp_path / name, dtype=str, keep_default_na=False)
+        formulas = [one for one in raw.to_numpy().flatten() if one[:1] in ("=", "@", "\t", "\r")]
+        formulas += [one for one in raw.to_numpy().flatten() if one[:1] in ("+", "-") and set(one) & set("SUMcmdx|")]
+        assert not formulas
+    assert (tmp_path / "curves.csv").read_text().count("-1.5\n") == len(FORMULAS)
+    pd.testing.assert_frame_equal(unguarded(guarded(table)), table)
+
+
+def test_csv_output_holds_no_formula(tmp_path):
+    for name, mse in (("a", 1.0), ("b", 0.5)):
+        rows = [
+            {"trial": f"{one}-{seed}", "experiment": "x", "status": "completed", "seed": seed, "quantizer": one, "gradient": "ste",
+             "mse": mse + seed}
+            for one in FORMULAS for seed in range(3)
+        ]  # fmt: skip
+        write(results_table(rows, []), tmp_path / f"{name}.csv")
+    code, out, err = call(["diff", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--metric", "mse", "--format", "csv"])
+    assert code == 0, err
+    table = pd.read_csv(io.StringIO(out), dtype=str, keep_default_na=False)
+    assert list(table["quantizer"].map(unguard)) == FORMULAS
+    assert not [one for one in table["quantizer"] if one[:1] in ("=", "@", "\t", "\r")]
+    assert list(table["B - A"]) == ["-0.5"] * len(FORMULAS)
