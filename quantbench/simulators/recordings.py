@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -48,7 +50,7 @@ def load(folder: Path, how: LogMel) -> tuple[Array, Array]:
     """
     files = find(folder)
     cache = cache_path("log-mel", f"{CACHE_VERSION} {how}", folder, files, ".npz")
-    if cache.exists():
+    with contextlib.suppress(OSError, EOFError, ValueError, KeyError, BadZipFile):  # none yet, or damaged: made anew
         with np.load(cache, allow_pickle=False) as stored:
             return stored["train"], stored["held_out"]
     frames: dict[str, list[Array]] = {"train": [], "held_out": []}

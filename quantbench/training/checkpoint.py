@@ -55,6 +55,7 @@ def save(training: Training, step: int, start: Tensor, file: Path) -> None:
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
+    partial.unlink(missing_ok=True)  # never through a link
     save_file(
         {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}, partial, {"about": json.dumps(about)}
     )

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -94,9 +95,14 @@ def _load(folder: Path | None, key: str, device: torch.device) -> Weights | None
         return _kept.get(key)
     if not _file(folder, key).exists():
         return None
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    return load_file(_file(folder, key), device=str(device))
+    try:
+        return load_file(_file(folder, key), device=str(device))
+    except SafetensorError as error:
+        print(f"{_file(folder, key)}: is damaged ({error}); it is trained again", file=sys.stderr)
+        return None
 
 
 def _store(folder: Path | None, key: str, weights: Weights) -> None:
@@ -108,6 +114,7 @@ def _store(folder: Path | None, key: str, weights: Weights) -> None:
     from safetensors.torch import save_file
 
     partial = _file(folder, key).with_suffix(".partial")
+    partial.unlink(missing_ok=True)  # never through a link
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
     os.replace(partial, _file(folder, key))
 

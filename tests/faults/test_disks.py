@@ -1,0 +1,291 @@
+"""Folders that cannot be written, disks without room, damaged files: all is told, and nothing but what was damaged is lost."""
+
+import fcntl
+import json
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from quantbench.errors import QuantBenchError
+from quantbench.results.schema import COST
+from quantbench.results.tables import read_results
+from quantbench.sweeps.journal import Journal
+from quantbench.sweeps.runner import resume
+from tests.conftest import SMALL
+
+SEEDS = ["executor.stack_size=1", "-m", "seed=range(0,4)"]
+
+
+def mount(folder, *options):
+    """Mount a small file system of its own; gives why that cannot be, or None."""
+    folder.mkdir(exist_ok=True)
+    try:
+        done = subprocess.run(["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)], capture_output=True, text=True)
+    except OSError as error:
+        return str(error)
+    return done.stderr.strip() if done.returncode else None
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Makes a disk of so many bytes, and can make it read-only."""
+    folder = tmp_path / "disk"
+
+    class Disk:
+        path = folder
+
+        def make(self, size):
+            if reason := mount(folder, "-o", f"size={size}"):
+                pytest.skip(f"no file system can be mounted here: {reason}")
+
+        def read_only(self):
+            # A second mount over the first, which has files open for writing and cannot be changed.
+            for words in (["--bind", str(folder), str(folder)], ["-o", "remount,bind,ro", str(folder)]):
+                subprocess.run(["mount", *words], check=True)
+
+        def writable(self):
+            subprocess.run(["umount", str(folder)], check=True)
+
+    yield Disk()
+    while folder.is_mount():
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def without_cost(folder):
+    return read_results(folder).drop(columns=COST)
+
+
+def stop_after(monkeypatch, stacks, then):
+    """Have something happen when so many stacks are in the journal."""
+    written = []
+    original = Journal.write
+
+    def write(self, records):
+        if len(written) == stacks:
+            then()
+        written.append(records)
+        original(self, records)
+
+    monkeypatch.setattr(Journal, "write", write)
+
+
+@pytest.mark.parametrize("how", ["read-only", "full"])
+def test_a_disk_that_takes_nothing_any_more(quantbench, small_run, disk, monkeypatch, tmp_path, how):
+    undisturbed = without_cost(small_run(*SEEDS))
+    disk.make("8m")
+
+    def fill():
+        if how == "read-only":
+            disk.read_only()
+            return
+        with (disk.path / "filler").open("wb", buffering=0) as filler:
+            try:
+                while filler.write(bytes(4096)):
+                    pass
+            except OSError:
+                pass
+
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2, fill)
+        code, _, err = quantbench("run", "executor=inline", f"output={disk.path}", *SMALL, *SEEDS)
+    assert code == 1
+    assert ("Read-only file system" if how == "read-only" else "No space left on device") in err
+    assert "quantbench resume" in err
+    assert "Traceback" not in err
+    (folder,) = (disk.path / "default").iterdir()
+    code, _, err = quantbench("resume", str(folder))  # nothing has changed
+    assert code == 1
+    assert "cannot be written" in err
+    if how == "read-only":
+        disk.writable()
+    else:
+        (disk.path / "filler").unlink()
+    code, out, err = quantbench("resume", str(folder))
+    assert code == 0, err
+    assert "2 trials are there" in out
+    pd.testing.assert_frame_equal(without_cost(folder), undisturbed)
+
+
+@pytest.mark.parametrize("size", ["4k", "16k", "40k"])
+def test_a_disk_that_is_full_from_the_start(quantbench, disk, size):
+    disk.make(size)
+    code, _, err = quantbench("run", "executor=inline", f"output={disk.path}", *SMALL, *SEEDS)
+    assert code in (0, 1)
+    if code:
+        assert "No space left on device" in err
+    assert "Traceback" not in err
+
+
+def test_an_output_nobody_can_write(quantbench):
+    code, _, err = quantbench("run", "executor=inline", "output=/proc/nowhere", *SMALL)
+    assert code == 1
+    assert "output=/proc/nowhere: cannot make a folder there" in err
+
+
+def test_standard_output_that_takes_nothing(tmp_path):
+    for words in (["list"], ["run", "executor=inline", "dry_run=true"], ["diff", "a", "b"]):
+        with open("/dev/full", "w") as full:
+            command = [sys.executable, "-m", "quantbench", *words]
+            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, cwd=tmp_path)
+        assert done.returncode == (2 if words[0] == "diff" else 1)
+        assert done.stderr.splitlines()[-1].startswith("error: ")
+        assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def cut_short(quantbench, tmp_path, monkeypatch):
+    """A sweep of four stacks of which three were finished; gives its folder, and the journal's files."""
+
+    def stop():
+        raise QuantBenchError("stopped")
+
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3, stop)
+        assert quantbench("run", "executor=inline", *SMALL, *SEEDS)[0] == 1
+    (folder,) = (tmp_path / "outputs" / "default").iterdir()
+    return folder, sorted((folder / "journal").glob("*.json"))
+
+
+def flip_digit(content):
+    """Another digit of the mean square error, so that the file is sound JSON."""
+    return re.sub(rb'("mse": [0-9]\.)([0-9])', lambda found: found[1] + (b"1" if found[2] != b"1" else b"2"), content, count=1)
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "truncated": lambda content: content[: len(content) // 2],
+    "zeros": lambda content: bytes(len(content)),
+    "no text": lambda content: b"\xff\xfe" + content,
+    "another value": flip_digit,
+    "no records": lambda content: b'{"a": 1}',
+    "other records": lambda content: b'[{"trial": 1, "row": {"status": "completed"}, "curves": []}]',
+    "nested": lambda content: b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_journal_costs_its_own_trials_only(cut_short, small_run, quantbench, damage):
+    folder, journal = cut_short
+    kept = {json.loads(path.read_text())[0]["trial"]: json.loads(path.read_text())[0]["row"]["seconds"] for path in journal[1:]}
+    content = journal[0].read_bytes()
+    assert DAMAGES[damage](content) != content
+    journal[0].write_bytes(DAMAGES[damage](content))
+    code, out, err = quantbench("resume", str(folder))
+    assert code == 0, err
+    assert f"{journal[0]}: is damaged" in err
+    assert "its trials are trained again" in err
+    assert "2 trials are there" in out
+    seconds = read_results(folder).set_index("trial")["seconds"]
+    assert len(seconds) == 4
+    assert all(seconds[trial] == pytest.approx(one) for trial, one in kept.items())
+    pd.testing.assert_frame_equal(without_cost(folder), without_cost(small_run(*SEEDS)))
+
+
+def test_journals_without_checksums_are_read(cut_short, quantbench):
+    folder, journal = cut_short
+    for path in journal:
+        records = json.loads(path.read_text())
+        for record in records:
+            del record["checksum"]
+        path.write_text(json.dumps(records))
+    code, out, err = quantbench("resume", str(folder))
+    assert code == 0, err
+    assert "3 trials are there" in out
+    assert "damaged" not in err
+
+
+@pytest.mark.parametrize("damage", ["cut in a row", "cut between rows", "empty", "zeros"])
+def test_a_damaged_table_is_named(small_run, quantbench, damage):
+    folder = small_run(*SEEDS)
+    undisturbed = without_cost(folder)
+    file = folder / "results.csv"
+    content = file.read_bytes()
+    rows = content.splitlines(keepends=True)
+    file.write_bytes(
+        {
+            "cut in a row": content[: len(content) // 3],
+            "cut between rows": b"".join(rows[:3]),
+            "empty": b"",
+            "zeros": bytes(len(content)),
+        }[damage]
+    )
+    code, out, err = quantbench("resume", str(folder))
+    assert code == 2, out
+    assert f"{file}: " in err
+    assert "delete it, and `quantbench resume` trains its trials again" in err
+    file.unlink()
+    assert quantbench("resume", str(folder))[0] == 0
+    pd.testing.assert_frame_equal(without_cost(folder), undisturbed)
+
+
+@pytest.mark.parametrize("content", ["", "{", "- 1", "quantbench: 1", "\x00", "combinations: [{}]\nquantbench: 1\n", "a: &a [*a, *a]"])
+def test_a_damaged_sweep_is_named(small_run, quantbench, content):
+    folder = small_run("seed=0")
+    (folder / "sweep.yaml").write_text(content)
+    code, _, err = quantbench("resume", str(folder))
+    assert code == 2
+    assert f"{folder / 'sweep.yaml'}: cannot be read as a sweep" in err
+    assert "Traceback" not in err
+
+
+def test_a_damaged_checkpoint_and_warm_start(quantbench, tmp_path, monkeypatch):
+    def stop():
+        raise QuantBenchError("stopped")
+
+    words = ["-m", "train.warm_start=20", "checkpoint_every=10", "seed=0,1", "executor.stack_size=1"]
+    with monkeypatch.context() as patch:
+        stop_after(patch, 0, stop)
+        assert quantbench("run", "executor=inline", *SMALL, *words)[0] == 1
+    (folder,) = (tmp_path / "outputs" / "default").iterdir()
+    (warm,) = (folder / "warm_start").glob("*.safetensors")
+    warm.write_bytes(warm.read_bytes()[:100])
+    (checkpoint,) = (folder / "checkpoints").glob("*.safetensors")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    code, _, err = quantbench("resume", str(folder))
+    assert code == 2
+    assert f"{checkpoint}: cannot be read as a checkpoint" in err
+    assert "delete it to start anew" in err
+    checkpoint.unlink()
+    code, _, err = quantbench("resume", str(folder))
+    assert code == 0, err
+    assert f"{warm}: is damaged" in err
+    assert set(read_results(folder)["status"]) == {"completed"}
+
+
+def test_a_journal_that_was_half_taken_away(small_run, quantbench):
+    folder = small_run(*SEEDS)
+    (folder / "journal.finished").mkdir()
+    (folder / "journal.finished" / "left.json").write_text("[]")
+    assert "nothing to resume" in quantbench("resume", str(folder))[1]
+    (folder / "results.csv").unlink()
+    assert quantbench("resume", str(folder))[0] == 0
+    assert not (folder / "journal.finished").exists()
+    assert not (folder / "journal").exists()
+
+
+def test_two_drivers_the_second_is_just_too_late(small_run, quantbench, monkeypatch):
+    """The first one ends between the second one's look at the folder and its lock."""
+    folder = small_run(*SEEDS)
+    table = (folder / "results.csv").read_bytes()
+    (folder / "journal").mkdir()
+    first = Journal(folder)
+    real_flock = fcntl.flock
+    tries = []
+
+    def flock(file, how):
+        if not tries:
+            first.close(complete=True)
+        tries.append(file)
+        real_flock(file, how)
+
+    monkeypatch.setattr("quantbench.sweeps.journal.fcntl.flock", flock)
+    code, _, err = quantbench("resume", str(folder))
+    assert code == 1
+    assert "another process is running this sweep" in err
+    assert (folder / "results.csv").read_bytes() == table
+    monkeypatch.undo()
+    resume(folder)
+    assert (folder / "results.csv").read_bytes() == table
