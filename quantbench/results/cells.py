@@ -36,8 +36,8 @@ def unguarded(table: pd.DataFrame) -> pd.DataFrame:
 def write_csv(table: pd.DataFrame, file: IO[str]) -> None:
     """Write a table with its text guarded."""
     table = guarded(table)
-    texts = (table[name].unique() for name in table.columns if not pd.api.types.is_numeric_dtype(table[name]))
-    table.to_csv(file, index=False, quoting=quoting(one for column in (*texts, table.columns) for one in column))
+    texts = [one for name in table.columns if not pd.api.types.is_numeric_dtype(table[name]) for one in table[name].unique()]
+    table.to_csv(file, index=False, quoting=quoting([*texts, *table.columns]))
 
 
 def quoting(cells: Iterable[Any]) -> Literal[0, 2]:

@@ -99,7 +99,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     for name in WHOLE:
         if name in table:
             values = table[name].astype("float64")
-            table[name] = values.where(values % 1 == 0).astype("Int64")
+            table[name] = values.where((values % 1 == 0) & (values.abs() < 2**53)).astype("Int64")
     for name in [*GROUPS, "experiment", "run"]:
         if name in table:
             table[name] = table[name].astype("category")

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from quantbench.errors import ConfigError
+from quantbench.results.cells import unguarded
 from quantbench.results.tables import read_results, results_path
 
 RUNNING, STOPPED, COMPLETE = "running", "stopped", "complete"
@@ -65,12 +66,15 @@ class Watch:
         journal = self.folder / "journal"
         try:
             plan = pd.read_csv(journal / "plan.csv", dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""])
+            plan = unguarded(plan)
             began = (journal / "plan.csv").stat().st_mtime
             self._read(journal)
         except FileNotFoundError:
             return self._without_journal(journal)
         except (OSError, ValueError) as error:
             raise ConfigError(f"{journal / 'plan.csv'}: cannot be read ({str(error).splitlines()[0]})") from error
+        if missing := [name for name in ("trial", "status", "error") if name not in plan]:
+            raise ConfigError(f"{journal / 'plan.csv'}: is no plan of QuantBench, it has no column {', '.join(missing)}")
         rows = {one["trial"]: one["row"] for records in self._records.values() for one in records}
         measured = pd.DataFrame.from_dict(rows, orient="index").drop(columns=["status", "error"], errors="ignore")
         known = {name: plan["trial"].map({trial: row.get(name) for trial, row in rows.items()}) for name in ("status", "error")}
@@ -84,9 +88,11 @@ class Watch:
         for path in journal.glob("*.json"):
             if path.name not in self._records:
                 try:
-                    self._records[path.name] = json.loads(path.read_text())
+                    records = json.loads(path.read_text())
+                    self._records[path.name] = [{"trial": str(one["trial"]), "row": dict(one["row"])} for one in records]
                     self._times[path.name] = path.stat().st_mtime
-                except (FileNotFoundError, json.JSONDecodeError):  # tidied away meanwhile, or damaged: `resume` says more
+                # Tidied away meanwhile, or damaged: `resume` says more.
+                except (OSError, ValueError, TypeError, KeyError, RecursionError):
                     continue
 
     def _without_journal(self, journal: Path) -> Progress:
@@ -95,7 +101,8 @@ class Watch:
                 empty = pd.DataFrame({"trial": [], "status": []}, dtype=object)
                 return Progress(self.folder, RUNNING, empty)  # it just began
             raise ConfigError(f"{self.folder}: no folder of a run (it has neither a journal nor a results.csv)")
-        return Progress(self.folder, COMPLETE, read_results(self.folder))
+        table = read_results(self.folder)
+        return Progress(self.folder, COMPLETE, table if "error" in table else table.assign(error=None))
 
 
 def _is_alive(lock: Path) -> bool:

@@ -21,6 +21,7 @@ from quantbench.results.progress import COMPLETE, RUNNING, STOPPED, Progress, Wa
 from quantbench.results.render import Cell, Rounded, render, text
 from quantbench.results.schema import METRICS
 from quantbench.results.statistics import bootstrap_mean
+from quantbench.terminal import visible
 
 USUAL = ("mel_distance_db", "nmse_db")
 """What is shown where no metric is asked for: the first that has values."""
@@ -47,7 +48,8 @@ def watch(folder: Path, metric: str | None = None, once: bool = False, form: str
     watched = Watch(folder)
     if form != "table":
         header, rows = standings(watched.look(), metric)
-        print(render(header, rows, form))
+        shown = render(header, rows, form)
+        print(shown if form == "csv" and not sys.stdout.isatty() else visible(shown))
         return
     console = Console()
     if once or not sys.stdout.isatty():
@@ -74,7 +76,7 @@ def standings(now: Progress, metric: str | None) -> tuple[list[str], list[list[C
     rows: list[list[Cell]] = []
     for (method, task), group in table.groupby([parts.methods, parts.tasks], sort=False):
         good = group[group["status"] == "completed"]
-        values = pd.to_numeric(good[metric]).dropna().to_numpy(float) if metric in good else np.empty(0)
+        values = pd.to_numeric(good[metric], errors="coerce").dropna().to_numpy(float) if metric in good else np.empty(0)
         done = int(group["status"].notna().sum())
         rows.append(
             [
@@ -84,7 +86,9 @@ def standings(now: Progress, metric: str | None) -> tuple[list[str], list[list[C
                 len(group),
                 done - len(good),
                 bootstrap_mean(values) if len(values) else None,
-                Rounded(float(pd.to_numeric(group["seconds"]).mean())) if "seconds" in group and done else None,
+                Rounded(float(pd.to_numeric(group["seconds"], errors="coerce").mean()))
+                if "seconds" in group and done
+                else None,
             ]
         )
     return ["method", *(["task"] if with_task else []), "done", "trials", "failed", f"{metric} [95 %]", "seconds"], rows
@@ -129,7 +133,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
     failed = header.index("failed")
     for row in rows:
         # Text throughout: rich would read square brackets as its own markup.
-        table.add_row(*(Text(text(cell)) for cell in row), style="red" if row[failed] else None)
+        table.add_row(*(Text(visible(text(cell))) for cell in row), style="red" if row[failed] else None)
     return table
 
 
@@ -140,7 +144,8 @@ def _failures(now: Progress) -> list[RenderableType]:
     bad = now.table[now.table["status"].isin(["failed", "diverged"])]
     reasons = bad["error"].value_counts()
     lines: list[RenderableType] = [
-        Text(f"{count} x {reason}", style="red", overflow="ellipsis", no_wrap=True) for reason, count in reasons.head(3).items()
+        Text(visible(f"{count} x {reason}"), style="red", overflow="ellipsis", no_wrap=True)
+        for reason, count in reasons.head(3).items()
     ]
     return [Text(), *lines] if lines else []
 

@@ -50,9 +50,9 @@ def load(folder: Path, how: LogMel) -> tuple[Array, Array]:
     """
     files = find(folder)
     cache = cache_path("log-mel", f"{CACHE_VERSION} {how}", folder, files, ".npz")
-    with contextlib.suppress(OSError, EOFError, ValueError, KeyError, BadZipFile):  # none yet, or damaged: made anew
-        with np.load(cache, allow_pickle=False) as stored:
-            return stored["train"], stored["held_out"]
+    none = (OSError, EOFError, ValueError, KeyError, BadZipFile)  # there is none yet, or it is damaged and made anew
+    with contextlib.suppress(*none), np.load(cache, allow_pickle=False) as stored:
+        return stored["train"], stored["held_out"]
     frames: dict[str, list[Array]] = {"train": [], "held_out": []}
     held_out = held_out_files(folder, files, how.held_out)
     unreadable = []

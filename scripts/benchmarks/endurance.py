@@ -1,6 +1,6 @@
 """Whether memory and open files stay flat: sweeps, resumes and comparisons in one process for half an hour.
 
-    .venv/bin/python scripts/benchmarks/endurance.py --minutes 30
+.venv/bin/python scripts/benchmarks/endurance.py --minutes 30
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ from typing import NamedTuple
 
 from quantbench.cli import main as quantbench
 
-SWEEP = ["train.steps=20", "train.batch=16", "train.log_every=10", "codec.hidden=8", "simulator.bits=3", "-m", "seed=range(0,4)"]
+SWEEP = [
+    "train.steps=20",
+    "train.batch=16",
+    "train.log_every=10",
+    "codec.hidden=8",
+    "simulator.bits=3",
+    "-m",
+    "seed=range(0,4)",
+]
 EXECUTORS = (["executor=inline"], ["executor=processes", "executor.workers=2", "executor.stack_size=4"])
 
 
@@ -71,7 +79,9 @@ def slope(readings: list[Reading], name: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--most-growth", type=float, help="exit with 1 where a sweep takes more KiB than that, after the first third")
+    parser.add_argument(
+        "--most-growth", type=float, help="exit with 1 where a sweep takes more KiB than that, after the first third"
+    )
     minutes, most = vars(parser.parse_args()).values()
     began = time.monotonic()
     readings: list[Reading] = []

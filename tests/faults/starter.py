@@ -1,6 +1,7 @@
 """Starts the command line again and again in processes of their own, forked from one that has imported everything.
 
-A fresh interpreter needs seconds to import PyTorch, in which there is nothing to be lost. Reads requests, answers in JSON lines.
+A fresh interpreter needs seconds to import PyTorch, in which there is nothing to be lost. Reads requests in JSON lines, and
+answers with numbers.
 """
 
 import contextlib
@@ -79,7 +80,8 @@ class Starter:
             stdout=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parents[2],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])},
+            env=os.environ
+            | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])},
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 

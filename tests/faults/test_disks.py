@@ -221,7 +221,9 @@ def test_a_damaged_table_is_named(small_run, quantbench, damage):
     pd.testing.assert_frame_equal(without_cost(folder), undisturbed)
 
 
-@pytest.mark.parametrize("content", ["", "{", "- 1", "quantbench: 1", "\x00", "combinations: [{}]\nquantbench: 1\n", "a: &a [*a, *a]"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "- 1", "quantbench: 1", "\x00", "combinations: [{}]\nquantbench: 1\n", "a: &a [*a, *a]"]
+)
 def test_a_damaged_sweep_is_named(small_run, quantbench, content):
     folder = small_run("seed=0")
     (folder / "sweep.yaml").write_text(content)

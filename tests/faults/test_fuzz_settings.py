@@ -13,35 +13,176 @@ from quantbench.sweeps import audit
 from tests.faults.tools import assert_told, call, files
 
 GROUPS = ["simulator", "codec", "quantizer", "gradient", "loss", "executor", "train", "experiment", "hydra/launcher", "nowhere"]
-CHOICES = ["codeword", "gaussian", "mlp", "vq", "fsq", "rvq", "none", "lattice", "external", "entropy_scalar", "ste", "mste", "own",
-           "soft_to_hard", "warm_up", "mse", "inline", "processes", "smoke", "basic", "../vq", "/etc/passwd", "x"]  # fmt: skip
+CHOICES = [
+    "codeword",
+    "gaussian",
+    "mlp",
+    "vq",
+    "fsq",
+    "rvq",
+    "none",
+    "lattice",
+    "external",
+    "entropy_scalar",
+    "ste",
+    "mste",
+    "own",
+    "soft_to_hard",
+    "warm_up",
+    "mse",
+    "inline",
+    "processes",
+    "smoke",
+    "basic",
+    "../vq",
+    "/etc/passwd",
+    "x",
+]
 SETTINGS = [
-    "simulator.bits", "simulator.frame_dim", "codec.hidden", "codec.latent_dim", "quantizer.codes", "quantizer.levels",
-    "quantizer.stages", "quantizer.commitment", "quantizer._target_", "quantizer.module", "gradient._target_",
-    "gradient.temperature.start", "train.steps", "train.batch", "train.lr", "train.log_every", "train.warm_start", "seed",
-    "device", "output", "experiment", "executor.stack_size", "executor.workers", "checkpoint_every", "export", "nothing",
-    "quantizer", "train", "hydra.sweeper.params", "hydra.sweeper.points", "hydra.sweeper.exclude", "hydra.mode",
-]  # fmt: skip
+    "simulator.bits",
+    "simulator.frame_dim",
+    "codec.hidden",
+    "codec.latent_dim",
+    "quantizer.codes",
+    "quantizer.levels",
+    "quantizer.stages",
+    "quantizer.commitment",
+    "quantizer._target_",
+    "quantizer.module",
+    "gradient._target_",
+    "gradient.temperature.start",
+    "train.steps",
+    "train.batch",
+    "train.lr",
+    "train.log_every",
+    "train.warm_start",
+    "seed",
+    "device",
+    "output",
+    "experiment",
+    "executor.stack_size",
+    "executor.workers",
+    "checkpoint_every",
+    "export",
+    "nothing",
+    "quantizer",
+    "train",
+    "hydra.sweeper.params",
+    "hydra.sweeper.points",
+    "hydra.sweeper.exclude",
+    "hydra.mode",
+]
 VALUES = [
-    "", "0", "1", "-1", "2", "8", "64", "1e9", "1e400", "99999999999999999999", "-0.5", "nan", "inf", "null", "true", "~", "''",
-    "[]", "[1]", "[1,2]", "[[]]", "{}", "{a:1}", "{a:{b:[1]}}", "text", "os.system", "quantbench.codecs.MLP", "quantbench.gradients",
-    "quantbench.__main__.main", "..", ".", "a.b.c", "${seed}", "${nothing}", "${oc.env:NOTHING}", "${two_to:3}", "${two_to:1e9}",
-    "${two_to:text}", "${quantizer.codes}", "$", "${", "range(0,3)", "range(0,99999999999)", "range(3,0)", "choice(1,2)", "1,2",
-    "interval(0,1)", "glob(*)", "glob(*,exclude=*)", "shuffle(1,2)", "sort(2,1)", "cast(int)", "int(1.5)", "str([1])", "\x00",
-    "\x1b[31m", "é", "\ud83d", "a b", "'a\nb'", "\\", "\"", "=", "==", "cpu", "meta", "cuda:9", "x" * 3000, "[" * 60, "1," * 200 + "1",
-]  # fmt: skip
-FLAGS = ["-m", "--multirun", "--cfg", "job", "--config-dir", ".", "--config-name", "nothing", "--export", "--info", "--resolve",
-         "--package", "-h", "--version", "--seeds", "--sigma", "--format", "json", "--", "-x", "--output", "-c", "-p"]  # fmt: skip
+    "",
+    "0",
+    "1",
+    "-1",
+    "2",
+    "8",
+    "64",
+    "1e9",
+    "1e400",
+    "99999999999999999999",
+    "-0.5",
+    "nan",
+    "inf",
+    "null",
+    "true",
+    "~",
+    "''",
+    "[]",
+    "[1]",
+    "[1,2]",
+    "[[]]",
+    "{}",
+    "{a:1}",
+    "{a:{b:[1]}}",
+    "text",
+    "os.system",
+    "quantbench.codecs.MLP",
+    "quantbench.gradients",
+    "quantbench.__main__.main",
+    "..",
+    ".",
+    "a.b.c",
+    "${seed}",
+    "${nothing}",
+    "${oc.env:NOTHING}",
+    "${two_to:3}",
+    "${two_to:1e9}",
+    "${two_to:text}",
+    "${quantizer.codes}",
+    "$",
+    "${",
+    "range(0,3)",
+    "range(0,99999999999)",
+    "range(3,0)",
+    "choice(1,2)",
+    "1,2",
+    "interval(0,1)",
+    "glob(*)",
+    "glob(*,exclude=*)",
+    "shuffle(1,2)",
+    "sort(2,1)",
+    "cast(int)",
+    "int(1.5)",
+    "str([1])",
+    "\x00",
+    "\x1b[31m",
+    "é",
+    "\ud83d",
+    "a b",
+    "'a\nb'",
+    "\\",
+    '"',
+    "=",
+    "==",
+    "cpu",
+    "meta",
+    "cuda:9",
+    "x" * 3000,
+    "[" * 60,
+    "1," * 200 + "1",
+]
+FLAGS = [
+    "-m",
+    "--multirun",
+    "--cfg",
+    "job",
+    "--config-dir",
+    ".",
+    "--config-name",
+    "nothing",
+    "--export",
+    "--info",
+    "--resolve",
+    "--package",
+    "-h",
+    "--version",
+    "--seeds",
+    "--sigma",
+    "--format",
+    "json",
+    "--",
+    "-x",
+    "--output",
+    "-c",
+    "-p",
+]
 
 value = st.sampled_from(VALUES * 3) | st.text(max_size=4)
 override = st.one_of(
     st.tuples(st.sampled_from(["", "", "", "+", "++", "~"]), st.sampled_from(SETTINGS), st.just("="), value).map("".join),
     st.tuples(st.sampled_from(["", "", "+"]), st.sampled_from(GROUPS), st.just("="), st.sampled_from(CHOICES)).map("".join),
-    st.tuples(st.sampled_from(SETTINGS + GROUPS), st.sampled_from(["", "@", "@x=", "=", "@gradient.then="]), value).map("".join),
+    st.tuples(st.sampled_from(SETTINGS + GROUPS), st.sampled_from(["", "@", "@x=", "=", "@gradient.then="]), value).map(
+        "".join
+    ),
 )
 words = st.tuples(
     st.lists(override, min_size=1, max_size=3),
-    st.lists(st.one_of(st.sampled_from(FLAGS), st.text(max_size=8)), max_size=3).map(lambda one: one if len(one) == 2 else one[:1]),
+    st.lists(st.one_of(st.sampled_from(FLAGS), st.text(max_size=8)), max_size=3).map(
+        lambda one: one if len(one) == 2 else one[:1]
+    ),
 ).map(lambda both: [*both[1], *both[0]])
 
 plain = st.recursive(
@@ -49,13 +190,17 @@ plain = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
     max_leaves=5,
 )
-target = st.sampled_from(["quantbench.quantizers.VectorQuantizer", "quantbench.quantizers.FSQ", "quantbench.quantizers.External"])
-names = st.sampled_from(["codes", "levels", "commitment", "module", "arguments", "slots", "_target_", "defaults", "nothing", "then"])
+target = st.sampled_from(
+    ["quantbench.quantizers.VectorQuantizer", "quantbench.quantizers.FSQ", "quantbench.quantizers.External"]
+)
+names = st.sampled_from(
+    ["codes", "levels", "commitment", "module", "arguments", "slots", "_target_", "defaults", "nothing", "then"]
+)
 choice = st.one_of(
     st.tuples(target, st.dictionaries(names, plain, max_size=3)).map(lambda both: {"_target_": both[0]} | both[1]),
     st.dictionaries(names, plain, max_size=3),
     plain,
-).map(lambda content: yaml.safe_dump(content, allow_unicode=True)) | st.text(max_size=60)  # fmt: skip
+).map(lambda content: yaml.safe_dump(content, allow_unicode=True)) | st.text(max_size=60)
 
 FUZZ = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True, "database": None}
 
@@ -86,7 +231,11 @@ def check_choice(folder, content):
     (folder / "quantizer" / "mine.yaml").write_bytes(content.encode("utf-8", "surrogatepass"))
     before = files(folder)
     plan = ["run", "--config-dir", str(folder), "quantizer=mine", "executor=inline", "dry_run=true"]
-    for one in (plan, ["list", "quantizer", "--config-dir", str(folder)], ["audit", "quantizer=mine", "--config-dir", str(folder)]):
+    for one in (
+        plan,
+        ["list", "quantizer", "--config-dir", str(folder)],
+        ["audit", "quantizer=mine", "--config-dir", str(folder)],
+    ):
         assert_told(*call(one))
     assert files(folder) == before
 
@@ -129,7 +278,9 @@ def test_400_choices(only_planned, tmp_path, content):
     ids=["nested", "range", "grid", "power", "escape"],
 )
 def test_command_lines_in_a_process_of_their_own(tmp_path, words):
-    done = subprocess.run([sys.executable, "-m", "quantbench", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "quantbench", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
     assert_told(done.returncode, done.stdout, done.stderr)
     assert done.returncode == 2
     assert not list(tmp_path.iterdir())

@@ -21,6 +21,10 @@ COMMANDS = [
     ["diff", "b.csv", "a.csv", "--format", "json", "--metric", "mse,seconds"],
     ["transfer", "a.csv", "b.csv", "--metric", "mse"],
     ["transfer", "a.csv", "b.csv", "--by", "quantizer,quantizer.codes", "--format", "markdown"],
+    ["rank", "a.csv", "b.csv", "--metric", "mse"],
+    ["rank", "a.csv", "--by", "gradient", "--against", "ste", "--format", "json"],
+    ["watch", "run", "--once"],
+    ["watch", "live", "--once", "--format", "markdown"],
 ]
 """Each is given every table."""
 ROWS = 20
@@ -41,12 +45,51 @@ FORMULAS = [
     "+",
     "-",
 ]
-NUMBERS = ["0", "1", "-1.5", "1e-3", "+2", "1e999", "-inf", "9" * 400, "1e18", "1e308", "-1e308", "5e-324", "-9223372036854775809"]
+NUMBERS = [
+    "0",
+    "1",
+    "-1.5",
+    "1e-3",
+    "+2",
+    "1e999",
+    "-inf",
+    "9" * 400,
+    "1e18",
+    "1e308",
+    "-1e308",
+    "5e-324",
+    "-9223372036854775809",
+]
 HOSTILE = [
-    "nan", "NaN", "1_0", "0x10",
-    '"', '""', '"open', "a\nb", "a\r\nb", "\x00", "\x1b]0;x\x07", "\x9b31m", "\u202e", "\ud7ff", "é" * 50, "x" * 5000, ",", ";", "|",
-    "../../etc/passwd", "${oc.env:HOME}", "{0.__class__}", "%s%n", "True", "[1, 2]", "[[[", "{}", "null",
-]  # fmt: skip
+    "nan",
+    "NaN",
+    "1_0",
+    "0x10",
+    '"',
+    '""',
+    '"open',
+    "a\nb",
+    "a\r\nb",
+    "\x00",
+    "\x1b]0;x\x07",
+    "\x9b31m",
+    "\u202e",
+    "\ud7ff",
+    "é" * 50,
+    "x" * 5000,
+    ",",
+    ";",
+    "|",
+    "../../etc/passwd",
+    "${oc.env:HOME}",
+    "{0.__class__}",
+    "%s%n",
+    "True",
+    "[1, 2]",
+    "[[[",
+    "{}",
+    "null",
+]
 
 text = st.one_of(st.sampled_from(FORMULAS + HOSTILE), st.text(max_size=12))
 number = st.one_of(st.sampled_from(NUMBERS), st.floats(allow_nan=False).map(str), st.integers(-3, 70).map(str))
@@ -73,7 +116,9 @@ def cell(name, how):
 @st.composite
 def tables(draw):
     """A results.csv as bytes: columns lost, doubled and mixed; cells of any kind; then bytes changed."""
-    columns = draw(st.sampled_from([COLUMNS, list(reversed(COLUMNS)), ["trial", "status", "seed", "quantizer", "gradient", "mse"]]))
+    columns = draw(
+        st.sampled_from([COLUMNS, list(reversed(COLUMNS)), ["trial", "status", "seed", "quantizer", "gradient", "mse"]])
+    )
     if draw(st.integers(0, 9)) == 0:
         columns = draw(st.lists(st.one_of(st.sampled_from(COLUMNS), text), min_size=1, max_size=12))
     chosen = {}
@@ -88,19 +133,33 @@ def tables(draw):
         place = draw(st.integers(0, max(0, len(content) - 1)))
         content = draw(
             st.sampled_from(
-                [content[:place], content[:place] + b"\x00\xff\n" + content[place:], content[:place] + content[place + 1 :],
-                 content[:place] + b'"' + content[place:], content[:place] + b"," * 50 + content[place:], content[::-1]]
+                [
+                    content[:place],
+                    content[:place] + b"\x00\xff\n" + content[place:],
+                    content[:place] + content[place + 1 :],
+                    content[:place] + b'"' + content[place:],
+                    content[:place] + b"," * 50 + content[place:],
+                    content[::-1],
+                ]
             )
-        )  # fmt: skip
+        )
     return content
 
 
 def check(folder, a, b):
-    (folder / "a.csv").write_bytes(a)
-    (folder / "b.csv").write_bytes(b)
+    """Give the tables to all commands: as files, as the table of a run, and as the plan of one that runs."""
+    for name, content in (
+        ("a.csv", a),
+        ("b.csv", b),
+        ("run/results.csv", a),
+        ("live/journal/plan.csv", a),
+        ("live/journal/x.json", b),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
     before = files(folder)
     for words in COMMANDS:
-        code, out, err = call([str(folder / word) if word.endswith(".csv") else word for word in words])
+        code, out, err = call([str(folder / word) if (folder / word).exists() else word for word in words])
         assert_told(code, out, err)
         assert not set(out + err) & set("\x1b\x07\x00\x9b"), "a terminal would obey this"
     assert files(folder) == before
@@ -149,10 +208,19 @@ def test_numbers_and_plain_text_stay_as_they_are(one):
 
 def test_tables_on_disk_hold_no_formula_and_read_back(tmp_path):
     rows = [
-        {"trial": f"a-{i}", "experiment": one, "status": "failed", "error": one, "seed": -i, "quantizer": "vq", "gradient": "ste",
-         "mse": -1.5 * i, "simulator.folder": one}
+        {
+            "trial": f"a-{i}",
+            "experiment": one,
+            "status": "failed",
+            "error": one,
+            "seed": -i,
+            "quantizer": "vq",
+            "gradient": "ste",
+            "mse": -1.5 * i,
+            "simulator.folder": one,
+        }
         for i, one in enumerate(FORMULAS)
-    ]  # fmt: skip
+    ]
     write(results_table(rows, ["simulator.folder"]), tmp_path / "results.csv")
     write(curves_table([("a-1", 0, one, -1.5) for one in FORMULAS]), tmp_path / "curves.csv")
     table = read_results(tmp_path)
@@ -172,10 +240,18 @@ def test_tables_on_disk_hold_no_formula_and_read_back(tmp_path):
 def test_csv_output_holds_no_formula(tmp_path):
     for name, mse in (("a", 1.0), ("b", 0.5)):
         rows = [
-            {"trial": f"{one}-{seed}", "experiment": "x", "status": "completed", "seed": seed, "quantizer": one, "gradient": "ste",
-             "mse": mse + seed}
-            for one in FORMULAS for seed in range(3)
-        ]  # fmt: skip
+            {
+                "trial": f"{one}-{seed}",
+                "experiment": "x",
+                "status": "completed",
+                "seed": seed,
+                "quantizer": one,
+                "gradient": "ste",
+                "mse": mse + seed,
+            }
+            for one in FORMULAS
+            for seed in range(3)
+        ]
         write(results_table(rows, []), tmp_path / f"{name}.csv")
     code, out, err = call(["diff", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--metric", "mse", "--format", "csv"])
     assert code == 0, err

@@ -21,7 +21,12 @@ Path({mark!r}).write_text("imported")
 class Evil(STE):
     pass
 """
-COMMANDS = [["diff", "{folder}", "{folder}"], ["transfer", "{folder}", "{folder}", "--metric", "nmse_db"]]
+COMMANDS = [
+    ["diff", "{folder}", "{folder}"],
+    ["transfer", "{folder}", "{folder}", "--metric", "nmse_db"],
+    ["rank", "{folder}"],
+    ["watch", "{folder}", "--once"],
+]
 """Commands that only read tables."""
 
 
