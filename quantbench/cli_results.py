@@ -146,11 +146,6 @@ def _watch(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show(text: str, form: str) -> None:
-    """Print what came out of files that others may have written."""
-    print(text if form == "csv" and not sys.stdout.isatty() else visible(text))
-
-
 def _words(names: str | None) -> list[str] | None:
     """Names that are separated by commas; None where none are given."""
     return None if names is None else [name.strip() for name in names.split(",") if name.strip()]

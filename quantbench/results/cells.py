@@ -54,7 +54,8 @@ def _mapped(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
         # Long tables repeat few texts: each is looked at once.
         texts = {one: change(one) for one in column.unique() if isinstance(one, str)}
         if any(old != new for old, new in texts.items()):
-            changed[name] = column.astype(object).map(lambda one, texts=texts: texts.get(one, one)).astype(column.dtype)
+            kind = object if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype  # whose categories are others now
+            changed[name] = column.astype(object).map(lambda one, texts=texts: texts.get(one, one)).astype(kind)
     if changed:
         table = table.assign(**changed)
     names = {name: change(str(name)) for name in table.columns}

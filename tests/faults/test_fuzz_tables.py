@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from quantbench.curves import Points
 from quantbench.results.cells import guard, guarded, unguard, unguarded
 from quantbench.results.schema import COST, IDENTITY, METRICS, NOTES, WHOLE
 from quantbench.results.tables import curves_table, read_results, results_table, write
@@ -222,7 +223,7 @@ def test_tables_on_disk_hold_no_formula_and_read_back(tmp_path):
         for i, one in enumerate(FORMULAS)
     ]
     write(results_table(rows, ["simulator.folder"]), tmp_path / "results.csv")
-    write(curves_table([("a-1", 0, one, -1.5) for one in FORMULAS]), tmp_path / "curves.csv")
+    write(curves_table([("a-1", Points((0, one, -1.5) for one in FORMULAS))]), tmp_path / "curves.csv")
     table = read_results(tmp_path)
     for name in ("experiment", "error", "simulator.folder"):
         assert list(table[name]) == FORMULAS
