@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -76,8 +78,9 @@ def standings(now: Progress, metric: str | None) -> tuple[list[str], list[list[C
     rows: list[list[Cell]] = []
     for (method, task), group in table.groupby([parts.methods, parts.tasks], sort=False):
         good = group[group["status"] == "completed"]
-        values = pd.to_numeric(good[metric], errors="coerce").dropna().to_numpy(float) if metric in good else np.empty(0)
+        values = _numbers(good[metric]) if metric in good else np.empty(0)
         done = int(group["status"].notna().sum())
+        seconds = _numbers(group["seconds"]) if "seconds" in group and done else np.empty(0)
         rows.append(
             [
                 str(method),
@@ -86,12 +89,16 @@ def standings(now: Progress, metric: str | None) -> tuple[list[str], list[list[C
                 len(group),
                 done - len(good),
                 bootstrap_mean(values) if len(values) else None,
-                Rounded(float(pd.to_numeric(group["seconds"], errors="coerce").mean()))
-                if "seconds" in group and done
-                else None,
+                Rounded(float(seconds.mean())) if len(seconds) else None,
             ]
         )
     return ["method", *(["task"] if with_task else []), "done", "trials", "failed", f"{metric} [95 %]", "seconds"], rows
+
+
+def _numbers(column: pd.Series) -> NDArray[np.float64]:
+    """What a column of a journal has of numbers."""
+    found = [value for value in column if isinstance(value, int | float) and value == value]
+    return np.array([value for value in found if abs(value) <= sys.float_info.max or value in (math.inf, -math.inf)], float)
 
 
 def view(now: Progress, metric: str | None, most: int | None) -> RenderableType:
