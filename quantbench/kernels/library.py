@@ -107,7 +107,7 @@ def _compiled(compiler: str, own: Path) -> Path:
     try:
         root = cache_folder()
         path = root / name
-        if path.exists():
+        if _is_whole(path):
             return path
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=root))
@@ -117,11 +117,25 @@ def _compiled(compiler: str, own: Path) -> Path:
     command = [*words, *flags, "-o", str(partial), *(str(here / name) for name in SOURCES)]
     try:
         subprocess.run(command, capture_output=True, text=True, errors="replace", check=True)
-        partial.replace(path)  # in one step: another process may be doing the same
+        partial.with_suffix(".sha256").write_text(_checksum(partial))
+        for made, kept in ((partial, path), (partial.with_suffix(".sha256"), path.with_suffix(".sha256"))):
+            made.replace(kept)  # in one step: another process may be doing the same
     finally:
         if folder != own:
             shutil.rmtree(folder, ignore_errors=True)
     return path
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a library of the cache is there as it was compiled: one that was cut when the power failed kills who loads it."""
+    try:
+        return path.with_suffix(".sha256").read_text() == _checksum(path)
+    except OSError:
+        return False
 
 
 def _processor() -> str:

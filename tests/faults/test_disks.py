@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import re
 import subprocess
 import sys
@@ -291,3 +292,17 @@ def test_two_drivers_the_second_is_just_too_late(small_run, quantbench, monkeypa
     monkeypatch.undo()
     resume(folder)
     assert (folder / "results.csv").read_bytes() == table
+
+
+@pytest.mark.parametrize("damage", ["empty", "half"])
+def test_damaged_kernels_are_compiled_again(tmp_path, damage):
+    command = [sys.executable, "-c", "from quantbench.kernels import library; print(library.ready())"]
+    settings = {"env": os.environ | {"XDG_CACHE_HOME": str(tmp_path)}, "capture_output": True, "text": True, "timeout": 120}
+    if "None" not in subprocess.run(command, **settings).stdout:
+        pytest.skip("no compiler here")
+    (library,) = (tmp_path / "quantbench").glob("*.so")
+    content = library.read_bytes()
+    library.write_bytes(b"" if damage == "empty" else content[: len(content) // 2])
+    done = subprocess.run(command, **settings)
+    assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr
+    assert len(library.read_bytes()) == len(content)
