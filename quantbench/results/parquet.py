@@ -38,7 +38,10 @@ def read(path: Path) -> pd.DataFrame:
     if not path.exists():
         raise FileNotFoundError(path)
     check(str(path))
-    return pd.read_parquet(path)
+    try:
+        return pd.read_parquet(path)
+    except (LookupError, TypeError, AttributeError, NotImplementedError, MemoryError) as error:  # of a damaged one
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def _plain(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import random
 import subprocess
 import sys
 
@@ -180,6 +181,40 @@ def test_240_rows_of_nonsense(tmp_path_factory, a, b):
 @given(a=tables(), b=tables())
 def test_10000_rows_of_nonsense(tmp_path_factory, a, b):
     check(tmp_path_factory.mktemp("tables"), a, b)
+
+
+def damaged_parquet(chance, content):
+    """A Parquet file with bytes changed, cut, or doubled."""
+    content = bytearray(content)
+    for _ in range(chance.randint(1, 8)):
+        place = chance.randrange(len(content))
+        content[place] = chance.randrange(256)
+    place = chance.randrange(len(content))
+    return bytes(chance.choice([content, content, content[:place], content[:place] + content[place // 2 :], content[place:]]))
+
+
+def check_parquet(folder, times):
+    pytest.importorskip("pyarrow")
+    rows = [
+        {"trial": f"{one}-{seed}", "status": "completed", "seed": seed, "quantizer": one, "gradient": "ste", "mse": 1.0 + seed}
+        for one in ("vq", "fsq", "rvq")
+        for seed in range(3)
+    ]
+    write(results_table(rows, []), folder / "sound.parquet")
+    content, chance = (folder / "sound.parquet").read_bytes(), random.Random(0)
+    for _ in range(times):
+        (folder / "bad.parquet").write_bytes(damaged_parquet(chance, content))
+        for words in (["diff", "sound", "bad", "--metric", "mse"], ["rank", "bad", "--metric", "mse"]):
+            assert_told(*call([str(folder / f"{word}.parquet") if word in ("sound", "bad") else word for word in words]))
+
+
+def test_20_damaged_parquet_files(tmp_path):
+    check_parquet(tmp_path, 20)
+
+
+@pytest.mark.slow
+def test_1000_damaged_parquet_files(tmp_path):
+    check_parquet(tmp_path, 1000)
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "/dev/null", "/proc/self/mem", "/proc/self", "missing.csv"])
