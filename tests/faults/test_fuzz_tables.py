@@ -177,7 +177,7 @@ def test_240_rows_of_nonsense(tmp_path_factory, a, b):
 
 
 @pytest.mark.slow
-@settings(max_examples=500, **SETTINGS)
+@settings(max_examples=250, **SETTINGS)
 @given(a=tables(), b=tables())
 def test_10000_rows_of_nonsense(tmp_path_factory, a, b):
     check(tmp_path_factory.mktemp("tables"), a, b)
