@@ -15,7 +15,7 @@ FORMATS = ("table", "csv", "json", "markdown")
 
 def add_readers(commands: Any) -> None:
     """Add the subcommands to a parser's."""
-    for add in (_add_diff, _add_rank, _add_transfer, _add_watch):
+    for add in (_add_diff, _add_rank, _add_report, _add_transfer, _add_watch):
         add(commands)
 
 
@@ -49,6 +49,20 @@ def _add_rank(commands: Any) -> None:
     rank.set_defaults(command=_rank)
 
 
+def _add_report(commands: Any) -> None:
+    report = commands.add_parser(
+        "report",
+        help="write a page with findings, plots, a table of trials and comparisons",
+        description="One HTML file that needs no network. Several runs become one.",
+    )
+    report.add_argument("results", type=Path, nargs="+", metavar="DIR", help="the folder of a run, or its results.csv")
+    report.add_argument("--output", type=Path, default=Path("report.html"), help="the file (report.html)")
+    report.add_argument("--metric", help="what findings are about, and the first plots (nmse_db where there is one)")
+    report.add_argument("--by", help="settings that make a method, separated by commas (quantizer, gradient and their settings)")
+    report.add_argument("--within", help="settings that make a task, separated by commas (what else varies, and the rate)")
+    report.set_defaults(command=_report)
+
+
 def _add_transfer(commands: Any) -> None:
     transfer = commands.add_parser(
         "transfer",
@@ -77,6 +91,16 @@ def _diff(arguments: argparse.Namespace) -> int:
     comparison = compare(read_results(arguments.a), read_results(arguments.b), arguments.metric.split(","), by)
     _show(render_comparison(comparison, arguments.format), arguments.format)
     return 1 if arguments.fail_on_regression and comparison.regressions else 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from quantbench.results.report import report
+
+    by, within = _words(arguments.by), _words(arguments.within)
+    made = report(arguments.results, arguments.output, arguments.metric, by, within)
+    size = arguments.output.stat().st_size / 1e6
+    print(f"{arguments.output}: {len(made.data['method']):,} trials, {size:.1f} MB")
+    return 0
 
 
 def _transfer(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,133 @@
+// The data, what is chosen, and small helpers. All text of files reaches the page through textContent, or through safe() where
+// plotly draws it, for plotly reads some HTML.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const byName = new Map(data.columns.map((column) => [column.name, column.values]));
+const size = data.method.length;
+const EVERY = -1;
+const FIRST_SHOWN = 8;
+const MANY_TASKS = 6;
+const MANY_TRIALS = 60;
+
+const status = byName.get("status") || new Array(size).fill(null);
+const seeds = byName.get("seed") || new Array(size).fill(null);
+const trialNames = byName.get("trial");
+const completed = (row) => status[row] === "completed";
+const broken = (row) => status[row] !== "completed" && status[row] !== "skipped";
+
+const ranked = data.methods.map((_, index) => index).sort((a, b) => place(a) - place(b) || a - b);
+
+const state = {
+  metric: data.metric || Object.keys(data.metrics)[0] || null,
+  task: data.tasks.length > MANY_TASKS ? 0 : data.tasks.length > 1 ? EVERY : 0,
+  log: false,
+  shown: new Set(ranked.slice(0, FIRST_SHOWN)),
+  selected: null,
+  curve: null,
+  curveLog: false,
+  growthLog: true,
+  each: false,
+  source: 0,
+};
+
+function place(method) {
+  return data.methods[method].place ?? Infinity;
+}
+
+/** The element with this id. */
+function at(id) {
+  return document.getElementById(id);
+}
+
+/** A new element with text, attributes and children. */
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "onclick") made.addEventListener("click", value);
+    else if (value === true) made.setAttribute(name, "");
+    else if (value !== false && value !== null) made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+/** Fill a select with [value, text] pairs. */
+function options(select, pairs, chosen) {
+  select.replaceChildren(...pairs.map(([value, text]) => element("option", { value, selected: String(value) === String(chosen) }, text)));
+}
+
+/** Text that plotly draws as it is. */
+function safe(text) {
+  return String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+}
+
+/** Safe text in lines of about so many characters. */
+function wrapped(text, width) {
+  const lines = [""];
+  for (const word of String(text).split(" ")) {
+    const last = lines[lines.length - 1];
+    if (last && last.length + word.length >= width) lines.push(word);
+    else lines[lines.length - 1] = last ? `${last} ${word}` : word;
+  }
+  return lines.map((line) => safe(line.length > 2 * width ? `${line.slice(0, 2 * width)}\u2026` : line)).join("<br>");
+}
+
+/** Four significant digits. */
+function short(value, digits = 4) {
+  if (value === null || value === undefined) return "";
+  if (typeof value !== "number") return String(value);
+  if (Number.isInteger(value) && Math.abs(value) < 1e6) return String(value);
+  const size = Math.abs(value);
+  if (size >= 1e6 || size < 1e-4) return value.toExponential(digits - 2).replace(/\.?0+e/, "e");
+  return String(Number(value.toPrecision(digits)));
+}
+
+function finite(value) {
+  return typeof value === "number" && Number.isFinite(value);
+}
+
+function taskName(task) {
+  if (task === EVERY) return "all tasks";
+  return data.tasks[task] || "the one task";
+}
+
+/** The mean and its 95 % interval by Student's t; no interval of one value. */
+function mean(values) {
+  const count = values.length;
+  if (!count) return null;
+  const middle = values.reduce((sum, value) => sum + value, 0) / count;
+  if (count < 2) return { mean: middle, low: null, high: null, count };
+  const variance = values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (count - 1);
+  const quantile = data.student[Math.min(count - 1, data.student.length) - 1];
+  const half = quantile * Math.sqrt(variance / count);
+  return { mean: middle, low: middle - half, high: middle + half, count };
+}
+
+function interval(found, signed = false) {
+  const sign = (value) => (signed && value > 0 ? "+" : "") + short(value, 3);
+  return found.low === null ? sign(found.mean) : `${sign(found.mean)} [${short(found.low, 3)}, ${short(found.high, 3)}]`;
+}
+
+/** Rows of the methods and the task shown. */
+function shownRows() {
+  const rows = [];
+  for (let row = 0; row < size; row++) {
+    if (state.shown.has(data.method[row]) && (state.task === EVERY || data.task[row] === state.task)) rows.push(row);
+  }
+  return rows;
+}
+
+/** Methods shown, the best first. */
+function shownMethods() {
+  return ranked.filter((method) => state.shown.has(method));
+}
+
+function direction(metric) {
+  return { 1: " (lower is better)", "-1": " (higher is better)" }[data.metrics[metric]] || "";
+}
+
+/** What a trial is, in one line. */
+function trialLabel(row) {
+  const task = data.tasks.length > 1 ? `, ${taskName(data.task[row])}` : "";
+  return `${data.methods[data.method[row]].name}${task}, seed ${short(seeds[row])}`;
+}

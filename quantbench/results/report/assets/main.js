@@ -1,0 +1,128 @@
+// Controls, the selected trial, and what happens when something is chosen.
+
+function drawAll() {
+  if (state.metric) drawByMethod();
+  if (state.curve) drawCurves("curves", state.curve, state.curveLog, state.each);
+  if (data.rates) drawRate();
+  if (data.curves.lines.encoder_growth) drawCurves("growth", "encoder_growth", state.growthLog, state.each);
+  at("methods-count").textContent = `${state.shown.size} of ${data.methods.length}`;
+  if (at("shown-only").checked) refreshTrials();
+}
+
+/** Choose a trial, or none: its point, its curves and its row are marked. */
+function select(row) {
+  state.selected = state.selected === row ? null : row;
+  if (state.selected !== null) {
+    state.shown.add(data.method[row]);
+    if (state.task !== EVERY && data.task[row] !== state.task) state.task = data.task[row];
+    at("task").value = state.task;
+    drawMethods();
+  }
+  drawAll();
+  const focused = document.activeElement?.dataset?.row;
+  const found = turnTo(row);
+  if (focused !== undefined) document.querySelector(`button.trial[data-row="${focused}"]`)?.focus();
+  describeSelected(found);
+}
+
+function describeSelected(found) {
+  const box = at("selected");
+  const row = state.selected;
+  if (row === null) {
+    box.replaceChildren();
+    return;
+  }
+  const error = byName.get("error")?.[row];
+  const value = byName.get(state.metric)?.[row];
+  const parts = [`${status[row]}`, ...(value === null || value === undefined ? [] : [`${state.metric} ${short(value)}`]), ...(error ? [error] : [])];
+  box.replaceChildren(
+    element("strong", {}, `Selected: ${trialLabel(row)}`), ` (${trialNames[row]}): ${parts.join(", ")} `,
+    element("button", { type: "button", disabled: !found, onclick: () => showRow(row) }, found ? "Show its row" : "Its row is filtered out"), " ",
+    element("button", { type: "button", onclick: () => select(row) }, "Deselect"));
+}
+
+function showRow(row) {
+  const button = document.querySelector(`button.trial[data-row="${row}"]`);
+  button?.scrollIntoView({ block: "center" });
+  button?.focus({ preventScroll: true });
+}
+
+function drawMethods() {
+  const wanted = at("methods-find").value.toLowerCase();
+  const found = ranked.filter((method) => data.methods[method].name.toLowerCase().includes(wanted));
+  const most = 200;
+  const boxes = found.slice(0, most).map((method) => {
+    const box = element("input", { type: "checkbox", value: method });
+    box.checked = state.shown.has(method);
+    box.addEventListener("change", () => {
+      if (box.checked) state.shown.add(method);
+      else state.shown.delete(method);
+      drawAll();
+    });
+    const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
+    swatch.style.background = colour(method);
+    return element("label", { class: "check" }, box, swatch, data.methods[method].name);
+  });
+  if (found.length > most) boxes.push(element("p", {}, `${found.length - most} more: type a part of their name`));
+  at("methods").replaceChildren(...boxes);
+}
+
+function showMethods(methods) {
+  state.shown = new Set(methods);
+  drawMethods();
+  drawAll();
+}
+
+function choose(id, name, read) {
+  at(id).addEventListener("change", () => {
+    state[name] = read(at(id));
+    drawAll();
+  });
+}
+
+function startControls() {
+  const names = Object.keys(data.metrics);
+  options(at("metric"), names.map((name) => [name, name]), state.metric);
+  const tasks = data.tasks.map((name, index) => [index, name || "the one task"]);
+  options(at("task"), tasks.length > 1 ? [[EVERY, "all tasks"], ...tasks] : tasks, state.task);
+  const curves = Object.keys(data.curves.lines).filter((name) => name !== "encoder_growth");
+  state.curve = ["mse", "loss", ...curves].find((name) => curves.includes(name)) ?? null;
+  options(at("curve"), curves.map((name) => [name, name]), state.curve);
+  state.each = size <= MANY_TRIALS;
+  at("each").checked = state.each;
+  if (data.rates) options(at("source"), data.rates.sources.map((name, index) => [index, name || "the one source"]), 0);
+  at("source-controls").hidden = !data.rates || data.rates.sources.length < 2;
+  at("rate-box").hidden = !data.rates;
+  at("curves-box").hidden = !state.curve;
+  at("growth-box").hidden = !data.curves.lines.encoder_growth;
+  const checked = (input) => input.checked;
+  const chosen = (input) => Number(input.value);
+  choose("metric", "metric", (input) => input.value);
+  choose("task", "task", chosen);
+  choose("source", "source", chosen);
+  choose("curve", "curve", (input) => input.value);
+  for (const [id, name] of [["log", "log"], ["curve-log", "curveLog"], ["growth-log", "growthLog"], ["each", "each"]]) choose(id, name, checked);
+  at("controls").addEventListener("submit", (event) => event.preventDefault());
+  at("methods-find").addEventListener("input", drawMethods);
+  at("methods-all").addEventListener("click", () => showMethods(ranked.filter((method) => data.methods[method].name.toLowerCase().includes(at("methods-find").value.toLowerCase()))));
+  at("methods-none").addEventListener("click", () => showMethods([]));
+  at("methods-best").addEventListener("click", () => showMethods(ranked.slice(0, FIRST_SHOWN)));
+  drawMethods();
+}
+
+function startRuns() {
+  at("runs").replaceChildren(...data.runs.map((run) => element("details", {},
+    element("summary", {}, run.name),
+    ...["environment.json", "sweep.yaml"].flatMap((name) => [
+      element("h3", {}, name),
+      run[name] ? element("pre", { tabindex: "0" }, run[name]) : element("p", {}, `This run has no ${name}.`),
+    ]))));
+}
+
+startControls();
+startTrials();
+startCompare();
+startRuns();
+drawAll();
+window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { drawMethods(); drawAll(); });
+document.documentElement.dataset.ready = "yes";
