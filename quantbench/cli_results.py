@@ -58,7 +58,9 @@ def _add_report(commands: Any) -> None:
     report.add_argument("results", type=Path, nargs="+", metavar="DIR", help="the folder of a run, or its results.csv")
     report.add_argument("--output", type=Path, default=Path("report.html"), help="the file (report.html)")
     report.add_argument("--metric", help="what findings are about, and the first plots (nmse_db where there is one)")
-    report.add_argument("--by", help="settings that make a method, separated by commas (quantizer, gradient and their settings)")
+    report.add_argument(
+        "--by", help="settings that make a method, separated by commas (quantizer, gradient and their settings)"
+    )
     report.add_argument("--within", help="settings that make a task, separated by commas (what else varies, and the rate)")
     report.set_defaults(command=_report)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,7 +93,7 @@ def thin(values: Floats, most: int) -> Ints:
         return np.arange(len(values))
     edges = np.linspace(0, len(values), (most - 2) // 2 + 1).astype(int)
     kept = {0, len(values) - 1}
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         part = values[start:end]
         kept |= {start + int(part.argmin()), start + int(part.argmax())}
     return np.array(sorted(kept))
@@ -117,7 +118,7 @@ def _pieces(*keys: NDArray[Any]) -> Iterator[tuple[int, int]]:
         return
     new = np.any([key[1:] != key[:-1] for key in keys], axis=0)
     edges = [0, *(np.flatnonzero(new) + 1).tolist(), len(keys[0])]
-    yield from zip(edges[:-1], edges[1:], strict=True)
+    yield from pairwise(edges)
 
 
 def _lines(frame: pd.DataFrame, grids: dict[bytes, int], points: int) -> tuple[dict[str, dict[str, list[Any]]], int]:
@@ -147,12 +148,13 @@ def _bands(frame: pd.DataFrame, methods: Ints, tasks: Ints, grids: dict[bytes, i
     metrics, steps = table["metric"].to_numpy(str), table["step"].to_numpy(np.int64)
     low, middle, high = (rounded(table[name].to_numpy(float), 4) for name in ("min", "median", "max"))
     found: dict[str, dict[str, list[Any]]] = {}
-    for start, end in _pieces(metrics, table["method"].to_numpy(), table["task"].to_numpy()):
+    method, task = table["method"].to_numpy(np.int64), table["task"].to_numpy(np.int64)
+    for start, end in _pieces(metrics, method, task):
         edges = start + np.unique(np.linspace(0, end - start, min(end - start, BAND_STEPS) + 1).astype(int))[:-1]
         names = ("method", "task", "grid", "low", "middle", "high")
         band = found.setdefault(str(metrics[start]), {name: [] for name in names})
-        band["method"].append(int(table["method"].iat[start]))
-        band["task"].append(int(table["task"].iat[start]))
+        band["method"].append(int(method[start]))
+        band["task"].append(int(task[start]))
         band["grid"].append(grids.setdefault(steps[edges].tobytes(), len(grids)))
         band["low"].append(np.minimum.reduceat(low[:end], edges).tolist())
         band["middle"].append(middle[edges].tolist())

@@ -17,7 +17,7 @@ from quantbench.results.scores import Scores
 from quantbench.results.statistics import Estimate, student_mean
 
 GREW = 10
-"""An encoder's output that grew by less is not called growing without end."""
+"""Growth of an encoder's output by less is not reported as one without an end in sight."""
 
 STILL = 1.25
 """... nor is one that grew by less than this in the second half of the training."""
@@ -36,7 +36,9 @@ class Finding(NamedTuple):
     text: str
 
 
-def findings(table: pd.DataFrame, parts: Layout, ranking: Ranking | None, scores: Scores | None, curves: Curves) -> list[Finding]:
+def findings(
+    table: pd.DataFrame, parts: Layout, ranking: Ranking | None, scores: Scores | None, curves: Curves
+) -> list[Finding]:
     """Findings in the order in which they are read.
 
     Args:
@@ -50,7 +52,7 @@ def findings(table: pd.DataFrame, parts: Layout, ranking: Ranking | None, scores
 
 
 def best_in_tasks(scores: Scores) -> Counter[str]:
-    """In how many tasks each method has the best mean, a failed trial being infinitely bad; of tasks with two methods or more."""
+    """In how many tasks each method has the best mean, of tasks with two methods or more; a failed trial is infinitely bad."""
     count: Counter[str] = Counter()
     for values in scores.values:
         tried = np.flatnonzero((~np.isnan(values)).any(axis=1))
@@ -61,9 +63,9 @@ def best_in_tasks(scores: Scores) -> Counter[str]:
 
 
 def paired(scores: Scores, first: str, second: str) -> tuple[Estimate, int, int]:
-    """The second method's metric less the first's over pairs of task and seed (Student's interval), pairs, and those that failed.
+    """The second method's metric less the first's over pairs of task and seed, with Student's interval.
 
-    Both must have completed; pairs of which one failed count apart.
+    Gives how many pairs that is, too, and of how many one failed.
     """
     a, b = scores.methods.index(first), scores.methods.index(second)
     differences = np.concatenate([values[b] - values[a] for values in scores.values if values.size])
@@ -87,14 +89,17 @@ def counted(count: int, word: str) -> str:
 def _what(table: pd.DataFrame, parts: Layout) -> str:
     tasks = parts.tasks.nunique()
     seeds = table["seed"].nunique()
-    return f"{counted(len(table), 'trial')}: {counted(len(parts.names), 'method')}, {counted(tasks, 'task')}, {counted(seeds, 'seed')}."
+    parts_of_it = [counted(len(parts.names), "method"), counted(tasks, "task"), counted(seeds, "seed")]
+    return f"{counted(len(table), 'trial')}: {', '.join(parts_of_it)}."
 
 
 def _best(ranking: Ranking, scores: Scores) -> Iterator[Finding]:
     first, *others = ranking.standings
     better = "lower" if ranking.sign > 0 else "higher"
     if not others:
-        yield Finding("result", f"{first.method}: {ranking.metric} {estimate(first.center)}. There is no other method to compare.")
+        yield Finding(
+            "result", f"{first.method}: {ranking.metric} {estimate(first.center)}. There is no other method to compare."
+        )
         return
     if not ranking.blocks:
         wins = best_in_tasks(scores)
@@ -155,7 +160,9 @@ def _ended(table: pd.DataFrame, parts: Layout) -> Iterator[Finding]:
         totals = Counter(parts.methods[statuses != "skipped"])
         methods = listed([f"{name} ({some} of {totals[name]})" for name, some in of.most_common()])
         yield Finding("warning", f"{count:,} of {counted(ran, 'trial')} {status}: {methods}.")
-    reasons = Counter(str(error) for error in table["error"][statuses.isin(list(bad))].dropna()) if "error" in table else Counter()
+    reasons = (
+        Counter(str(error) for error in table["error"][statuses.isin(list(bad))].dropna()) if "error" in table else Counter()
+    )
     for reason, count in reasons.most_common(3):
         short = reason if len(reason) <= 300 else reason[:300] + " ..."
         yield Finding("note", f"Reason of {counted(count, 'trial')}: {short}")
@@ -173,15 +180,16 @@ def _growing(table: pd.DataFrame, parts: Layout, curves: Curves) -> Iterator[Fin
             grown.setdefault(parts.methods.iloc[row], []).append(values[-1])
     totals = Counter(parts.methods.iloc[lines["trial"]])
     if not grown:
-        yield Finding("result", f"No encoder's output grew {GREW} times or more and was still growing at the end of the training.")
+        yield Finding(
+            "result", f"No encoder's output grew {GREW} times or more and was still growing at the end of the training."
+        )
         return
-    order = sorted(grown, key=lambda name: -max(grown[name]))
     each = [
-        f"{name} (in {len(grown[name])} of {totals[name]} trials, {number(float(np.median(grown[name])), 2)} times in the median)"
-        for name in order
+        f"{name} (in {len(ends)} of {totals[name]} trials, {number(float(np.median(ends)), 2)} times in the median)"
+        for name, ends in sorted(grown.items(), key=lambda item: -max(item[1]))
     ]
-    text = f"The encoder's output grows without end with {listed(each)}: {GREW} times or more, and still by a quarter or more"
-    yield Finding("warning", f"{text} in the second half of the training.")
+    text = f"The encoder's output grew {GREW} times or more, with no end in sight, with {listed(each)}. (No end in sight: by a "
+    yield Finding("warning", f"{text}quarter or more in the second half of the training.)")
 
 
 def _limit(table: pd.DataFrame, parts: Layout, ranking: Ranking | None) -> Iterator[Finding]:
@@ -194,16 +202,16 @@ def _limit(table: pd.DataFrame, parts: Layout, ranking: Ranking | None) -> Itera
     by = gaps.groupby(parts.methods[gaps.index]).agg(["median", "min", "max"]).sort_values("median")
 
     def said(name: str) -> str:
-        row = by.loc[name]
-        return f"{number(float(row['median']), 3)} dB ({number(float(row['min']), 3)} to {number(float(row['max']), 3)})"
+        middle, low, high = (number(float(by[column].to_dict()[name]), 3) for column in ("median", "min", "max"))
+        return f"{middle} dB ({low} to {high})"
 
     closest, farthest = str(by.index[0]), str(by.index[-1])
-    text = "Distance to the limit, the least distortion possible at the bits that a trial spent, in the median (lowest to highest): "
-    text += f"closest {closest} with {said(closest)}"
+    text = "Distance to the limit, the least distortion possible at the bits that a trial spent, in the median (lowest to "
+    text += f"highest): closest {closest} with {said(closest)}"
     if closest != farthest:
         text += f", farthest {farthest} with {said(farthest)}"
     best = ranking.standings[0].method if ranking is not None and ranking.blocks else None
     if best is not None and best != closest and best in by.index:
-        text += f"; {best}, the best one by {ranking.metric if ranking else ''}, {said(best)}. A method that spends few bits can be "
-        text += "near its limit and yet have much distortion"
+        text += f"; {best}, the best one, {said(best)}. A method that spends few bits can be near its limit and yet have much "
+        text += "distortion"
     yield Finding("result", text + ".")

@@ -10,8 +10,6 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-import numpy as np
-
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.results.load import load
 from quantbench.results.rank import Ranking
@@ -21,7 +19,7 @@ from quantbench.results.report.findings import Finding
 from quantbench.results.report.payload import Report, embedded, make_report
 
 INSTALL = "pip install 'quantbench[report]'"
-SCRIPTS = ("base.js", "plots.js", "trials.js", "compare.js", "main.js")
+SCRIPTS = ("base.js", "plots.js", "by_method.js", "curves.js", "rate.js", "trials.js", "compare.js", "main.js")
 ASSETS = files("quantbench.results.report") / "assets"
 
 
@@ -108,29 +106,26 @@ def _ranking(found: Ranking | None) -> str:
     if found is None:
         return "<p>No completed trial has a metric to rank by.</p>"
     better = "lower" if found.sign > 0 else "higher"
-    caption = f"Interquartile mean of {found.metric} ({better} is better) with a 95 % bootstrap interval over seeds; a trial that "
+    caption = (
+        f"Interquartile mean of {found.metric} ({better} is better) with a 95 % bootstrap interval over seeds; a trial that "
+    )
     caption += "diverged or failed is infinitely bad."
     if not found.blocks:
         caption += " Each method's mean is over its own tasks: the order compares unlike things."
     if found.separable:
         caption += " Methods that share a letter do not differ significantly."
-    header = ["", "method", found.metric, "mean rank", *(["groups"] if found.separable else []), "trials", "diverged or failed", "tasks"]
-    rows = [
-        [
-            str(place),
-            one.method,
-            estimate(one.center),
-            "" if np.isnan(one.mean_rank) else number(one.mean_rank, 3),
-            *(["".join(map(letters, one.groups))] if found.separable else []),
-            str(one.trials),
-            str(one.failed),
-            str(one.tasks),
-        ]
-        for place, one in enumerate(found.standings, start=1)
-    ]
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    columns = ["", "method", found.metric]
+    columns += [*(["mean rank"] if found.blocks else []), *(["groups"] if found.separable else [])]
+    columns += ["trials", "diverged or failed", "tasks"]
+    rows = []
+    for place, one in enumerate(found.standings, start=1):
+        row = [str(place), one.method, estimate(one.center)]
+        row += [number(one.mean_rank, 3)] if found.blocks else []
+        row += ["".join(map(letters, one.groups))] if found.separable else []
+        rows.append([*row, str(one.trials), str(one.failed), str(one.tasks)])
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
     body = "\n".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Ranking"><table><caption>{escape(caption)}</caption>'
+        f'<p class="help">{escape(caption)}</p>\n<div class="scroll" tabindex="0" role="region" aria-label="Ranking"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
     )

@@ -161,14 +161,14 @@ def _number(value: float) -> float | int | str | None:
 
 
 def _rates(table: pd.DataFrame, by: Sequence[str] | None, within: Sequence[str] | None) -> dict[str, Any] | None:
-    """Rate, nominal rate, limit and source of each trial; None where there are not two rates."""
+    """Rate, nominal rate, limit and source of each trial; None where there are not two rates, nominal or spent."""
     if "rate_bits" not in table or table["rate_bits"].isna().all():
         return None
     nominal = with_rate(table)[0]["rate"].round(6)
-    if nominal.nunique() < 2:
-        return None
     spent = "spent_bits" if "spent_bits" in table and table["spent_bits"].notna().any() else "rate_bits"
     rated, label = with_rate(table, spent)
+    if rated["rate"].round(2).nunique() < 2:
+        return None
     sources, names = _numbered(source_layout(table, by, within).tasks)
     limits: dict[str, list[Any]] = {}
     if "gap_db" in table and "nmse_db" in table:

@@ -53,15 +53,16 @@ function element(tag, attributes = {}, ...children) {
 
 /** Fill a select with [value, text] pairs. */
 function options(select, pairs, chosen) {
-  select.replaceChildren(...pairs.map(([value, text]) => element("option", { value, selected: String(value) === String(chosen) }, text)));
+  const one = ([value, text]) => element("option", { value, selected: String(value) === String(chosen) }, text);
+  select.replaceChildren(...pairs.map(one));
 }
 
-/** Text that plotly draws as it is. */
+/** Text that plotly draws as it is: it reads some HTML, and formulas between dollar signs. */
 function safe(text) {
-  return String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  return String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/\$/g, "&#36;");
 }
 
-/** Safe text in lines of about so many characters. */
+/** Safe text in lines of about so many characters, three at most. */
 function wrapped(text, width) {
   const lines = [""];
   for (const word of String(text).split(" ")) {
@@ -69,7 +70,8 @@ function wrapped(text, width) {
     if (last && last.length + word.length >= width) lines.push(word);
     else lines[lines.length - 1] = last ? `${last} ${word}` : word;
   }
-  return lines.map((line) => safe(line.length > 2 * width ? `${line.slice(0, 2 * width)}\u2026` : line)).join("<br>");
+  const cut = lines.length > 3 ? [...lines.slice(0, 3), "\u2026"] : lines;
+  return cut.map((line) => safe(line.length > 2 * width ? `${line.slice(0, 2 * width)}\u2026` : line)).join("<br>");
 }
 
 /** Four significant digits. */

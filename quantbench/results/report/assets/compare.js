@@ -21,7 +21,9 @@ function pairsOf(first, second, metric) {
   const pairs = [];
   for (const [key, a] of cells(first, metric)) {
     const b = others.get(key);
-    if (b) pairs.push({ task: a.task, seed: a.seed, a: a.value, b: b.value, difference: a.value === null || b.value === null ? null : b.value - a.value });
+    if (!b) continue;
+    const difference = a.value === null || b.value === null ? null : b.value - a.value;
+    pairs.push({ task: a.task, seed: a.seed, a: a.value, b: b.value, difference });
   }
   return pairs.sort((x, y) => x.task - y.task || x.seed - y.seed);
 }
@@ -43,23 +45,25 @@ function refreshCompare() {
   const summary = (own) => {
     const good = own.filter((pair) => pair.difference !== null);
     const found = mean(good.map((pair) => pair.difference));
-    const average = (side) => { const m = mean(good.map((pair) => pair[side])); return m ? short(m.mean, 3) : ""; };
-    return [String(good.length), String(own.length - good.length), average("a"), average("b"), found ? interval(found, true) : "", verdict(found, metric)];
+    const average = (side) => short(mean(good.map((pair) => pair[side]))?.mean, 3);
+    const counts = [String(good.length), String(own.length - good.length)];
+    return [...counts, average("a"), average("b"), found ? interval(found, true) : "", verdict(found, metric)];
   };
   const rows = tasks.map((task) => [taskName(task), ...summary(pairs.filter((pair) => pair.task === task))]);
   const overall = summary(pairs);
   if (tasks.length > 1) rows.push(["all tasks", ...overall]);
   fill("compare-table", ["task", "pairs", "failed", "A", "B", "B - A [95 %]", "verdict"], rows);
-  fill("pairs", ["task", "seed", "A", "B", "B - A"], pairs.map((pair) => [
-    taskName(pair.task), short(pair.seed), pair.a === null ? "\u2715 failed" : short(pair.a), pair.b === null ? "\u2715 failed" : short(pair.b), pair.difference === null ? "" : short(pair.difference, 3),
-  ]));
-  const names = [first, second].map((method) => data.methods[method].name);
-  let text = `A is ${names[0]}, B is ${names[1]}. `;
+  const cell = (value) => (value === null ? "\u2715 failed" : short(value));
+  const line = (pair) => [taskName(pair.task), short(pair.seed), cell(pair.a), cell(pair.b), short(pair.difference, 3)];
+  fill("pairs", ["task", "seed", "A", "B", "B - A"], pairs.map(line));
+  let text = `A is ${methodName(first)}, B is ${methodName(second)}. `;
   if (first === second) text += "Choose two different methods.";
   else if (!pairs.length) text += "They have no task and seed in common.";
   else {
-    text += `Over ${pairs.length} pairs of task and seed: ${overall[5]}${overall[4] ? `, B - A = ${overall[4]} ${metric}` : ""}. `;
-    text += "Intervals are Student's t over paired differences; pairs of which one failed are counted and left out. Not adjusted for the number of comparisons that you look at.";
+    const difference = overall[4] ? `, B - A = ${overall[4]} ${metric}` : "";
+    text += `Over ${pairs.length} pairs of task and seed: ${overall[5]}${difference}. `;
+    text += "Intervals are Student's t over paired differences; pairs of which one failed are counted and left out. ";
+    text += "Not adjusted for the number of comparisons that you look at.";
   }
   at("compare-text").textContent = text;
 }
@@ -68,13 +72,15 @@ function refreshCompare() {
 function fill(id, header, rows) {
   const most = 1000;
   const body = rows.slice(0, most).map((row) => element("tr", {}, ...row.map((cell) => element("td", {}, cell))));
-  if (rows.length > most) body.push(element("tr", {}, element("td", { colspan: header.length }, `... and ${rows.length - most} more`)));
-  at(id).replaceChildren(
-    element("thead", {}, element("tr", {}, ...header.map((name) => element("th", { scope: "col" }, name)))), element("tbody", {}, ...body));
+  if (rows.length > most) {
+    body.push(element("tr", {}, element("td", { colspan: header.length }, `... and ${rows.length - most} more`)));
+  }
+  const head = element("tr", {}, ...header.map((name) => element("th", { scope: "col" }, name)));
+  at(id).replaceChildren(element("thead", {}, head), element("tbody", {}, ...body));
 }
 
 function startCompare() {
-  const pairs = ranked.map((method) => [method, data.methods[method].name]);
+  const pairs = ranked.map((method) => [method, methodName(method)]);
   options(at("first"), pairs, ranked[0]);
   options(at("second"), pairs, ranked[1] ?? ranked[0]);
   options(at("compare-metric"), Object.keys(data.metrics).map((name) => [name, name]), state.metric);

@@ -1,6 +1,16 @@
 // Controls, the selected trial, and what happens when something is chosen.
 
+/** A metric with values below zero, as in dB, has no logarithmic axis. */
+function offerLog() {
+  const values = byName.get(state.metric) || [];
+  const positive = values.every((value, row) => !completed(row) || !finite(value) || value > 0);
+  if (!positive) state.log = false;
+  at("log").checked = state.log;
+  at("log").disabled = !positive;
+}
+
 function drawAll() {
+  offerLog();
   if (state.metric) drawByMethod();
   if (state.curve) drawCurves("curves", state.curve, state.curveLog, state.each);
   if (data.rates) drawRate();
@@ -34,11 +44,16 @@ function describeSelected(found) {
   }
   const error = byName.get("error")?.[row];
   const value = byName.get(state.metric)?.[row];
-  const parts = [`${status[row]}`, ...(value === null || value === undefined ? [] : [`${state.metric} ${short(value)}`]), ...(error ? [error] : [])];
+  const measured = value === null || value === undefined ? null : `${state.metric} ${short(value)}`;
+  const parts = [status[row], measured, error].filter(Boolean);
+  const show = { type: "button", disabled: !found, onclick: () => showRow(row) };
   box.replaceChildren(
-    element("strong", {}, `Selected: ${trialLabel(row)}`), ` (${trialNames[row]}): ${parts.join(", ")} `,
-    element("button", { type: "button", disabled: !found, onclick: () => showRow(row) }, found ? "Show its row" : "Its row is filtered out"), " ",
-    element("button", { type: "button", onclick: () => select(row) }, "Deselect"));
+    element("strong", {}, `Selected: ${trialLabel(row)}`),
+    ` (${trialNames[row]}): ${parts.join(", ")} `,
+    element("button", show, found ? "Show its row" : "Its row is filtered out"),
+    " ",
+    element("button", { type: "button", onclick: () => select(row) }, "Deselect"),
+  );
 }
 
 function showRow(row) {
@@ -47,9 +62,14 @@ function showRow(row) {
   button?.focus({ preventScroll: true });
 }
 
-function drawMethods() {
+/** Methods whose name holds what the user typed. */
+function foundMethods() {
   const wanted = at("methods-find").value.toLowerCase();
-  const found = ranked.filter((method) => data.methods[method].name.toLowerCase().includes(wanted));
+  return ranked.filter((method) => methodName(method).toLowerCase().includes(wanted));
+}
+
+function drawMethods() {
+  const found = foundMethods();
   const most = 200;
   const boxes = found.slice(0, most).map((method) => {
     const box = element("input", { type: "checkbox", value: method });
@@ -61,7 +81,7 @@ function drawMethods() {
     });
     const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
     swatch.style.background = colour(method);
-    return element("label", { class: "check" }, box, swatch, data.methods[method].name);
+    return element("label", { class: "check" }, box, swatch, methodName(method));
   });
   if (found.length > most) boxes.push(element("p", {}, `${found.length - most} more: type a part of their name`));
   at("methods").replaceChildren(...boxes);
@@ -101,10 +121,11 @@ function startControls() {
   choose("task", "task", chosen);
   choose("source", "source", chosen);
   choose("curve", "curve", (input) => input.value);
-  for (const [id, name] of [["log", "log"], ["curve-log", "curveLog"], ["growth-log", "growthLog"], ["each", "each"]]) choose(id, name, checked);
+  const boxes = { log: "log", "curve-log": "curveLog", "growth-log": "growthLog", each: "each" };
+  for (const [id, name] of Object.entries(boxes)) choose(id, name, checked);
   at("controls").addEventListener("submit", (event) => event.preventDefault());
   at("methods-find").addEventListener("input", drawMethods);
-  at("methods-all").addEventListener("click", () => showMethods(ranked.filter((method) => data.methods[method].name.toLowerCase().includes(at("methods-find").value.toLowerCase()))));
+  at("methods-all").addEventListener("click", () => showMethods(foundMethods()));
   at("methods-none").addEventListener("click", () => showMethods([]));
   at("methods-best").addEventListener("click", () => showMethods(ranked.slice(0, FIRST_SHOWN)));
   drawMethods();

@@ -1,0 +1,322 @@
+"""Reports in a real browser: Debian's Chromium, which scripts/install_chromium.sh installs."""
+
+import json
+import shutil
+
+import pytest
+
+from quantbench.results.report import report
+from tests.results.report_runs import HOSTILE, hostile_run, write_run
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: scripts/install_chromium.sh")
+QUIET = ["--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+BROKEN = [("ste", 6, 0), ("noise", 8, 2)]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plain")
+    report([write_run(folder / "run", broken=BROKEN)], folder / "report.html")
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile")
+    report([hostile_run(folder / "run")], folder / "report.html")
+    return folder / "report.html"
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens a report; at the end nothing may have been said on the console, asked of a network, or shown in a dialog."""
+    wrong, contexts = [], []
+
+    def opened(path, width=1280, **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: wrong.append(("console", message.text)))
+        page.on("pageerror", lambda error: wrong.append(("error", str(error))))
+        page.on("dialog", lambda dialog: (wrong.append(("dialog", dialog.message)), dialog.dismiss()))
+        page.on("request", lambda request: request.url.startswith("file:") or wrong.append(("request", request.url[:200])))
+        page.goto(path.as_uri())
+        page.wait_for_selector("html[data-ready]")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not wrong
+
+
+def column(page, name):
+    """The cells of a column of the table of trials."""
+    names = page.locator("#trial-table thead button").evaluate_all("all => all.map(one => one.dataset.column)")
+    return page.locator(f"#trial-table tbody tr > :nth-child({names.index(name) + 1})").all_text_contents()
+
+
+def drawn(page, plot):
+    """The traces of a plot."""
+    keys = "({name: one.name, x: one.x, y: one.y, rows: one.customdata, color: one.marker?.color ?? one.line?.color})"
+    return page.evaluate(f"document.getElementById('{plot}').data.map(one => {keys})")
+
+
+def trace(page, plot, name):
+    return next((one for one in drawn(page, plot) if one["name"] == name), None)
+
+
+def click_point(page, plot, name, index=0):
+    """Click where a plot has a point."""
+    page.locator(f"#{plot}").scroll_into_view_if_needed()
+    script = """([plot, name, index]) => {
+        const box = document.getElementById(plot), one = box._fullData.find(one => one.name === name);
+        const place = box.querySelector('.bglayer, .plot').ownerSVGElement.getBoundingClientRect();
+        const {xaxis, yaxis} = box._fullLayout;
+        return [place.x + xaxis._offset + xaxis.d2p(one.x[index]), place.y + yaxis._offset + yaxis.d2p(one.y[index])];
+    }"""
+    page.mouse.move(*page.evaluate(script, [plot, name, index]), steps=3)
+    page.wait_for_timeout(150)  # plotly looks for the point under the mouse a moment after it moved
+    page.mouse.click(*page.evaluate(script, [plot, name, index]))
+
+
+def test_sections_plots_and_findings_are_there(visit, plain):
+    page = visit(plain)
+    assert page.locator("h1").inner_text() == "test"
+    assert page.locator("html").get_attribute("lang") == "en-GB"
+    assert page.locator("main section:visible h2").all_text_contents() == [
+        "Findings",
+        "Plots",
+        "Trials",
+        "Compare two methods",
+        "Configuration and environment",
+    ]
+    assert "2 of 30 trials diverged" in page.locator("#findings .warning").first.inner_text()
+    for plot in ("by-method", "curves", "rate", "growth"):
+        assert page.locator(f"#{plot} .main-svg").first.is_visible()
+        assert len(page.locator(f"#{plot}-text").inner_text()) > 50
+
+
+def test_failures_are_drawn_and_marked(visit, plain):
+    page = visit(plain)
+    assert len(trace(page, "by-method", "diverged or failed")["rows"]) == 2
+    assert "2 diverged or failed: crosses beyond the worst value." in page.locator("#by-method-text").inner_text()
+    good = [x for one in drawn(page, "by-method") if one["name"].startswith("vq ") for x in one["x"]]
+    assert len(good) == 28
+    assert trace(page, "by-method", "diverged or failed")["x"][0] > max(good)
+    assert [text for text in column(page, "status") if text != "completed"] == ["\u2715 diverged"] * 2
+    page.select_option("#status", "diverged")
+    assert page.locator("#trial-table tbody tr.broken").count() == 2
+
+
+def test_the_table_sorts_numbers_and_keeps_missing_values_last(visit, plain):
+    page = visit(plain)
+    for order, down in (("ascending", False), ("descending", True)):
+        page.locator('#trial-table button[data-column="nmse_db"]').click()
+        values = [float(text) if text else None for text in column(page, "nmse_db")]
+        assert values[-2:] == [None, None]
+        assert values[:-2] == sorted(values[:-2], reverse=down)
+        assert page.locator(f'th[aria-sort="{order}"]').inner_text().startswith("nmse_db")
+        assert page.locator("th[aria-sort]:not([aria-sort=none])").count() == 1
+    # And with the keyboard, without losing the focus.
+    page.locator('#trial-table button[data-column="seed"]').focus()
+    page.keyboard.press("Enter")
+    assert column(page, "seed") == sorted(column(page, "seed"))
+    page.keyboard.press("Space")
+    assert column(page, "seed") == sorted(column(page, "seed"), reverse=True)
+    assert page.evaluate("document.activeElement.dataset.column") == "seed"
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+
+
+def test_the_table_is_filtered(visit, plain):
+    page = visit(plain)
+    queries = [("mste", 10), ("seed=3", 6), ("nmse_db<-8.5 simulator.bits=6", 9), ("nothing", 0), ("gap_db>=5", 9)]
+    for query, count in queries:
+        page.fill("#filter", query)
+        page.wait_for_function("text => document.getElementById('page').textContent.startsWith(text)", arg=f"{count} of 30")
+        assert page.locator("#trial-table tbody tr").count() == count
+
+
+def test_toggles_change_the_plots(visit, plain):
+    page = visit(plain)
+    assert page.locator("#log").is_disabled()  # decibels
+    page.select_option("#metric", "mse")
+    assert page.locator("#by-method-title").inner_text() == "mse by method"
+    page.check("#log")
+    assert page.evaluate("document.getElementById('by-method').layout.xaxis.type") == "log"
+    page.select_option("#task", label="bits=8")
+    assert len([row for one in drawn(page, "by-method") if one["rows"] for row in one["rows"]]) == 15
+    page.locator("#methods-box summary").click()
+    page.uncheck('#methods input[value="1"]')
+    assert trace(page, "by-method", "vq mste") is None
+    assert trace(page, "curves", "vq mste") is None
+    page.uncheck("#growth-log")
+    assert page.evaluate("document.getElementById('growth').layout.yaxis.type") == "linear"
+    page.check("#shown-only")
+    assert page.locator("#trial-table tbody tr").count() == 10
+
+
+def test_a_point_marks_its_curves_and_its_row(visit, plain):
+    page = visit(plain)
+    click_point(page, "by-method", "vq mste", 3)
+    row = trace(page, "by-method", "vq mste")["rows"][3]
+    chosen = page.locator("#trial-table tr.chosen")
+    assert chosen.get_attribute("data-row") == str(row)
+    assert chosen.locator("button").get_attribute("aria-pressed") == "true"
+    for plot in ("curves", "growth"):
+        assert set(trace(page, plot, "selected trial")["rows"]) == {row}
+    assert "Selected: vq mste" in page.locator("#selected").inner_text()
+    page.get_by_role("button", name="Deselect").click()
+    assert chosen.count() == 0
+    assert trace(page, "curves", "selected trial") is None
+
+
+def test_a_curve_marks_its_point_and_its_row(visit, plain):
+    page = visit(plain)
+    page.check("#each")
+    page.locator("#curves").scroll_into_view_if_needed()
+    index = page.evaluate("document.getElementById('curves').data.findIndex(one => one.customdata && one.customdata[0] === 12)")
+    page.evaluate(f"document.getElementById('curves')._fullData[{index}].name = 'wanted'")
+    click_point(page, "curves", "wanted", 10)
+    row = int(page.locator("#trial-table tr.chosen").get_attribute("data-row"))
+    assert set(trace(page, "curves", "selected trial")["rows"]) == {row}
+    values = [(one["x"], one["rows"]) for one in drawn(page, "by-method") if one["name"].startswith("vq ")]
+    value = next(x[rows.index(row)] for x, rows in values if row in rows)
+    assert trace(page, "by-method", "selected")["x"] == [value]
+    # A row, with the keyboard.
+    page.locator("button.trial").nth(2).focus()
+    page.keyboard.press("Enter")
+    assert set(trace(page, "curves", "selected trial")["rows"]) == {2}
+    assert page.evaluate("document.activeElement.dataset.row") == "2"
+    page.get_by_role("button", name="Show its row").click()
+    assert page.evaluate("document.activeElement.dataset.row") == "2"
+
+
+def test_two_methods_are_compared_over_paired_seeds(visit, plain):
+    from quantbench.results.load import load
+    from quantbench.results.statistics import student_mean
+
+    page = visit(plain)
+    page.select_option("#first", label="vq ste")
+    page.select_option("#second", label="vq mste")
+    rows = [row.split("\t") for row in page.locator("#compare-table tbody").inner_text().split("\n")]
+    assert [row[:3] for row in rows] == [["bits=6", "4", "1"], ["bits=8", "5", "0"], ["all tasks", "9", "1"]]
+    assert {row[-1] for row in rows} == {"A better"}
+    table = load(plain.parent / "run").results
+    wide = table[table["simulator.bits"] == 8].pivot(index="seed", columns="gradient", values="nmse_db")
+    expected = student_mean((wide["mste"] - wide["ste"]).to_numpy(float))
+    mean, low, high = (float(text.strip("[],+")) for text in rows[1][-2].split())
+    assert (mean, low, high) == pytest.approx(expected, rel=0.01)
+    page.locator("#pairs-box summary").click()
+    assert page.locator("#pairs tbody tr").count() == 10
+    page.select_option("#second", label="vq ste")
+    assert "Choose two different methods" in page.locator("#compare-text").inner_text()
+
+
+def test_hostile_text_does_nothing(visit, hostile):
+    page = visit(hostile)
+    assert page.locator("h1").inner_text().startswith("<script>alert(1)</script>")
+    assert page.locator("img, a[href^=javascript]").count() == 0
+    assert page.locator("svg a").count() == 0
+    page.check("#each")
+    page.check("#every-column")
+    page.locator("button.trial").first.click()
+    page.locator("#methods-box summary").click()
+    page.locator("#runs summary").click()
+    page.select_option("#curve", HOSTILE)
+    assert page.locator("pre").first.inner_text().startswith("<script>")
+    for plot in ("by-method", "curves"):
+        assert "<script>" in page.locator(f"#{plot} svg").first.text_content() + page.locator(f"#{plot}").text_content()
+    click_point(page, "by-method", trace(page, "by-method", "diverged or failed")["name"])
+    assert "<script>" in page.locator("#selected").inner_text()
+    assert page.locator("script").count() == 3
+    fits_a_phone(page)
+
+
+def test_the_policy_stops_what_would_get_through(browser, plain, tmp_path):
+    """Even an element that a mistake let into the page can run and fetch nothing."""
+    inside = "<script>document.title = 'ran'</script><img src='https://example.org/x.png' onerror=\"document.title = 'ran'\">"
+    (tmp_path / "r.html").write_text(plain.read_text().replace("<main>", f"<main>{inside}"))
+    page = browser.new_page()
+    asked = []
+    page.route("https://**", lambda route: (asked.append(route.request.url), route.abort()))
+    page.goto((tmp_path / "r.html").as_uri())
+    page.wait_for_selector("html[data-ready]")
+    title = page.title()
+    page.close()
+    assert title == "test - QuantBench"
+    assert asked == []
+
+
+def fits_a_phone(page):
+    page.set_viewport_size({"width": 375, "height": 800})
+    page.wait_for_function("() => document.querySelector('#by-method .main-svg').getBoundingClientRect().right <= 375")
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    for plot in ("by-method", "curves", "rate", "growth"):
+        assert page.locator(f"#{plot}").bounding_box()["width"] <= 375
+
+
+def test_a_phone_needs_no_horizontal_scrolling(visit, plain):
+    page = visit(plain, width=375)
+    page.locator("button.trial").first.click()
+    page.locator("#methods-box summary").click()
+    page.locator("#runs summary").click()
+    fits_a_phone(page)
+
+
+CONTRAST = """() => {
+    const linear = part => part <= .04045 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4;
+    const light = text => {
+        const [red, green, blue] = text.match(/[0-9.]+/g).map(part => linear(part / 255));
+        return .2126 * red + .7152 * green + .0722 * blue;
+    };
+    const behind = one => {
+        const own = getComputedStyle(one).backgroundColor;
+        return /, 0\\)$|transparent/.test(own) ? behind(one.parentElement) : own;
+    };
+    const ratio = one => {
+        const [a, b] = [light(getComputedStyle(one).color), light(behind(one))].sort((a, b) => b - a);
+        return [(a + .05) / (b + .05), one.tagName, one.textContent.slice(0, 40)];
+    };
+    const texts = 'h1,h2,h3,p,li,a,label,summary,caption,th,td,button:enabled,select,figcaption,strong,span';
+    return [...document.querySelectorAll(texts)].filter(one => one.checkVisibility() && one.textContent.trim())
+        .map(ratio).sort((a, b) => a[0] - b[0])[0];
+}"""
+
+
+def test_text_has_contrast_and_inputs_have_names(visit, plain):
+    page = visit(plain, reduced_motion="reduce")
+    page.locator("button.trial").first.click()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        least = page.evaluate(CONTRAST)
+        assert least[0] >= 4.5, json.dumps([scheme, least])
+    ink = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()")
+    page.wait_for_function("ink => document.getElementById('growth').layout.font.color === ink", arg=ink)
+    unnamed = (
+        "all => all.filter(one => !one.labels?.length && !one.ariaLabel && !one.textContent.trim()).map(one => one.outerHTML)"
+    )
+    assert page.locator("main input, main select, main button").evaluate_all(unnamed) == []
+    assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+
+
+def test_findings_can_be_read_without_scripts(browser, plain):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(plain.as_uri())
+    text = page.locator("main").inner_text()
+    context.close()
+    assert "Best by nmse_db" in text
+    assert "need JavaScript" in text
