@@ -168,6 +168,15 @@ def test_toggles_change_the_plots(visit, plain):
     assert page.locator("#trial-table tbody tr").count() == 10
 
 
+def test_of_many_methods_the_best_and_those_that_grow_are_shown_first(visit, tmp_path):
+    gradients = [*(f"g{place:02d}" for place in range(20)), "ste"]
+    report([write_run(tmp_path / "run", gradients=gradients, bits=[6], seeds=range(2))], tmp_path / "r.html")
+    page = visit(tmp_path / "r.html")
+    shown = [f"vq g{place:02d}" for place in range(12)] + ["vq ste"]
+    assert sorted(one["name"] for one in drawn(page, "by-method") if one["name"].startswith("vq ")) == shown
+    assert page.locator("#methods-count").text_content() == "13 of 21"
+
+
 def test_a_point_marks_its_curves_and_its_row(visit, plain):
     page = visit(plain)
     click_point(page, "by-method", "vq mste", 3)

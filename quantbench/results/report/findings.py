@@ -119,8 +119,9 @@ def _best(ranking: Ranking, scores: Scores) -> Iterator[Finding]:
         yield Finding("result", f"{text} The next is {second.method}; no pair of task and seed completed with both.")
         return
     gap = Estimate(abs(difference.mean), *sorted(np.copysign(1, difference.mean) * np.array(difference[1:])))
+    unit = " dB" if ranking.metric.endswith("_db") else ""
     worse = "worse" if difference.mean * ranking.sign > 0 else "better in the mean of pairs"
-    text += f" The next, {second.method}, is {estimate(gap)} {worse} over {counted(pairs, 'pair')} of task and seed"
+    text += f" The next, {second.method}, is {estimate(gap)}{unit} {worse} over {counted(pairs, 'pair')} of task and seed"
     text += f", {counted(failed, 'further pair')} failing with one of them: " if failed else ": "
     p = ranking.p_values[0, 1]
     if ranking.significant(0, 1):

@@ -5,7 +5,9 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const byName = new Map(data.columns.map((column) => [column.name, column.values]));
 const size = data.method.length;
 const EVERY = -1;
-const FIRST_SHOWN = 8;
+const FIRST_SHOWN = 12;
+const GREW = 10;
+const FIRST_GROWN = 3;
 const MANY_TASKS = 6;
 const MANY_TRIALS = 60;
 
@@ -21,7 +23,7 @@ const state = {
   metric: data.metric || Object.keys(data.metrics)[0] || null,
   task: data.tasks.length > MANY_TASKS ? 0 : data.tasks.length > 1 ? EVERY : 0,
   log: false,
-  shown: new Set(ranked.slice(0, FIRST_SHOWN)),
+  shown: firstShown(),
   selected: null,
   curve: null,
   curveLog: false,
@@ -29,6 +31,18 @@ const state = {
   each: false,
   source: 0,
 };
+
+/** The best methods, and those whose encoders grew most: a plot without them would say that all is well. */
+function firstShown() {
+  const bands = data.curves.bands.encoder_growth || { method: [] };
+  const ends = new Map();
+  bands.method.forEach((method, index) => {
+    const end = bands.middle[index][bands.middle[index].length - 1];
+    if (end >= GREW) ends.set(method, Math.max(end, ends.get(method) || 0));
+  });
+  const grown = [...ends].sort((a, b) => b[1] - a[1]).slice(0, FIRST_GROWN).map(([method]) => method);
+  return new Set([...ranked.slice(0, FIRST_SHOWN), ...grown]);
+}
 
 function place(method) {
   return data.methods[method].place ?? Infinity;

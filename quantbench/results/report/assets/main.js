@@ -127,7 +127,7 @@ function startControls() {
   at("methods-find").addEventListener("input", drawMethods);
   at("methods-all").addEventListener("click", () => showMethods(foundMethods()));
   at("methods-none").addEventListener("click", () => showMethods([]));
-  at("methods-best").addEventListener("click", () => showMethods(ranked.slice(0, FIRST_SHOWN)));
+  at("methods-best").addEventListener("click", () => showMethods(firstShown()));
   drawMethods();
 }
 
