@@ -11,6 +11,9 @@ from tests.results.report_runs import HOSTILE, hostile_run, write_run
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: scripts/install_chromium.sh")
 QUIET = ["--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+PATIENCE = 120_000
+"""Milliseconds: a machine may be busy."""
+
 BROKEN = [("ste", 6, 0), ("noise", 8, 2)]
 
 
@@ -45,6 +48,7 @@ def visit(browser):
 
     def opened(path, width=1280, **options):
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: wrong.append(("console", message.text)))
@@ -87,7 +91,7 @@ def click_point(page, plot, name, index=0):
         return [place.x + xaxis._offset + xaxis.d2p(one.x[index]), place.y + yaxis._offset + yaxis.d2p(one.y[index])];
     }"""
     page.mouse.move(*page.evaluate(script, [plot, name, index]), steps=3)
-    page.wait_for_timeout(150)  # plotly looks for the point under the mouse a moment after it moved
+    page.wait_for_selector(f"#{plot} .hoverlayer .hovertext")  # plotly has found the point under the mouse
     page.mouse.click(*page.evaluate(script, [plot, name, index]))
 
 
@@ -106,6 +110,8 @@ def test_sections_plots_and_findings_are_there(visit, plain):
     for plot in ("by-method", "curves", "rate", "growth"):
         assert page.locator(f"#{plot} .main-svg").first.is_visible()
         assert len(page.locator(f"#{plot}-text").inner_text()) > 50
+        buttons = page.locator(f"#{plot} .modebar-btn").evaluate_all("all => all.map(one => one.dataset.title)")
+        assert buttons == ["Download plot as a PNG", "Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"]  # none uploads data
 
 
 def test_failures_are_drawn_and_marked(visit, plain):
@@ -259,6 +265,7 @@ def test_the_policy_stops_what_would_get_through(browser, plain, tmp_path):
     inside = "<script>document.title = 'ran'</script><img src='https://example.org/x.png' onerror=\"document.title = 'ran'\">"
     (tmp_path / "r.html").write_text(plain.read_text().replace("<main>", f"<main>{inside}"))
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
     asked = []
     page.route("https://**", lambda route: (asked.append(route.request.url), route.abort()))
     page.goto((tmp_path / "r.html").as_uri())
@@ -324,6 +331,7 @@ def test_text_has_contrast_and_inputs_have_names(visit, plain):
 def test_findings_can_be_read_without_scripts(browser, plain):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
+    page.set_default_timeout(PATIENCE)
     page.goto(plain.as_uri())
     text = page.locator("main").inner_text()
     context.close()

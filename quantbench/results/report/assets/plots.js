@@ -4,7 +4,10 @@ const SYMBOLS = {
   o: "circle", s: "square", "^": "triangle-up", D: "diamond", v: "triangle-down", P: "cross", X: "hexagon", "*": "star",
 };
 const DASHES = { solid: "solid", dashed: "dash", dotted: "dot", dashdot: "dashdot" };
-const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+
+// These buttons only: plotly would add one that uploads the plot's data.
+const BUTTONS = [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
+const CONFIG = { responsive: true, displaylogo: false, modeBarButtons: BUTTONS, plotlyServerURL: "" };
 const CLEAR = "rgba(0,0,0,0)";
 
 /** A colour of the style sheet, which knows whether the page is dark. */
