@@ -23,6 +23,8 @@ def test_the_wheel_holds_package_plugins_and_configs_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "quantbench/configs/experiment/smoke.yaml" in names
     assert "hydra_plugins/quantbench_plugins/quantbench.py" in names
+    assets = ROOT / "quantbench" / "results" / "report" / "assets"
+    assert {f"quantbench/results/report/assets/{file.name}" for file in assets.iterdir()} <= set(names)
     assert {name.partition("/")[0] for name in names if "dist-info" not in name} == {"quantbench", "hydra_plugins"}
 
 

@@ -183,6 +183,19 @@ def test_of_many_methods_the_best_and_those_that_grow_are_shown_first(visit, tmp
     assert page.locator("#methods-count").text_content() == "13 of 21"
 
 
+def test_of_many_tasks_the_one_with_most_methods_is_shown_first(visit, tmp_path):
+    runs = [
+        write_run(tmp_path / "few", gradients=["diveq", "ste"], bits=range(2, 8), seeds=[0]),
+        write_run(tmp_path / "most", gradients=["mste", "noise", "nsvq"], bits=[8], seeds=[1]),
+    ]
+    report(runs, tmp_path / "r.html")
+    page = visit(tmp_path / "r.html")
+    assert page.locator("#task option:checked").text_content() == "bits=8"
+    shown = [one["name"] for one in drawn(page, "by-method") if one["name"].startswith("vq ")]
+    assert sorted(shown) == ["vq mste", "vq noise", "vq nsvq"]
+    assert page.locator("#compare-table tbody tr").count() > 0  # two methods that have a task in common
+
+
 def test_a_point_marks_its_curves_and_its_row(visit, plain):
     page = visit(plain)
     click_point(page, "by-method", "vq mste", 3)

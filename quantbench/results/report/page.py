@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 
 from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.files import replace_file
 from quantbench.results.load import load
 from quantbench.results.rank import Ranking
 from quantbench.results.rank_text import letters
@@ -40,7 +41,8 @@ def report(
     plotly = _plotly()
     made = make_report(load(*runs), runs, metric, by, within)
     try:
-        output.write_text(page(made, plotly), encoding="utf-8", errors="replace", newline="\n")
+        content = page(made, plotly).encode("utf-8", "replace")
+        replace_file(output, lambda file: file.write(content), binary=True)
     except OSError as error:
         raise QuantBenchError(f"--output {output}: cannot be written ({error.strerror})") from error
     return made

@@ -21,7 +21,7 @@ const ranked = data.methods.map((_, index) => index).sort((a, b) => place(a) - p
 
 const state = {
   metric: data.metric || Object.keys(data.metrics)[0] || null,
-  task: data.tasks.length > MANY_TASKS ? 0 : data.tasks.length > 1 ? EVERY : 0,
+  task: firstTask(),
   log: false,
   shown: firstShown(),
   selected: null,
@@ -42,6 +42,16 @@ function firstShown() {
   });
   const grown = [...ends].sort((a, b) => b[1] - a[1]).slice(0, FIRST_GROWN).map(([method]) => method);
   return new Set([...ranked.slice(0, FIRST_SHOWN), ...grown]);
+}
+
+/** All tasks together where they are few; else the one that most methods were tried on. */
+function firstTask() {
+  if (data.tasks.length < 2) return 0;
+  if (data.tasks.length <= MANY_TASKS) return EVERY;
+  const tried = data.tasks.map(() => new Set());
+  data.task.forEach((task, row) => tried[task].add(data.method[row]));
+  const counts = tried.map((methods) => methods.size);
+  return counts.indexOf(counts.reduce((most, count) => Math.max(most, count)));
 }
 
 function place(method) {

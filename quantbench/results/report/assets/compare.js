@@ -82,7 +82,9 @@ function fill(id, header, rows) {
 function startCompare() {
   const pairs = ranked.map((method) => [method, methodName(method)]);
   options(at("first"), pairs, ranked[0]);
-  options(at("second"), pairs, ranked[1] ?? ranked[0]);
+  // The best with the next one that it has something in common with.
+  const second = ranked.slice(1, FIRST_SHOWN + 1).find((method) => pairsOf(ranked[0], method, state.metric).length);
+  options(at("second"), pairs, second ?? ranked[1] ?? ranked[0]);
   options(at("compare-metric"), Object.keys(data.metrics).map((name) => [name, name]), state.metric);
   at("compare-controls").addEventListener("change", refreshCompare);
   at("compare-controls").addEventListener("submit", (event) => event.preventDefault());
