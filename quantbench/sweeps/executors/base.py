@@ -48,6 +48,9 @@ class Executor(Component):
         if self.stack_size is not None:
             at_least("executor.stack_size", self.stack_size, 1)
 
+    def ready(self) -> None:
+        """Raise ConfigError where this executor cannot be used; called before anything is written."""
+
     def workers_on(self, device: torch.device) -> int:
         """How many stacks train at the same time, if there are as many."""
         return 1
