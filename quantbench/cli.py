@@ -93,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument(
         "--allow", action="append", default=[], metavar="PACKAGE", help="an installed package that the sweep may use"
     )
+    resume.add_argument(
+        "--collect", action="store_true", help="take what Slurm's jobs finished, submit what is missing, and do not wait"
+    )
     resume.set_defaults(command=_resume)
 
     audit = commands.add_parser(
@@ -260,7 +263,7 @@ def _complete(words: list[str]) -> int:
 def _resume(arguments: argparse.Namespace) -> int:
     from quantbench.sweeps.runner import resume
 
-    resume(arguments.folder, arguments.config_dir, arguments.allow)
+    resume(arguments.folder, arguments.config_dir, arguments.allow, arguments.collect)
     return 0
 
 

@@ -201,7 +201,10 @@ def _size(address: str) -> int:
 
     async def ask() -> dict[str, int]:
         # No Client yet: one that finds nobody waits long before it gives up.
-        async with asyncio.timeout(CONNECT_SECONDS), rpc(address, connection_args=Security().get_connection_args("client")) as scheduler:
+        async with (
+            asyncio.timeout(CONNECT_SECONDS),
+            rpc(address, connection_args=Security().get_connection_args("client")) as scheduler,
+        ):
             threads: dict[str, int] = await scheduler.ncores()
             return threads
 
