@@ -1,13 +1,46 @@
-"""Stacks as JSON, for a job that runs later and elsewhere."""
+"""Stacks as JSON, for a job that runs later and elsewhere: its task."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from quantbench import __version__
 from quantbench.config import COMPONENTS, Settings, check_settings, find_class, without_target
+from quantbench.errors import QuantBenchError
 from quantbench.sweeps.plan import Trial
-from quantbench.training import TrainSettings
+from quantbench.sweeps.remote import own_folders
+from quantbench.sweeps.sweep import write_text
+from quantbench.training import Keep, TrainSettings
+
+
+def write_task(path: Path, stacks: Sequence[Sequence[Trial]], device: str, keep: Keep, cpus: int) -> None:
+    """Write what a job needs to know. Raises QuantBenchError.
+
+    Args:
+        cpus: how many stacks to train at a time where they are trained on the CPU.
+    """
+    content = {
+        "version": __version__,
+        "folders": own_folders(),
+        "run": str(keep.folder),
+        "device": device,
+        "cpus": cpus,
+        "checkpoint_every": keep.checkpoint_every,
+        "export": keep.export,
+    }
+    write_text(path, json.dumps(content | pack(stacks)))
+
+
+def read_task(path: Path) -> dict[str, Any]:
+    """What ``write_task`` wrote. Raises QuantBenchError."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise QuantBenchError(f"{path}: cannot be read as the task of a job ({error})") from error
+    return content
 
 
 def pack(stacks: Sequence[Sequence[Trial]]) -> dict[str, Any]:

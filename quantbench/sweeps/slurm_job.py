@@ -6,52 +6,21 @@ is started again goes on. The command can be run by hand, too.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
-from typing import Any
 
-from quantbench import __version__
 from quantbench.config import find_device
 from quantbench.errors import QuantBenchError
 from quantbench.sweeps.executors import Processes, WorkerDied
 from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.plan import Trial
-from quantbench.sweeps.remote import join_driver, own_folders
-from quantbench.sweeps.shipment import pack, unpack
-from quantbench.sweeps.sweep import write_text
+from quantbench.sweeps.remote import join_driver
+from quantbench.sweeps.shipment import read_task, unpack
 from quantbench.sweeps.worker import Record
 from quantbench.training import Keep, checkpoint
-
-
-def write_task(path: Path, stacks: Sequence[Sequence[Trial]], device: str, keep: Keep, cpus: int) -> None:
-    """Write what a job needs to know. Raises QuantBenchError.
-
-    Args:
-        cpus: how many stacks to train at a time where they are trained on the CPU.
-    """
-    content = {
-        "version": __version__,
-        "folders": own_folders(),
-        "run": str(keep.folder),
-        "device": device,
-        "cpus": cpus,
-        "checkpoint_every": keep.checkpoint_every,
-        "export": keep.export,
-    }
-    write_text(path, json.dumps(content | pack(stacks)))
-
-
-def read_task(path: Path) -> dict[str, Any]:
-    """What ``write_task`` wrote. Raises QuantBenchError."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise QuantBenchError(f"{path}: cannot be read as the task of a job ({error})") from error
-    return content
 
 
 def run_task(path: Path) -> bool:

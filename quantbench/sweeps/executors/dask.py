@@ -30,6 +30,8 @@ from quantbench.training import NOTHING, Keep
 CONNECT_SECONDS = 10
 ASK_SECONDS = 2
 """How often the cluster is asked for its size."""
+DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""For workers of this machine, which a terminal tells of Ctrl-C, too: the driver decides what it means."""
 FETCH_SECONDS = 60
 """How long a finished stack may take to arrive; its worker may have died just then."""
 
@@ -114,8 +116,8 @@ class Dask(Executor):
         stack_size: as for every executor; null has it measured on a GPU of the driver's machine, where there is one.
         address: of a scheduler that runs already, as ``tcp://host:8786``; null starts a cluster of this machine, one
             single-threaded process a core.
-        workers: number of processes of a cluster of this machine; null for one a core (on a GPU: one). With an address, how many
-            stacks are submitted at a time even while the cluster has fewer threads: a cluster that grows on demand needs that.
+        workers: number of processes of a cluster of this machine; null for one a core (on a GPU: one). With an address, how
+            many stacks are submitted at a time though the cluster has fewer threads: one that grows on demand needs that.
     """
 
     stack_size: int | None = 64
@@ -158,7 +160,7 @@ def _require_distributed() -> None:
 
 
 def _silence() -> None:
-    """Have Dask print nothing in this process: what it notices comes to the driver as an error, which tells it in its own words."""
+    """Have Dask print nothing in this process: what it notices comes to the driver as an error, too."""
     for name in logging.root.manager.loggerDict:
         if name.split(".")[0] in ("distributed", "tornado"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -179,6 +181,7 @@ def _start_here(workers: int) -> tuple[Any, Any]:
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
+            preload=[*dask.config.get("distributed.worker.preload"), DEAF],
         )
     return Client(cluster, set_as_default=False), cluster
 

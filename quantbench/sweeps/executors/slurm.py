@@ -21,8 +21,7 @@ from quantbench.sweeps import slurm_queue
 from quantbench.sweeps.executors.base import Queued
 from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.plan import Trial
-from quantbench.sweeps.shipment import trials_of
-from quantbench.sweeps.slurm_job import read_task, write_task
+from quantbench.sweeps.shipment import read_task, trials_of, write_task
 from quantbench.sweeps.slurm_queue import Queue, SlurmSilent, Task
 from quantbench.sweeps.worker import Record, failure
 from quantbench.training import Keep
@@ -112,7 +111,7 @@ class _Job:
 
     stacks: list[list[str]]
     missed: bool = False
-    """Whether it was gone at the latest look. A shared file system may show its last stack a little later than the queue does."""
+    """Whether it was gone at the latest look: a shared file system may show its last stack later than the queue does."""
 
 
 @dataclass
@@ -238,8 +237,8 @@ class _Campaign:
         stacks = [wanted for stack in job.stacks for wanted in self._wanted(stack)]
         hopeless = [stack for stack in stacks if self._deaths(stack) >= ATTEMPTS]
         for stack in hopeless:
-            reason = f"its Slurm job ended before it was finished, {ATTEMPTS} times (executor.time, executor.memory?); see {self.logs}"
-            records = [failure(self.trials[trial], reason) for trial in stack]
+            reason = f"its Slurm job ended before it was finished, {ATTEMPTS} times (executor.time? executor.memory?)"
+            records = [failure(self.trials[trial], f"{reason}; see {self.logs}") for trial in stack]
             self.journal.write(records)
             self.take({record.trial: record for record in records})
         return [stack for stack in stacks if stack not in hopeless]
