@@ -67,9 +67,7 @@ def run(sweep: Sweep) -> Path | None:
     return folder
 
 
-def resume(
-    folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[str] = (), collect: bool = False
-) -> None:
+def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[str] = (), collect: bool = False) -> None:
     """Finish the sweep in ``folder``: train what is missing or failed, nothing else. Raises as ``run`` does.
 
     Somebody else may have written the folder. So nothing is imported because a file in it says so: of classes beyond this
