@@ -91,7 +91,11 @@ def _parser() -> argparse.ArgumentParser:
         "--config-dir", type=Path, action="append", default=[], help="a folder with classes of your own that the sweep may use"
     )
     resume.add_argument(
-        "--allow", action="append", default=[], metavar="PACKAGE", help="an installed package that the sweep may use"
+        "--allow",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an installed package that the sweep may use, or the address of its Dask scheduler",
     )
     resume.add_argument(
         "--collect", action="store_true", help="take what Slurm's jobs finished, submit what is missing, and do not wait"

@@ -38,7 +38,8 @@ def read_task(path: Path) -> dict[str, Any]:
     """What ``write_task`` wrote. Raises QuantBenchError."""
     try:
         content: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        trials_of(content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise QuantBenchError(f"{path}: cannot be read as the task of a job ({error})") from error
     return content
 

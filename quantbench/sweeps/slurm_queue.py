@@ -80,7 +80,7 @@ def most_in_array() -> int:
 
 def refusal(parameters: Mapping[str, Any]) -> str | None:
     """Why the cluster would not take a job with these parameters of sbatch; None where it would."""
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in parameters.items() if value is not None]
+    words = [f"--{name}" if value is True else f"--{name}={value}" for name, value in parameters.items()]
     command = ["sbatch", "--test-only", *words, "--wrap=true"]
     try:
         asked = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS)

@@ -106,7 +106,11 @@ def test_a_driver_that_was_killed_is_resumed_on_the_same_cluster(command, cluste
     (folder,) = tmp_path.glob("outputs/default/*")
     kept = {path.name: path.stat().st_mtime_ns for path in (folder / "journal").glob("*.json")}
     assert 2 <= len(kept) < 8
-    resumed = command("resume", str(folder), cwd=tmp_path)
+    refused = command("resume", str(folder), cwd=tmp_path)
+    _, err = refused.communicate(timeout=120)
+    assert refused.returncode == 2
+    assert f"executor.address={address}: is not connected to because a file says so" in err
+    resumed = command("resume", str(folder), "--allow", address, cwd=tmp_path)
     out, err = resumed.communicate(timeout=120)
     assert resumed.returncode == 0, err
     assert f"{len(kept)} trials are there" in out

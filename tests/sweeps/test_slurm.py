@@ -6,9 +6,10 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from quantbench.errors import QuantBenchError
+from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.results.tables import read_results
 from quantbench.sweeps import slurm_job, slurm_queue
+from quantbench.sweeps.executors import Slurm
 from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.plan import plan
 from quantbench.sweeps.shipment import pack, read_task, trials_of, unpack, write_task
@@ -284,3 +285,24 @@ def test_settings_are_checked(cluster, quantbench, setting):
     code, _, err = quantbench("run", *WORDS, f"executor.{setting}")
     assert code == 2
     assert f"executor.{setting.split('=')[0]}=" in err
+
+
+@pytest.mark.parametrize("option", [{"exclusive; touch x": True}, {"comment": "a\ntouch x"}])
+def test_no_option_becomes_a_line_of_the_batch_script(option):
+    with pytest.raises(ConfigError, match="is no option of sbatch"):
+        Slurm(options=option).check()
+    with pytest.raises(ConfigError, match="is no option of sbatch"):
+        Slurm(partition="main\ntouch x").check()
+
+
+def test_options_of_a_file_are_not_given_to_sbatch_until_they_are_named(cluster, quantbench, tmp_path):
+    cluster.at_once = False
+    assert quantbench("run", *WORDS, "executor.wait=false", "+executor.options.output=/etc/motd")[0] == 0
+    cluster.waiting.clear()
+    words = ["resume", str(only_run(tmp_path)), "--collect"]
+    code, _, err = quantbench(*words)
+    assert code == 2
+    assert "executor.options={'output': '/etc/motd'}: are not given to sbatch because a file says so" in err
+    assert len(cluster.arrays) == 1
+    assert quantbench(*words, "--allow", "executor.options")[0] == 0
+    assert len(cluster.arrays) == 2

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -34,21 +35,23 @@ class Slow(STE):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def slurm(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cluster") / "slurm"
+def slurm():
     if os.geteuid() != 0:
         pytest.skip("scripts/slurm_cluster.sh needs root")
-    # What the daemons print goes to files: they live on, and would keep a pipe open.
-    with (folder.parent / "started").open("w") as out:
-        started = subprocess.run([SCRIPT, "start", folder], stdout=out, stderr=out, timeout=120)
-    text = (folder.parent / "started").read_text()
-    if "is missing: apt-get install" in text:
-        pytest.skip(text.strip())
-    assert started.returncode == 0, text
-    os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
-    yield
-    del os.environ["SLURM_CONF"]
-    subprocess.run([SCRIPT, "stop", folder], check=True, timeout=120)
+    with tempfile.TemporaryDirectory(prefix="quantbench-") as parent:
+        os.chmod(parent, 0o755)  # munged runs as a user of its own
+        folder, log = Path(parent) / "slurm", Path(parent) / "log"
+        with log.open("w") as out:  # no pipe: the daemons live on, and would keep it open
+            started = subprocess.run([SCRIPT, "start", folder], stdout=out, stderr=out, timeout=120)
+        try:
+            if "is missing: apt-get install" in log.read_text():
+                pytest.skip(log.read_text().strip())
+            assert started.returncode == 0, log.read_text()
+            os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
+            yield
+        finally:
+            os.environ.pop("SLURM_CONF", None)
+            subprocess.run([SCRIPT, "stop", folder], check=True, timeout=120)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from quantbench import __version__
+from quantbench import __version__, imports
 from quantbench.components import at_least, component
 from quantbench.config import find_device
 from quantbench.errors import ConfigError, QuantBenchError
@@ -131,8 +131,14 @@ class Dask(Executor):
 
     def ready(self) -> None:
         _require_distributed()
-        if self.address is not None:
-            _size(self.address)
+        if self.address is None:
+            return
+        if not imports.named(self.address):
+            raise ConfigError(
+                f"executor.address={self.address}: is not connected to because a file says so: a scheduler can run code "
+                f"here; if you trust it, resume with --allow {self.address}"
+            )
+        _size(self.address)
 
     def workers_on(self, device: torch.device) -> int:
         if self.address is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from quantbench import imports
 from quantbench.components import at_least, component
 from quantbench.errors import ConfigError
 from quantbench.sweeps import slurm_queue
@@ -28,6 +30,7 @@ from quantbench.training import Keep
 
 FOLDER = "slurm"
 """In the folder of a run: what its jobs are to do, as JSON; ``BATCH/INDEX.json`` is the task of one job."""
+OPTION = re.compile(r"[a-z][a-z0-9-]*")
 ATTEMPTS = 2
 """How often a stack may end the job that trains it."""
 
@@ -77,8 +80,16 @@ class Slurm(Queued):
             raise ConfigError(
                 f"executor.options={self.options!r}: must hold options of sbatch, as {{constraint: a100}}, or be null"
             )
+        for name, value in self.parameters.items():  # they become lines of a shell script
+            if not OPTION.fullmatch(str(name)) or not str(value).isprintable():
+                raise ConfigError(f"executor=slurm: {name!r}={value!r} is no option of sbatch; use its long name, and one line")
 
     def ready(self) -> None:
+        if self.options and not imports.named("executor.options"):
+            raise ConfigError(
+                f"executor.options={self.options}: are not given to sbatch because a file says so; if you trust them, "
+                f"resume with --allow executor.options"
+            )
         slurm_queue.require()
         if reason := slurm_queue.refusal(self.parameters):
             shown = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
