@@ -91,7 +91,14 @@ def _parser() -> argparse.ArgumentParser:
         "--config-dir", type=Path, action="append", default=[], help="a folder with classes of your own that the sweep may use"
     )
     resume.add_argument(
-        "--allow", action="append", default=[], metavar="PACKAGE", help="an installed package that the sweep may use"
+        "--allow",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an installed package that the sweep may use, or the address of its Dask scheduler",
+    )
+    resume.add_argument(
+        "--collect", action="store_true", help="take what Slurm's jobs finished, submit what is missing, and do not wait"
     )
     resume.set_defaults(command=_resume)
 
@@ -260,7 +267,7 @@ def _complete(words: list[str]) -> int:
 def _resume(arguments: argparse.Namespace) -> int:
     from quantbench.sweeps.runner import resume
 
-    resume(arguments.folder, arguments.config_dir, arguments.allow)
+    resume(arguments.folder, arguments.config_dir, arguments.allow, arguments.collect)
     return 0
 
 

@@ -22,7 +22,7 @@ class Policy:
 
     Attributes:
         folders: folders whose modules may be.
-        packages: packages, with all that is in them.
+        packages: packages, with all that is in them; and settings of the executor, see ``named``.
         advice: what to tell who asks for more.
     """
 
@@ -52,3 +52,8 @@ def refusal(name: str) -> str | None:
         if root not in (*KNOWN, *policy.packages) and not (folders and PathFinder.find_spec(root, folders)):
             return f"is no class of QuantBench, and is not imported because a file says so; {policy.advice}"
     return None
+
+
+def named(text: str) -> bool:
+    """Whether the user named this, where a file that somebody else may have written asks for it."""
+    return all(text in policy.packages for policy in _policies)

@@ -11,7 +11,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,9 @@ def new_folder(output: str, experiment: str) -> Path:
 class Journal:
     """The journal of one run. Only one process at a time may hold it open.
 
+    Args:
+        hold: False for a job of the run, which only writes its own stacks.
+
     Attributes:
         made: whether there was none before.
 
@@ -48,9 +51,11 @@ class Journal:
         QuantBenchError: another process holds it, or it cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hold: bool = True) -> None:
         self.folder = folder / "journal"
         self.made = not self.folder.exists()
+        if not hold:
+            return
         lock = self.folder / "lock"
         try:
             self.folder.mkdir(exist_ok=True)
@@ -68,25 +73,29 @@ class Journal:
 
     def write(self, records: Sequence[Record]) -> None:
         """Keep the records of a stack. Raises QuantBenchError; earlier records stay intact."""
-        name = hashlib.sha256("\n".join(record.trial for record in records).encode()).hexdigest()[:16]
+        path = self.part([record.trial for record in records])
         items = [{"trial": one.trial, "row": one.row, "curves": list(one.curves)} for one in records]
         for item in items:
             item["checksum"] = _checksum(item)
         try:
-            replace_file(self.folder / f"{name}.json", lambda file: json.dump(items, file))
+            replace_file(path, lambda file: json.dump(items, file))
         except OSError as error:
             raise QuantBenchError(
                 f"{self.folder}: cannot be written ({error.strerror}). Finished stacks are kept; "
                 f"`quantbench resume {self.folder.parent}` goes on once that is put right"
             ) from error
 
-    def read(self) -> dict[str, Record]:
-        """All records by trial; a trial that failed once and was trained later counts as trained.
+    def part(self, trials: Sequence[str]) -> Path:
+        """The file of a stack of these trials."""
+        return self.folder / f"{hashlib.sha256(chr(10).join(trials).encode()).hexdigest()[:16]}.json"
+
+    def read(self, parts: Iterable[Path] | None = None) -> dict[str, Record]:
+        """All records by trial, or those of some parts; a trial that failed once and was trained later counts as trained.
 
         A file that is damaged is named, and its trials are not among the records.
         """
         found: dict[str, Record] = {}
-        for path in sorted(self.folder.glob("*.json")):
+        for path in sorted(self.folder.glob("*.json") if parts is None else parts):
             try:
                 records = [_record(item) for item in json.loads(path.read_text(encoding="utf-8"))]
             except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

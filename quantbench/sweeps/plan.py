@@ -100,6 +100,7 @@ def plan(sweep: Sweep, done: frozenset[str] = frozenset()) -> Plan:
         raise ConfigError(f"nothing to train: {every[0].skipped}")
     to_train = [trial for trial in every if not trial.skipped and trial.id not in done]
     engine = make_executor(executor)
+    engine.ready()
     device = find_device(settings.device)
     measured = engine.stack_size is None and device.type == "cuda"
     limit = None if measured else engine.stack_size or CPU_STACK

@@ -30,9 +30,10 @@ from quantbench.paths import config_folder
 from quantbench.results.schema import IDENTITY
 from quantbench.results.summary import summary
 from quantbench.results.tables import curves_table, read_results, results_path, results_table, write
-from quantbench.sweeps.executors import Engine, WorkerDied
+from quantbench.sweeps.executors import Engine, Queued, WorkerDied
 from quantbench.sweeps.journal import Journal, new_folder
 from quantbench.sweeps.plan import Plan, Trial, make_executor, plan
+from quantbench.sweeps.queued import left_to_jobs, progress_bar, to_wait, work_off
 from quantbench.sweeps.supply import Supply, size_on_gpu
 from quantbench.sweeps.sweep import Sweep, write_text
 from quantbench.sweeps.worker import Record, failure
@@ -66,11 +67,14 @@ def run(sweep: Sweep) -> Path | None:
     return folder
 
 
-def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[str] = ()) -> None:
+def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[str] = (), collect: bool = False) -> None:
     """Finish the sweep in ``folder``: train what is missing or failed, nothing else. Raises as ``run`` does.
 
     Somebody else may have written the folder. So nothing is imported because a file in it says so: of classes beyond this
     project's, only those in ``config_dirs`` and ``packages``.
+
+    Args:
+        collect: of a sweep whose jobs outlive the driver: take what is finished, submit what is missing, and leave.
     """
     sweep = Sweep.load(folder / SWEEP_FILE)
     _refuse_links(folder)
@@ -82,7 +86,7 @@ def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[st
     words = " ".join(f"--config-dir {shlex.quote(path)}" for path in sweep.search_path) or "--config-dir FOLDER"
     advice = f"if you trust its code, resume with {words}, or with --allow PACKAGE for an installed one"
     with imports.only(imports.Policy(config_dirs, packages, advice)):
-        _resume(sweep, folder)
+        _resume(sweep, folder, collect)
 
 
 def _refuse_links(folder: Path) -> None:
@@ -92,7 +96,7 @@ def _refuse_links(folder: Path) -> None:
             raise ConfigError(f"{os.path.join(root, links[0])}: is a link; the folder of a run holds none, remove it")
 
 
-def _resume(sweep: Sweep, folder: Path) -> None:
+def _resume(sweep: Sweep, folder: Path, collect: bool) -> None:
     if results_path(folder).exists() and not (folder / "journal").exists():
         _complete(sweep, folder)
         return
@@ -102,7 +106,8 @@ def _resume(sweep: Sweep, folder: Path) -> None:
         _complete(sweep, folder)
         return
     records = journal.read()
-    planned = plan(sweep, done=frozenset(trial for trial, one in records.items() if one.row["status"] != "failed"))
+    done = frozenset(trial for trial, one in records.items() if collect or one.row["status"] != "failed")
+    planned = to_wait(plan(sweep, done), not collect)
     _check_checkpoints(planned, folder)
     print(f"resuming {folder}: {len(records)} trials are there")
     prepare(planned)
@@ -144,8 +149,7 @@ def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Re
     _write_plan(planned, journal)
     try:
         with _terminate_as_interrupt():
-            _train(planned, folder, journal, records)
-        complete = True
+            complete = _train(planned, folder, journal, records)
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished trials are kept, `quantbench resume {folder}` goes on", file=sys.stderr)
         raise
@@ -157,6 +161,9 @@ def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Re
             raise QuantBenchError(f"{error}; {advice}") from error
         failed = [record for record in records.values() if record.row["status"] == "failed"]
         journal.close(complete=complete and not failed)
+    if not complete:
+        print(left_to_jobs(planned, folder, records))
+        return
     if not failed:
         for name in (checkpoint.FOLDER, warm.FOLDER):
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -167,14 +174,17 @@ def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Re
         raise SweepFailed(f"{len(failed)} of {len(planned.trials)} trials failed; `quantbench resume {folder}` tries again")
 
 
-def _train(planned: Plan, folder: Path, journal: Journal, records: dict[str, Record]) -> None:
+def _train(planned: Plan, folder: Path, journal: Journal, records: dict[str, Record]) -> bool:
+    """Train what a plan says; False where jobs still do."""
     total = sum(map(len, planned.stacks))
     if not total:
-        return
+        return True
     executor, device = make_executor(planned.executor), planned.run.device
+    keep_files = Keep(folder.resolve(), planned.run.checkpoint_every, planned.run.export)
+    if isinstance(executor, Queued):
+        return work_off(executor, planned, keep_files, journal, records)
     workers = executor.workers_on(find_device(device))
     supply = Supply(planned.stacks, (lambda trials: size_on_gpu(trials, device, workers)) if planned.measured else None)
-    keep_files = Keep(folder.resolve(), planned.run.checkpoint_every, planned.run.export)
     kept = 0
 
     def keep(new: list[Record]) -> None:
@@ -187,8 +197,7 @@ def _train(planned: Plan, folder: Path, journal: Journal, records: dict[str, Rec
     def restart() -> None:  # the work on stacks that were lost is lost
         bar.update(kept - bar.n)
 
-    form = "{l_bar}{bar}| {n:.1f}/{total} trials [{elapsed}<{remaining}, {rate_noinv_fmt}]"
-    with tqdm(total=total, unit="trial", bar_format=form, disable=None, smoothing=0.1) as bar:
+    with progress_bar(total) as bar:
         most = total if planned.measured else len(planned.stacks)
         engine = executor.open(most, device, lambda trials: _advance(bar, trials), keep_files)
         try:
@@ -196,6 +205,7 @@ def _train(planned: Plan, folder: Path, journal: Journal, records: dict[str, Rec
             bar.update(total - bar.n)
         finally:
             engine.close()
+    return True
 
 
 def _drive(engine: Engine, supply: Supply, keep: Callable[[list[Record]], None], restart: Callable[[], None]) -> None:

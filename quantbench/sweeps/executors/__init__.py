@@ -1,7 +1,9 @@
 """Engines that train stacks."""
 
-from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
+from quantbench.sweeps.executors.base import Engine, Executor, Queued, WorkerDied
+from quantbench.sweeps.executors.dask import Dask
 from quantbench.sweeps.executors.inline import Inline
 from quantbench.sweeps.executors.processes import Processes
+from quantbench.sweeps.executors.slurm import Slurm
 
-__all__ = ["Engine", "Executor", "Inline", "Processes", "WorkerDied"]
+__all__ = ["Dask", "Engine", "Executor", "Inline", "Processes", "Queued", "Slurm", "WorkerDied"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import torch
 
 from quantbench.components import Component, at_least, component
+from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.plan import Trial
 from quantbench.sweeps.worker import Advance, Record
 from quantbench.training import NOTHING, Keep
@@ -48,6 +49,9 @@ class Executor(Component):
         if self.stack_size is not None:
             at_least("executor.stack_size", self.stack_size, 1)
 
+    def ready(self) -> None:
+        """Raise ConfigError where this executor cannot be used; called before anything is written."""
+
     def workers_on(self, device: torch.device) -> int:
         """How many stacks train at the same time, if there are as many."""
         return 1
@@ -58,5 +62,32 @@ class Executor(Component):
         Args:
             advance: told how far the work has come, in trials.
             keep: what trainings leave in the folder of the run.
+        """
+        raise NotImplementedError
+
+
+@component
+class Queued(Executor):
+    """An executor whose jobs outlive the driver: they write finished stacks into the journal themselves.
+
+    Attributes:
+        wait: whether the driver stays until all is done.
+    """
+
+    wait: bool = True
+
+    def work_off(
+        self,
+        stacks: Sequence[Sequence[Trial]],
+        device: str,
+        keep: Keep,
+        journal: Journal,
+        take: Callable[[dict[str, Record]], None],
+    ) -> bool:
+        """Submit what no job has yet; gives whether all stacks are done.
+
+        Args:
+            keep: names the folder of the run, where all jobs must find it.
+            take: told of the records of stacks that a job finished.
         """
         raise NotImplementedError

@@ -1,0 +1,243 @@
+"""Stacks on the workers of a Dask cluster: one that runs already, anywhere, or one of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import torch
+
+from quantbench import __version__, imports
+from quantbench.components import at_least, component
+from quantbench.config import find_device
+from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
+from quantbench.sweeps.executors.processes import cores
+from quantbench.sweeps.plan import Trial
+from quantbench.sweeps.remote import DEATH, join_driver, own_folders
+from quantbench.sweeps.worker import Advance, Record, describe, keep_memory, run_stack
+from quantbench.training import NOTHING, Keep
+
+CONNECT_SECONDS = 10
+ASK_SECONDS = 2
+"""How often the cluster is asked for its size."""
+DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""For workers of this machine, which a terminal tells of Ctrl-C, too: the driver decides what it means."""
+FETCH_SECONDS = 60
+"""How long a finished stack may take to arrive; its worker may have died just then."""
+
+
+class DaskEngine(Engine):
+    """Keeps one stack a thread of the cluster submitted, which may grow and shrink, but ``least`` stacks at any time."""
+
+    def __init__(self, client: Any, cluster: Any, least: int, device: str, advance: Advance, keep: Keep) -> None:
+        self.client, self.cluster, self.least = client, cluster, least
+        self.capacity, self.asked = max(least, threads_of(client)), time.monotonic()
+        self.device, self.advance, self.keep = device, advance, keep
+        self.folders = own_folders()
+        self.running: dict[str, Any] = {}  # Dask forgets a task when nobody holds its future
+        self.lock = threading.Lock()
+        self.finished = 0
+
+    def submit(self, stack: Sequence[Trial]) -> Future[list[Record]]:
+        if self.client.status != "running":
+            raise QuantBenchError("executor=dask: the connection to the scheduler is lost; finished stacks are kept")
+        key = f"quantbench-{stack[0].id}-{uuid.uuid4().hex}"
+        future: Future[list[Record]] = Future()
+        sent = (tuple(stack), self.device, self.keep, self.folders, __version__)
+        remote = self.client.submit(_run, *sent, key=key, pure=False)
+        self.running[key] = remote
+        remote.add_done_callback(lambda done: self._settle(done, future, len(stack)))
+        return future
+
+    def _settle(self, remote: Any, future: Future[list[Record]], trials: int) -> None:
+        """Give what became of a task to ``future``; runs in a thread of Dask's."""
+        self.running.pop(remote.key, None)
+        try:
+            records = _result(remote)
+        except Exception as error:
+            future.set_exception(error)
+            return
+        with self.lock:
+            self.finished += trials
+        future.set_result(records)
+
+    def poll(self) -> None:
+        with self.lock:
+            finished, self.finished = self.finished, 0
+        self.advance(finished)
+        if time.monotonic() > self.asked + ASK_SECONDS and self.client.status == "running":
+            with contextlib.suppress(OSError):  # the scheduler went away just now; the next submission says so
+                self.capacity, self.asked = max(self.least, threads_of(self.client)), time.monotonic()
+
+    def close(self) -> None:
+        if self.client.status == "running":
+            with contextlib.suppress(OSError):
+                self.client.cancel(list(self.running.values()))
+        self.client.close(timeout=5)
+        if self.cluster is not None:
+            self.cluster.close(timeout=5)
+
+
+def _result(remote: Any) -> list[Record]:
+    """The records of a task that is done. Raises WorkerDied where it was lost, QuantBenchError where no worker can run it."""
+    from distributed import KilledWorker
+
+    if remote.status not in ("finished", "error"):
+        raise WorkerDied("the Dask scheduler lost it")
+    if remote.status == "finished":
+        try:
+            records: list[Record] = remote.result(timeout=FETCH_SECONDS)
+        except Exception as error:
+            raise WorkerDied(f"its result was lost with its worker ({describe(error)})") from error
+        return records
+    reason = remote.exception()
+    if isinstance(reason, KilledWorker):
+        raise WorkerDied(DEATH)
+    if isinstance(reason, QuantBenchError):
+        raise reason
+    raise QuantBenchError(f"executor=dask: a worker could not begin a stack ({describe(reason)}); has it QuantBench installed?")
+
+
+@component
+class Dask(Executor):
+    """Workers of a Dask cluster.
+
+    Attributes:
+        stack_size: as for every executor; null has it measured on a GPU of the driver's machine, where there is one.
+        address: of a scheduler that runs already, as ``tcp://host:8786``; null starts a cluster of this machine, one
+            single-threaded process a core.
+        workers: number of processes of a cluster of this machine; null for one a core (on a GPU: one). With an address, how
+            many stacks are submitted at a time though the cluster has fewer threads: one that grows on demand needs that.
+    """
+
+    stack_size: int | None = 64
+    address: str | None = None
+    workers: int | None = None
+
+    def check(self) -> None:
+        super().check()
+        if self.workers is not None:
+            at_least("executor.workers", self.workers, 1)
+
+    def ready(self) -> None:
+        _require_distributed()
+        if self.address is None:
+            return
+        if not imports.named(self.address):
+            raise ConfigError(
+                f"executor.address={self.address}: is not connected to because a file says so: a scheduler can run code "
+                f"here; if you trust it, resume with --allow {self.address}"
+            )
+        _size(self.address)
+
+    def workers_on(self, device: torch.device) -> int:
+        if self.address is not None:
+            return self.workers or _size(self.address)
+        return self.workers or (1 if device.type == "cuda" else cores())
+
+    def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING) -> Engine:
+        _silence()
+        if self.address is None:
+            workers = min(self.workers_on(find_device(device)), stacks)
+            client, cluster = _start_here(workers)
+        else:
+            client, cluster = connect(self.address), None
+        if client.dashboard_link:
+            print(f"Dask's dashboard: {client.dashboard_link}", file=sys.stderr)
+        return DaskEngine(client, cluster, self.workers or 1, device, advance, keep)
+
+
+def _require_distributed() -> None:
+    """Raise ConfigError where Dask is not installed."""
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f"executor=dask: {error}; the extra quantbench[dask] installs it") from error
+
+
+def _silence() -> None:
+    """Have Dask print nothing in this process: what it notices comes to the driver as an error, too."""
+    for name in logging.root.manager.loggerDict:
+        if name.split(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _start_here(workers: int) -> tuple[Any, Any]:
+    """Client and cluster of this machine, reachable from it alone."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    # A stack that was lost with its worker is tried again by the driver, alone, so that it takes no other with it.
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=None,  # stacks are halved where memory does not suffice; Dask would kill the worker
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+            preload=[*dask.config.get("distributed.worker.preload"), DEAF],
+        )
+    return Client(cluster, set_as_default=False), cluster
+
+
+def connect(address: str) -> Any:
+    """A client of the scheduler at ``address``. Raises ConfigError where none answers."""
+    from distributed import Client
+
+    try:
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except Exception as error:
+        raise _unreachable(address, error) from error
+
+
+@functools.cache
+def _size(address: str) -> int:
+    """Threads of the cluster at ``address``, at least one. Raises ConfigError where no scheduler answers in time."""
+    from distributed.core import rpc
+    from distributed.security import Security
+
+    async def ask() -> dict[str, int]:
+        # No Client yet: one that finds nobody waits long before it gives up.
+        async with (
+            asyncio.timeout(CONNECT_SECONDS),
+            rpc(address, connection_args=Security().get_connection_args("client")) as scheduler,
+        ):
+            threads: dict[str, int] = await scheduler.ncores()
+            return threads
+
+    try:
+        with ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own in this one
+            return max(1, sum(thread.submit(asyncio.run, ask()).result().values()))
+    except Exception as error:  # whatever another service answered
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> ConfigError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return ConfigError(
+        f"executor.address={address}: no Dask scheduler answers there within {CONNECT_SECONDS} s ({reason}); start one with "
+        f"`dask scheduler`, or leave the address out for a cluster of this machine"
+    )
+
+
+def threads_of(client: Any) -> int:
+    """How many tasks the workers of a cluster can run at a time."""
+    return sum(client.nthreads().values())
+
+
+def _run(stack: tuple[Trial, ...], device: str, keep: Keep, folders: list[str], version: str) -> list[Record]:
+    join_driver(folders, version)
+    keep_memory()
+    return run_stack(stack, device, keep=keep)
