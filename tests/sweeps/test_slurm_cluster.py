@@ -19,6 +19,7 @@ pytest.importorskip("submitit", reason="needs the extra quantbench[slurm]")
 SCRIPT = Path(__file__).parents[2] / "scripts" / "slurm_cluster.sh"
 WORDS = ["executor=slurm", "executor.stack_size=1", "executor.poll_seconds=1", *SMALL]
 SLOW = '''
+import time
 from quantbench.components import component
 from quantbench.gradients import STE
 
@@ -107,18 +108,18 @@ def test_a_cancelled_job_is_submitted_again_by_collect(quantbench, slow, tmp_pat
     before = parts(folder)
     assert len(before) == 1
 
-    code, out, err = quantbench("resume", str(folder), "--collect")
+    code, out, err = quantbench("resume", str(folder), "--collect", "--config-dir", "mine")
     assert code == 0, err
     assert "1 trials are there" in out
     assert "2 cancelled" in out
     assert "3 trials are neither finished nor with a job; they are submitted" in out
     assert "submitted 3 stacks as 2 jobs" in out
-    code, out, err = quantbench("resume", str(folder), "--collect")  # nothing is submitted twice
+    code, out, err = quantbench("resume", str(folder), "--collect", "--config-dir", "mine")  # nothing is submitted twice
     assert code == 0, err
     assert "0 trials are neither finished nor with a job" in out
     assert "submitted" not in out
 
-    code, _, err = quantbench("resume", str(folder))
+    code, _, err = quantbench("resume", str(folder), "--config-dir", "mine")
     assert code == 0, err
     assert set(read_results(folder)["status"]) == {"completed"}
     assert len(read_results(folder)) == 6
@@ -162,7 +163,7 @@ def test_a_job_killed_with_kill_9_keeps_finished_stacks_and_the_driver_may_leave
     wait_for(lambda: not queue())
     kept = parts(folder)
     assert 1 <= len(kept) < 3
-    resumed = command("resume", str(folder), cwd=tmp_path)
+    resumed = command("resume", str(folder), "--config-dir", "mine", cwd=tmp_path)
     out, err = resumed.communicate(timeout=240)
     assert resumed.returncode == 0, err
     assert f"{3 - len(kept)} trials are neither finished nor with a job; they are submitted" in out
