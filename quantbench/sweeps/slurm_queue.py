@@ -107,10 +107,10 @@ def submit(name: str, words: Sequence[str], tasks: Sequence[Path], parameters: M
     executor.update_parameters(
         job_name=name,
         array_parallelism=most,
-        signal_delay_s=1,  # submitit would end a job that long before its limit
         stderr_to_stdout=True,
         wckey=None,
-        additional_parameters=dict(parameters),
+        # submitit would have Slurm announce the limit, up to a minute early, and then end the job: SIGCONT does nothing.
+        additional_parameters={"signal": "CONT@1"} | dict(parameters),
     )
     try:
         jobs = executor.map_array(submitit.helpers.CommandFunction(list(words)), [str(task) for task in tasks])
