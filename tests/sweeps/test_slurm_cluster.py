@@ -58,7 +58,7 @@ def slurm():
 
 @pytest.fixture
 def slow(tmp_path):
-    """Options with which a run finds the gradient ``slow``: 20 steps of a second."""
+    """Options with which a run finds the gradient ``slow``: some twenty seconds a trial for half a second a step."""
     (tmp_path / "mine" / "gradient").mkdir(parents=True)
     (tmp_path / "mine" / "slow_classes.py").write_text(SLOW)
     (tmp_path / "mine" / "gradient" / "slow.yaml").write_text("_target_: slow_classes.Slow\nseconds: 1.0\n")
@@ -127,14 +127,15 @@ def test_a_cancelled_job_is_submitted_again_by_collect(quantbench, slow, tmp_pat
 
 
 def test_a_job_at_its_time_limit_keeps_finished_stacks(command, slow, tmp_path):
-    words = [*WORDS, "executor.stacks_per_job=6", "executor.time=1", "-m", *slow, "seed=range(0,6)"]
-    process = command("run", *words, cwd=tmp_path)  # two minutes of stacks in jobs of one
+    words = [*WORDS, "executor.stacks_per_job=10", "executor.time=1"]
+    words += ["-m", *slow, "gradient.seconds=0.3", "seed=range(0,10)"]
+    process = command("run", *words, cwd=tmp_path)  # more than two minutes of stacks, in jobs of one
     wait_for(lambda: list(tmp_path.glob("outputs/default/*/journal/*.json")), 120)
     folder = only_run(tmp_path)
     (first,) = {job.partition("_")[0] for job in queue()}
     wait_for(lambda: first not in {job.partition("_")[0] for job in queue()}, 240)
     kept = parts(folder)
-    assert 1 <= len(kept) < 6
+    assert 1 <= len(kept) < 10
     trials = {
         item["trial"]: item["row"]["seconds"] for name in kept for item in json.loads((folder / "journal" / name).read_text())
     }
@@ -143,7 +144,7 @@ def test_a_job_at_its_time_limit_keeps_finished_stacks(command, slow, tmp_path):
     assert out.count("submitted") >= 2
     table = read_results(folder)
     assert set(table["status"]) == {"completed"}
-    assert len(table) == 6
+    assert len(table) == 10
     seconds = table.set_index("trial")["seconds"]
     assert all(seconds[trial] == pytest.approx(spent) for trial, spent in trials.items())  # nothing done again
 
