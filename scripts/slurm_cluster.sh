@@ -12,6 +12,11 @@ fail() { echo "slurm_cluster.sh: $*" >&2; exit 1; }
 
 stop() {
     local name pid
+    if [[ -e $conf ]]; then # the steps of jobs outlive the daemons
+        export SLURM_CONF=$conf
+        squeue -h -o %A 2>/dev/null | sort -u | xargs -r scancel || true
+        for _ in $(seq 150); do [[ -n $(squeue -h 2>/dev/null) ]] || break; sleep 0.2; done
+    fi
     for name in slurmctld slurmd munged; do
         pid=$(cat "$folder/$name.pid" 2>/dev/null) || continue
         # A recycled number belongs to another program.
@@ -76,7 +81,7 @@ start() {
     export SLURM_CONF=$conf
     slurmctld
     slurmd
-    for _ in $(seq 100); do
+    for _ in $(seq 300); do
         if sinfo -h -o %T 2>/dev/null | grep -q idle; then
             echo "export SLURM_CONF=$conf"
             return
