@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 INTERRUPTED = 130
-SUBCOMMANDS = ("run", "resume", "audit", "list", "diff", "rank", "transfer", "watch")
+SUBCOMMANDS = ("run", "resume", "audit", "list", "diff", "rank", "plot", "transfer", "watch")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
