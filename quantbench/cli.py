@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 INTERRUPTED = 130
-SUBCOMMANDS = ("run", "resume", "audit", "list", "diff", "rank", "report", "transfer", "watch")
+SUBCOMMANDS = ("run", "resume", "audit", "list", "diff", "rank", "plot", "report", "transfer", "watch")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ FORMATS = ("table", "csv", "json", "markdown")
 
 def add_readers(commands: Any) -> None:
     """Add the subcommands to a parser's."""
-    for add in (_add_diff, _add_rank, _add_report, _add_transfer, _add_watch):
+    for add in (_add_diff, _add_rank, _add_plot, _add_report, _add_transfer, _add_watch):
         add(commands)
 
 
@@ -63,6 +63,25 @@ def _add_report(commands: Any) -> None:
     )
     report.add_argument("--within", help="settings that make a task, separated by commas (what else varies, and the rate)")
     report.set_defaults(command=_report)
+
+
+def _add_plot(commands: Any) -> None:
+    plot = commands.add_parser(
+        "plot",
+        help="pictures of one or several runs: quantbench plot outputs/ste_vs_anneal/... --kind growth --output growth.pdf",
+        description="Draws every kind of picture that the results support into a folder, or one kind. Kinds: rate_distortion, "
+        "curves, growth, usage, gradient (of an audit), heatmap, critical_difference.",
+    )
+    plot.add_argument("results", type=Path, nargs="+", help="results.csv, audit.csv, or the folder of a run or of an audit")
+    plot.add_argument("--kind", help="one kind of picture (all that the results support)")
+    plot.add_argument("--metric", help="what to draw (each kind's own: nmse_db, mse, encoder_std, usage)")
+    plot.add_argument("--by", help="settings that make a method, separated by commas (quantizer, gradient and their settings)")
+    plot.add_argument("--within", help="settings that make a panel, separated by commas (what else varies, and the rate)")
+    plot.add_argument(
+        "--output", type=Path, default=Path("plots"), help="a folder, or with --kind an .svg, .png or .pdf (plots)"
+    )
+    plot.add_argument("--format", default="svg", choices=["svg", "png", "pdf"], help="of the files in a folder (svg)")
+    plot.set_defaults(command=_plot)
 
 
 def _add_transfer(commands: Any) -> None:
@@ -117,9 +136,10 @@ def _transfer(arguments: argparse.Namespace) -> int:
     if least is not None and not 0 <= least <= 1:
         raise ConfigError(f"--fail-below {least:g}: must be between 0 and 1")
     if arguments.plot is not None:
-        from quantbench.results.scatter import check_plot, scatter
+        from quantbench.results.plots.common import check_picture
+        from quantbench.results.scatter import scatter
 
-        check_plot(arguments.plot)
+        check_picture(arguments.plot, "--plot")
     metrics = (toy_metric, real_metric or toy_metric)
     found = transfer(read_results(arguments.toy), read_results(arguments.real), metrics, arguments.by.split(","))
     _show(render_transfer(found, arguments.format), arguments.format)
@@ -151,6 +171,17 @@ def _rank(arguments: argparse.Namespace) -> int:
         [] if arguments.against is None else bjontegaard(table, sources, arguments.metric, arguments.against, arguments.rate)
     )
     _show(render_ranking(found, points, label, curves, arguments.format, arguments.table), arguments.format)
+    return 0
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+    from quantbench.results.plots.data import gather
+    from quantbench.results.plots.draw import check_output, draw, report
+
+    check_output(arguments.kind, arguments.output)
+    data = gather(arguments.results, _words(arguments.by), _words(arguments.within))
+    drawn = draw(data, arguments.kind, arguments.metric, arguments.output, f".{arguments.format}")
+    _show("\n".join([report(drawn), *(f"note: {note}" for note in data.notes)]))
     return 0
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from quantbench.errors import ConfigError
+from quantbench.results.cells import unguarded
 from quantbench.results.render import Cell, Rounded, render
 from quantbench.results.schema import AUDIT
 from quantbench.results.statistics import bootstrap_mean
@@ -20,6 +23,24 @@ def audit_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         table[name] = pd.to_numeric(table[name]).astype("Int64")
     order = table["moment"].map({"start": 0, "end": 1})
     return table.assign(order=order).sort_values(["quantizer", "gradient", "order", "seed"]).drop(columns="order")
+
+
+def read_audit(path: Path) -> pd.DataFrame:
+    """Read an audit.csv. Raises ConfigError where it is missing or no such table."""
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as an audit.csv ({str(error).strip().splitlines()[0]})") from error
+    if missing := [name for name in AUDIT if name not in table]:
+        raise ConfigError(f"{path}: is no audit.csv of QuantBench, it has no column {', '.join(missing)}")
+    for name in ("cosine", "bias", "variance"):
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        if len(wrong := table[name][numbers.isna() & table[name].notna()]):
+            raise ConfigError(f"{path}: column {name} holds {wrong.iloc[0]!r}, which is no number")
+        table[name] = numbers.astype("float64")
+    return unguarded(table[AUDIT])
 
 
 def summary(table: pd.DataFrame, form: str = "table") -> str:

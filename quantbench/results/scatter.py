@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quantbench.errors import ConfigError, QuantBenchError
-from quantbench.results.label_places import Box, label_places
+from quantbench.results.label_places import Box
+from quantbench.results.plots.common import INK, STYLE, check_picture, plain, save
+from quantbench.results.plots.names import name_points, settle
 from quantbench.results.render import estimate
 from quantbench.results.transfer import Side, Transfer
 
@@ -17,77 +18,78 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ENDINGS = (".svg", ".png", ".pdf")
-INSTALL = "pip install 'quantbench[plot]'"
-INK, MUTED, DOT, CONTRARY = "#222222", "#9aa3ad", "#1f5fa8", "#c2410c"
-PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
+BARS, DOT, CONTRARY = "#9aa3ad", "#1f5fa8", "#c2410c"
+FENCE, FEW = 3.0, 4.0
+"""An item is far away beyond so many interquartile ranges, where the others take less than one in so many of the picture."""
+
 STEPS = 40
 """Places along a line between two items that names keep clear of."""
-
-STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "quantbench",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "pdf.fonttype": 42,
-}
-"""Text stays text in the file, and the same figure gives the same file."""
-
-
-def check_plot(path: Path) -> None:
-    """Raise ConfigError, before anything is computed, where no picture can be written to ``path``."""
-    if path.suffix not in ENDINGS:
-        raise ConfigError(f"--plot {path}: must end in one of {', '.join(ENDINGS)}")
-    if not path.parent.is_dir():
-        raise ConfigError(f"--plot {path}: there is no folder {path.parent}")
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(f"--plot {path}: needs matplotlib; install it with {INSTALL}") from error
 
 
 def scatter(found: Transfer, path: Path) -> None:
     """Draw the items with the 95 % intervals of their means, and a line between those that the two codecs order otherwise.
 
     Raises:
-        ConfigError: see ``check_plot``.
+        ConfigError: see ``check_picture``.
         QuantBenchError: the file cannot be written.
     """
-    check_plot(path)
+    check_picture(path, "--plot")
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
-        figure = _figure(found)
-        # A date would make every file of the same figure another one.
-        metadata: dict[str, Any] = {} if path.suffix == ".png" else {"Date" if path.suffix == ".svg" else "CreationDate": None}
-        try:
-            figure.savefig(path, dpi=160, metadata=metadata)
-        except OSError as error:
-            raise QuantBenchError(f"{path}: cannot be written ({error.strerror})") from error
+        save(_figure(found), path)
 
 
 def _figure(found: Transfer) -> Figure:
     from matplotlib.figure import Figure
 
-    # 72 dots an inch: the screen's units, in which names are placed, are points, those of SVG and PDF.
-    figure = Figure(figsize=(7.2, 5.2), dpi=72, layout="constrained")
+    figure = Figure(figsize=(7.2, 5.2), layout="constrained")
     axes = figure.add_subplot()
     points = np.array([[one.mean for one in side.means] for side in (found.toy, found.real)]).T
-    _disagreements(axes, found, points)
     bars = [_half_widths(side) for side in (found.toy, found.real)]
-    axes.errorbar(points[:, 0], points[:, 1], xerr=bars[0], yerr=bars[1], fmt="none", ecolor=MUTED, elinewidth=0.8, zorder=2)
-    axes.plot(*points.T, "o", color=DOT, markersize=5, markeredgecolor="white", markeredgewidth=0.6, zorder=4)
-    axes.margins(0.08)
+    names = list(found.names)
+    far = far_away(points)
+    if far.any():
+        names = [
+            f"{name} ({x:.3g}, {y:.3g})" if is_far else name for name, is_far, (x, y) in zip(names, far, points, strict=True)
+        ]
+        points, bars = _drawn_in(axes, points, bars, far)
+    _disagreements(axes, found, points)
+    axes.errorbar(points[:, 0], points[:, 1], xerr=bars[0], yerr=bars[1], fmt="none", ecolor=BARS, elinewidth=0.8, zorder=2)
+    axes.plot(*points[~far].T, "o", color=DOT, markersize=5, markeredgecolor="white", markeredgewidth=0.6, zorder=4)
+    axes.plot(*points[far].T, "D", color="white", markersize=5, markeredgecolor=DOT, zorder=4)
+    if not far.any():
+        axes.margins(0.08)
     axes.set_xlabel(_axis("toy", found.toy), color=INK)
     axes.set_ylabel(_axis("real codec", found.real), color=INK)
     axes.set_title(_title(found), loc="left", fontsize=9, color=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#eceff2", linewidth=0.7)
-    axes.set_axisbelow(True)
-    figure.draw_without_rendering()  # settles the margins, which the places of names depend on
-    figure.set_layout_engine("none")
-    _names(axes, found, points, bars)
+    plain(axes)
+    settle(figure)
+    _names(axes, found, names, points, bars)
     return figure
+
+
+def far_away(points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Items without which the picture would be a quarter as wide or high: they would leave no room to tell the others apart."""
+    far = np.zeros(len(points), bool)
+    for values in points.T:
+        low, high = np.quantile(values, [0.25, 0.75])
+        outside = (values < low - FENCE * (high - low)) | (values > high + FENCE * (high - low))
+        if outside.any() and FEW * np.ptp(values[~outside]) < np.ptp(values):
+            far |= outside
+    return far
+
+
+def _drawn_in(
+    axes: Axes, points: NDArray[np.float64], half: list[NDArray[np.float64]], far: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
+    """Limit the axes to the items that are not far away; those stand at the edge, without intervals."""
+    widths = np.array(half).T
+    low, high = (points - widths)[~far].min(axis=0), (points + widths)[~far].max(axis=0)
+    margin = 0.12 * (high - low)
+    axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
+    axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
+    return np.clip(points, low - margin / 2, high + margin / 2), [np.where(far, 0.0, one) for one in half]
 
 
 def _half_widths(side: Side) -> NDArray[np.float64]:
@@ -116,8 +118,8 @@ def _disagreements(axes: Axes, found: Transfer, points: NDArray[np.float64]) -> 
         axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, labelcolor=INK)
 
 
-def _names(axes: Axes, found: Transfer, points: NDArray[np.float64], half: list[NDArray[np.float64]]) -> None:
-    """Write the names beside their points, with a thin line to those that found no room near."""
+def _names(axes: Axes, found: Transfer, names: list[str], points: NDArray[np.float64], half: list[NDArray[np.float64]]) -> None:
+    """Write the names beside their points, clear of intervals and of lines between items."""
     to_screen = axes.transData.transform
     centres = to_screen(points)
     low, high = to_screen(points - np.array(half).T), to_screen(points + np.array(half).T)
@@ -127,15 +129,4 @@ def _names(axes: Axes, found: Transfer, points: NDArray[np.float64], half: list[
     for pair in found.disagreements:
         steps = np.linspace(centres[pair.first], centres[pair.second], STEPS)
         bars += [(x - 2, y - 2, x + 2, y + 2) for x, y in steps]
-    texts = [axes.text(0, 0, name, fontsize=8, color=INK, va="bottom", zorder=5, bbox=PAPER) for name in found.names]
-    extents = [text.get_window_extent() for text in texts]
-    sizes = np.array([(extent.width + 2, extent.height + 1) for extent in extents])
-    box = axes.get_window_extent()
-    places = np.array(label_places(centres, sizes, bars, (box.x0, box.y0, box.x1, box.y1)))
-    for text, corner, size, centre in zip(texts, places, sizes, centres, strict=True):
-        x, y = axes.transData.inverted().transform(corner)
-        text.set_position((x, y))
-        nearest = np.clip(centre, corner, corner + size)
-        if np.hypot(*(nearest - centre)) > 12:
-            ends = axes.transData.inverted().transform([nearest, centre])
-            axes.plot(*ends.T, color=MUTED, linewidth=0.6, zorder=3, scalex=False, scaley=False)
+    name_points(axes, names, points, bars)

@@ -1,0 +1,1 @@
+"""Pictures of results, ready for a paper; one kind a file."""

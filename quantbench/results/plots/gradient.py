@@ -1,0 +1,91 @@
+"""The bias of each strategy's gradient against its variance, of an audit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from quantbench.errors import ConfigError
+from quantbench.results.palette import Style, styles
+from quantbench.results.plots.common import BAD, INK, MUTED, Picture, caption, literal, panels
+from quantbench.results.plots.data import Data, interval_words
+from quantbench.results.plots.names import name_points, settle
+from quantbench.results.statistics import bootstrap_mean
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOMENTS = {"start": "before training", "end": "after a short training"}
+
+
+def gradient(data: Data, metric: str | None) -> Picture:
+    """Means over seeds with intervals in both directions, before and after training; both relative to the true gradient.
+
+    Raises:
+        ConfigError: there is no audit.csv; a metric was given.
+    """
+    if metric is not None:
+        raise ConfigError(f"--metric {metric}: the gradient's picture shows bias and variance only")
+    if data.audit.empty:
+        raise ConfigError("there is no audit.csv among the results; `quantbench audit` makes one")
+    table = data.audit.assign(name=_names(data.audit))
+    known = table.dropna(subset=["bias", "variance"])
+    known = known[np.isfinite(known["bias"]) & np.isfinite(known["variance"])]
+    if known.empty:
+        raise ConfigError("the columns bias and variance of audit.csv are empty")
+    moments = [moment for moment in MOMENTS if (known["moment"] == moment).any()]
+    figure, axes = panels([MOMENTS[moment] for moment in moments])
+    figure.set_size_inches(4.4 * len(moments), 4.2)
+    look = styles(list(dict.fromkeys(table["name"])))
+    found = {str(name) for name, part in table.groupby("name") if (part["findings"].fillna("") != "").any()}
+    seeds = []
+    for place, (one, moment) in enumerate(zip(axes, moments, strict=True)):
+        one.set_xlabel("bias, in norms of the true gradient", color=INK)
+        if place == 0:
+            one.set_ylabel("variance, in squared norms of the true gradient", color=INK)
+        seeds += _panel(one, known[known["moment"] == moment], look, found)
+    words, notes = interval_words(seeds)
+    if lacking := len(table) - len(known):
+        notes.append(f"{lacking} of {len(table)} rows have no bias or variance and are not drawn")
+    if found:
+        words += "; ×: the audit found a mistake"
+    if (known["variance"] <= 0).any():
+        words += "; a variance of 0: the strategy is deterministic"
+    caption(figure, "\n".join([words, *notes]))
+    settle(figure)
+    for one, moment in zip(axes, moments, strict=True):
+        points = known[known["moment"] == moment].groupby("name", sort=False)[["bias", "variance"]].mean()
+        labels = [literal(str(name)) + (" ×" if name in found else "") for name in points.index]
+        name_points(one, labels, points.to_numpy(float))
+    return Picture(figure, notes)
+
+
+def _names(table: pd.DataFrame) -> pd.Series[str]:
+    return table["quantizer"].astype(str) + " " + table["gradient"].astype(str)
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, look: dict[str, Style], found: set[str]) -> list[int]:
+    counts = []
+    for name, part in rows.groupby("name", sort=False):
+        x, y = (bootstrap_mean(part[column].to_numpy(float)) for column in ("bias", "variance"))
+        counts.append(len(part))
+        if len(part) > 1:
+            axes.plot([x.low, x.high], [y.mean, y.mean], color=MUTED, linewidth=0.9, zorder=2)
+            axes.plot([x.mean, x.mean], [y.low, y.high], color=MUTED, linewidth=0.9, zorder=2)
+        style = look[str(name)]
+        axes.plot(
+            [x.mean],
+            [y.mean],
+            style.marker,
+            color=style.colour,
+            markersize=7,
+            markeredgecolor=BAD if name in found else "white",
+            zorder=4,
+            label=str(name),
+            clip_on=False,
+        )
+    axes.margins(0.12)
+    axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+    return counts

@@ -1,0 +1,132 @@
+"""Quantizers by gradients: one number a pair."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from quantbench.errors import ConfigError
+from quantbench.results.plots.common import BAD, INK, MUTED, Picture, caption, wrapped
+from quantbench.results.plots.data import FAILURES, Data, Values, direction_of, panel_tasks, values
+from quantbench.results.render import number
+from quantbench.results.schema import LOWER_IS_BETTER
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SKIPPED, CELL = "#e3e6ea", 0.62
+MOST = 4
+PAIR = ["quantizer", "gradient"]
+
+
+def heatmap(data: Data, metric: str | None) -> Picture:
+    """The mean of each pair over completed trials, a panel a task; pairs that do not fit are grey, failures counted.
+
+    Raises:
+        ConfigError: no such metric, an empty column, or ``--by`` other than quantizer and gradient.
+    """
+    metric = metric or "nmse_db"
+    if data.by is not None and set(data.by) != set(PAIR):
+        raise ConfigError(f"--by {','.join(data.by)}: a heatmap is of quantizer,gradient")
+    found = values(Data(data.results, data.curves, data.audit, PAIR, data.within), metric)
+    tasks, notes = panel_tasks(found.tasks, MOST)
+    table = data.results
+    pairs = table[PAIR].astype(str).apply(tuple, axis=1)
+    names = {f"{quantizer} {gradient}": (quantizer, gradient) for quantizer, gradient in pairs}
+    rows, columns = (sorted(set(table[name].astype(str))) for name in PAIR)
+    skipped = set(pairs[(table["status"] == "skipped").to_numpy()]) - set(pairs[(table["status"] != "skipped").to_numpy()])
+    figure, axes = _panels(tasks, rows, columns)
+    shown = found.rows[found.rows["task"].isin(tasks)]
+    means = shown.groupby(["task", "method"])["value"].mean()
+    scale = _scale(means, metric)
+    for one, task in zip(axes, tasks, strict=True):
+        _cells(one, _grid(found, task, means, names), scale, rows, columns, skipped)
+    _bar(figure, axes, scale, metric)
+    words = "means over completed trials"
+    if skipped:
+        words += f"; grey: {len(skipped)} pairs that do not fit"
+    if found.trials["status"].isin(FAILURES).any():
+        words += "; ×: trials that diverged or failed, of how many"
+    caption(figure, "\n".join([words, *notes, *found.notes]))
+    return Picture(figure, [*notes, *found.notes])
+
+
+def _panels(tasks: list[str], rows: list[str], columns: list[str]) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    wide, high = max(2.0, CELL * len(columns)), max(0.8, 0.4 * len(rows))
+    beside, below = 0.3 + 0.075 * max(map(len, rows)), 0.9 + 0.06 * max(map(len, columns))
+    figure = Figure(figsize=(wide + beside + 1.0, (high + below) * len(tasks) + 0.3), layout="constrained")
+    grid = list(figure.subplots(len(tasks), 1, squeeze=False)[:, 0])
+    for axes, task in zip(grid, tasks, strict=True):
+        axes.set_title(wrapped(task, 60), loc="left", fontsize=9, color=INK)
+        axes.set_xticks(np.arange(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
+        axes.set_yticks(np.arange(len(rows)), rows, fontsize=8)
+        axes.set_xlim(-0.5, len(columns) - 0.5)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    return figure, grid
+
+
+def _scale(means: pd.Series[float], metric: str) -> Any:
+    """Values to colours that lighten towards what is better, told apart with any colour vision and in grey."""
+    import matplotlib
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm, Normalize
+
+    low, high = float(means.min()), float(means.max())
+    logarithmic = low > 0 and high > 100 * low
+    norm = (LogNorm if logarithmic else Normalize)(low, high if high > low else low + 1)
+    return ScalarMappable(norm, matplotlib.colormaps["cividis_r" if metric in LOWER_IS_BETTER else "cividis"])
+
+
+def _grid(
+    found: Values, task: str, means: pd.Series[float], names: dict[str, tuple[str, str]]
+) -> dict[tuple[str, str], tuple[float, int, int]]:
+    """Of each pair that ran: mean, trials that ended badly, trials."""
+    trials = found.trials[found.trials["task"] == task]
+    return {
+        names[str(name)]: (float(means.get((task, name), math.nan)), int(part["status"].isin(FAILURES).sum()), len(part))
+        for name, part in trials.groupby("method", sort=False)
+    }
+
+
+def _cells(
+    axes: Axes,
+    grid: dict[tuple[str, str], tuple[float, int, int]],
+    scale: Any,
+    rows: list[str],
+    columns: list[str],
+    skipped: set[tuple[str, str]],
+) -> None:
+    from matplotlib.patches import Rectangle
+
+    for y, quantizer in enumerate(rows):
+        for x, strategy in enumerate(columns):
+            pair = (quantizer, strategy)
+            mean, bad, trials = grid.get(pair, (math.nan, 0, 0))
+            known = not math.isnan(mean)
+            face = scale.to_rgba(mean) if known else SKIPPED if pair in skipped else "white"
+            edge = BAD if bad else "white"
+            axes.add_patch(
+                Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, facecolor=face, edgecolor=edge, linewidth=1.4 if bad else 0.5)
+            )
+            text = "\n".join([*([number(mean, 3)] if known else []), *([f"× {bad}/{trials}"] if bad else [])])
+            axes.text(x, y, text, ha="center", va="center", fontsize=7, color=_readable(face) if known else BAD)
+
+
+def _readable(face: Any) -> str:
+    red, green, blue = face[:3]
+    return INK if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
+
+
+def _bar(figure: Figure, axes: list[Axes], scale: Any, metric: str) -> None:
+    bar = figure.colorbar(scale, ax=axes, shrink=0.9, fraction=0.04, pad=0.02, aspect=25)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=7.5, color=MUTED)
+    bar.set_label(direction_of(metric), fontsize=8, color=INK)

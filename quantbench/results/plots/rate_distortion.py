@@ -1,0 +1,191 @@
+"""Distortion over rate, with Shannon's limit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from quantbench.errors import ConfigError
+from quantbench.results.items import text
+from quantbench.results.methods import RATE, with_rate
+from quantbench.results.palette import Style
+from quantbench.results.plots.common import BAD, MUTED, Picture, caption, handle, label_axes, legend, panels, with_counts
+from quantbench.results.plots.data import FAILURES, Data, check_metric, direction_of, ended_badly, interval_words, panel_tasks
+from quantbench.results.rates import source_layout
+from quantbench.results.schema import setting_columns
+from quantbench.results.statistics import bootstrap_mean
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LIMITED = ("nmse_db", "mse")
+"""Metrics that the limit is known for."""
+
+
+def rate_distortion(data: Data, metric: str | None) -> Picture:
+    """Means and intervals over the bits spent, a panel a source; the limit is drawn for ``nmse_db`` and ``mse``.
+
+    Raises:
+        ConfigError: no such metric, or an empty column; no rate.
+    """
+    metric = metric or "nmse_db"
+    rows, rate = _rows(data, metric)
+    tasks, notes = panel_tasks(list(dict.fromkeys(rows["task"])))
+    rows = rows[rows["task"].isin(tasks)]
+    points = _points(rows)
+    order = points.groupby("method")["mean"].mean()
+    methods = sorted(dict.fromkeys(rows["method"]), key=lambda name: (name not in order.index, -order.get(name, 0.0)))
+    labels = with_counts(methods, {str(name): ended_badly(part) for name, part in rows.groupby("method", sort=False)})
+    limits = rows["limit"].notna().any()
+    figure, axes = panels(tasks, [*labels, *(["Shannon's limit"] if limits else [])])
+    styles = data.styles()
+    for one, task in zip(axes, tasks, strict=True):
+        mine = rows[rows["task"] == task]
+        _limit(one, mine)
+        _panel(one, points[points["task"] == task], methods, styles)
+        _failures(one, mine)
+    label_axes(axes, rate, direction_of(metric))
+    handles = [handle(styles[name], True) for name in methods]
+    legend(figure, [*handles, *([_limit_handle()] if limits else [])], [*labels, *(["Shannon's limit"] if limits else [])])
+    words, more = interval_words(list(points["seeds"]) or [0])
+    unmeasured = int(((rows["status"] == "completed") & ~np.isfinite(rows["value"])).sum())
+    if unmeasured:
+        notes.append(f"{unmeasured} completed trials have no finite {metric} and are not drawn")
+    if rows["status"].isin(FAILURES).any():
+        words += "; ×: trials that diverged or failed at this rate, in no mean"
+        if unplaced := int((rows["status"].isin(FAILURES) & rows["nominal"].isna()).sum()):
+            notes.append(f"{unplaced} trials that diverged or failed have no rate: they are counted, and not placed")
+    caption(figure, "\n".join([words, *notes]))
+    return Picture(figure, [*notes, *more])
+
+
+def several_rates(data: Data) -> bool:
+    """Whether any source was tried at more than one rate."""
+    rows, _ = _rows(data, "mse" if "mse" in data.results else "nmse_db")
+    return bool((rows.groupby("task")["nominal"].nunique() > 1).any())
+
+
+def _rows(data: Data, metric: str) -> tuple[pd.DataFrame, str]:
+    """Trials: ``method``, ``task``, ``seed``, ``status``, ``nominal`` rate, ``rate`` spent, ``value``, ``limit``, ``source``;
+    the rate's name.
+    """
+    table = data.ran()
+    check_metric(table, metric)
+    parts = source_layout(table, data.by, data.within)
+    spent = next(
+        (name for name in ("spent_bits", "rate_bits", "rate_kbps") if name in table and table[name].notna().any()), None
+    )
+    if spent is None:
+        raise ConfigError("there are no rates: the columns spent_bits, rate_bits and rate_kbps are empty")
+    nominal = "rate_bits" if "rate_bits" in table and table["rate_bits"].notna().any() else spent
+    with_spent, name = with_rate(table, spent)
+    value = table[metric].to_numpy(float, na_value=np.nan)
+    completed = (table["status"] == "completed").to_numpy()
+    rows = pd.DataFrame(
+        {
+            "method": parts.methods.to_numpy(),
+            "task": parts.tasks.to_numpy(),
+            "seed": table["seed"].to_numpy(float, na_value=np.nan),
+            "status": table["status"].astype(str).to_numpy(),
+            "nominal": with_rate(table, nominal)[0][RATE].round(6).to_numpy(float),
+            "rate": with_spent[RATE].to_numpy(float),
+            "value": np.where(completed, value, np.nan),
+            "limit": np.where(completed, _limits(table, metric), np.nan),
+            "source": _sources(table),
+        }
+    )
+    if not np.isfinite(rows["value"]).any():
+        raise ConfigError(f"--metric {metric}: no completed trial has it")
+    # A trial that failed before it was measured has the nominal rate of others with its settings.
+    settings = [table[one].map(text).to_numpy() for one in setting_columns([str(one) for one in table])]
+    alike = rows.groupby([rows["method"], rows["task"], *settings])["nominal"].transform("mean")
+    rows["nominal"] = rows["nominal"].fillna(alike)
+    return rows, name
+
+
+def _sources(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    """What tells the source of each trial: blocks of other lengths have other limits."""
+    names = [str(name) for name in table if str(name).partition(".")[0] == "simulator"]
+    return list(zip(*(table[name].map(text) for name in names), strict=True)) if names else [()] * len(table)
+
+
+def _limits(table: pd.DataFrame, metric: str) -> NDArray[np.float64]:
+    """The limit of each trial, at the bits that it spent, in the metric's unit; NaN where there is none."""
+    nothing = np.full(len(table), np.nan)
+    if metric == "mse" and "limit_mse" in table:
+        return np.asarray(table["limit_mse"].to_numpy(float, na_value=np.nan))
+    if metric == "nmse_db" and "gap_db" in table:
+        return np.asarray((table["nmse_db"] - table["gap_db"]).to_numpy(float, na_value=np.nan))
+    return nothing
+
+
+def _points(rows: pd.DataFrame) -> pd.DataFrame:
+    """``method``, ``task``, ``rate``, ``mean``, ``low``, ``high``, ``seeds`` at each nominal rate."""
+    good = rows[np.isfinite(rows["value"]) & rows["rate"].notna()]
+    keys = ["task", "method", "nominal"]
+    by_seed = good.groupby([*keys, "seed"], sort=False, dropna=False)[["rate", "value"]].mean().reset_index()
+    found = [
+        (task, method, part["rate"].mean(), *bootstrap_mean(part["value"].to_numpy(float)), len(part))
+        for (task, method, _), part in by_seed.groupby(keys, sort=False, dropna=False)
+    ]
+    names = ["task", "method", "rate", "mean", "low", "high", "seeds"]
+    return pd.DataFrame(found, columns=names).sort_values("rate", kind="stable")
+
+
+def _panel(axes: Axes, points: pd.DataFrame, methods: list[str], styles: dict[str, Style]) -> None:
+    for name in methods:
+        part = points[points["method"] == name]
+        if part.empty:
+            continue
+        style = styles[name]
+        around = np.array([part["mean"] - part["low"], part["high"] - part["mean"]])
+        axes.errorbar(
+            part["rate"],
+            part["mean"],
+            yerr=np.nan_to_num(around).clip(0),
+            color=style.colour,
+            linestyle=style.dash,
+            linewidth=1.2,
+            elinewidth=1,
+            marker=style.marker,
+            markersize=4.5,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+            label=name,
+        )
+
+
+def _limit(axes: Axes, rows: pd.DataFrame) -> None:
+    """The limit at the bits spent: a line a source where all its trials lie on one, else a line a seed, which draws its own."""
+    known = rows[rows["limit"].notna() & rows["rate"].notna()].sort_values("rate", kind="stable")
+    lines = []
+    for _, whole in known.groupby("source", sort=False):
+        falls = (np.diff(whole["limit"]) <= 1e-6 * whole["limit"].abs().max()).all()
+        lines += [whole] if falls else [part for _, part in whole.groupby("seed")]
+    for line in lines:
+        line = line.drop_duplicates("rate")
+        axes.plot(line["rate"], line["limit"], color=MUTED, linewidth=1.8 if len(lines) <= 4 else 0.9, zorder=1.5)
+
+
+def _limit_handle() -> object:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=MUTED, linewidth=1.8)
+
+
+def _failures(axes: Axes, rows: pd.DataFrame) -> None:
+    """A cross at the top edge over each rate at which trials ended badly, with their number."""
+    bad = rows[rows["status"].isin(FAILURES) & rows["nominal"].notna()]
+    for nominal, count in zip(*np.unique(bad["nominal"], return_counts=True), strict=True):
+        axes.annotate(
+            f"×{count}",
+            (float(nominal), 1),
+            xycoords=("data", "axes fraction"),
+            ha="center",
+            va="top",
+            color=BAD,
+            fontsize=8,
+        )
