@@ -30,6 +30,12 @@ COMMANDS = [
 ]
 """Each is given every table."""
 ROWS = 20
+PAGES = [
+    ["report", "a.csv", "--output", "{out}/report.html"],
+    ["report", "a.csv", "b.csv", "--metric", "mse", "--output", "{out}/report.html"],
+    ["plot", "a.csv", "b.csv", "--output", "{out}"],
+]
+"""Commands that write pages and pictures, slower ones; each is given a folder to write into."""
 COLUMNS = [*IDENTITY, "quantizer.codes", "quantizer.levels", *METRICS, *NOTES, *COST]
 FORMULAS = [
     "=1+1",
@@ -148,7 +154,7 @@ def tables(draw):
     return content
 
 
-def check(folder, a, b):
+def check(folder, a, b, commands=COMMANDS):
     """Give the tables to all commands: as files, as the table of a run, and as the plan of one that runs."""
     for name, content in (
         ("a.csv", a),
@@ -160,7 +166,10 @@ def check(folder, a, b):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     before = files(folder)
-    for words in COMMANDS:
+    written = folder.with_name(f"{folder.name}-out")
+    written.mkdir(exist_ok=True)
+    for words in commands:
+        words = [word.format(out=written) for word in words]
         code, out, err = call([str(folder / word) if (folder / word).exists() else word for word in words])
         assert_told(code, out, err)
         assert not set(out + err) & set("\x1b\x07\x00\x9b"), "a terminal would obey this"
@@ -174,6 +183,19 @@ SETTINGS = {"deadline": None, "suppress_health_check": list(HealthCheck), "deran
 @given(a=tables(), b=tables())
 def test_240_rows_of_nonsense(tmp_path_factory, a, b):
     check(tmp_path_factory.mktemp("tables"), a, b)
+
+
+@settings(max_examples=4, **SETTINGS)
+@given(a=tables(), b=tables())
+def test_pages_and_pictures_of_nonsense(tmp_path_factory, a, b):
+    check(tmp_path_factory.mktemp("tables"), a, b, PAGES)
+
+
+@pytest.mark.slow
+@settings(max_examples=60, **SETTINGS)
+@given(a=tables(), b=tables())
+def test_pages_and_pictures_of_much_nonsense(tmp_path_factory, a, b):
+    check(tmp_path_factory.mktemp("tables"), a, b, PAGES)
 
 
 @pytest.mark.slow

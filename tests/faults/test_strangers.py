@@ -26,6 +26,8 @@ COMMANDS = [
     ["transfer", "{folder}", "{folder}", "--metric", "nmse_db"],
     ["rank", "{folder}"],
     ["watch", "{folder}", "--once"],
+    ["report", "{folder}", "--output", "report.html"],
+    ["plot", "{folder}", "--output", "plots"],
 ]
 """Commands that only read tables."""
 
