@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ def replace_file(path: Path, write: Callable[[IO[Any]], Any], binary: bool = Fal
         write: writes the new content into the file that it is given.
         binary: whether that is bytes, not text.
     """
+    if path.exists() and not path.is_file():  # a device, which the superuser would replace by a file
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     # A new file: never through a link that somebody left there.
