@@ -28,6 +28,7 @@ from quantbench.sweeps.worker import Advance, Record, describe, keep_memory, run
 from quantbench.training import NOTHING, Keep
 
 CONNECT_SECONDS = 10
+CLOSE_SECONDS = 5
 ASK_SECONDS = 2
 """How often the cluster is asked for its size."""
 DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
@@ -83,9 +84,12 @@ class DaskEngine(Engine):
         if self.client.status == "running":
             with contextlib.suppress(OSError):
                 self.client.cancel(list(self.running.values()))
-        self.client.close(timeout=5)
-        if self.cluster is not None:
-            self.cluster.close(timeout=5)
+        for one in (self.client, self.cluster):
+            if one is not None:
+                with contextlib.suppress(
+                    OSError
+                ):  # a worker that is busy answers late; those of this machine end with it anyway
+                    one.close(timeout=CLOSE_SECONDS)
 
 
 def _result(remote: Any) -> list[Record]:
