@@ -118,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="show the choices of every group and which pairs fit")
     listing.add_argument("group", nargs="?", help="one group only")
     listing.add_argument("--config-dir", type=Path, help="a folder with choices of your own")
+    listing.add_argument("--format", default="table", choices=FORMATS)
     listing.set_defaults(command=_list)
 
     add_readers(commands)
@@ -286,5 +287,5 @@ def _audit(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     from quantbench.sweeps.listing import listing
 
-    print(listing(arguments.group, arguments.config_dir))
+    print(listing(arguments.group, arguments.config_dir, arguments.format))
     return 0

@@ -61,11 +61,11 @@ def text(cell: Cell) -> str:
     return number(cell.value, cell.digits) if isinstance(cell, Rounded) else number(cell)
 
 
-def render(header: Sequence[str], rows: Sequence[Sequence[Cell]], form: str = "table", keys: int = 1) -> str:
+def render(header: Sequence[str], rows: Sequence[Sequence[Cell]], form: str = "table", keys: int | None = 1) -> str:
     """Rows in one of ``FORMATS``.
 
     Machines get an estimate in three columns, ``name``, ``name_low`` and ``name_high``. In a terminal a table that is too wide
-    is cut into several, each with the first ``keys`` columns.
+    is cut into several, each with the first ``keys`` columns; None leaves it whole.
     """
     if form in ("csv", "json"):
         columns, values = flat(header, rows)
@@ -83,7 +83,7 @@ def render(header: Sequence[str], rows: Sequence[Sequence[Cell]], form: str = "t
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     lines.insert(1, ["-" * width for width in widths])
-    blocks = _blocks(widths, keys, terminal_width())
+    blocks = _blocks(widths, keys or 0, None if keys is None else terminal_width())
     return "\n\n".join("\n".join(_aligned(line, widths, block) for line in lines) for block in blocks)
 
 

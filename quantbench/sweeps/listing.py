@@ -15,14 +15,18 @@ from quantbench.paths import cache_folder, config_folder
 from quantbench.results.render import render
 
 
-def listing(group: str | None = None, config_dir: Path | None = None) -> str:
-    """Every choice with one line each, and the table of pairs. Raises ConfigError."""
+def listing(group: str | None = None, config_dir: Path | None = None, form: str = "table") -> str:
+    """Every choice with one line each, and the table of pairs; in other forms than ``table`` the choices. Raises ConfigError."""
     if group is not None and group not in GROUPS:
         raise ConfigError(f"group {group}: there are {', '.join(GROUPS)}")
     if config_dir is not None:
         if not config_dir.is_dir():
             raise ConfigError(f"--config-dir {config_dir}: no such folder")
         sys.path.append(str(config_dir))
+    if form != "table":
+        chosen = [(one, choices(one, config_dir)) for one in ([group] if group else GROUPS)]
+        rows = [[one, name, description(path)] for one, files in chosen for name, path in files.items()]
+        return render(["group", "choice", "description"], rows, form)
     parts = [_group(one, config_dir) for one in ([group] if group else GROUPS)]
     if group in (None, "quantizer", "gradient"):
         parts.append(pairs(config_dir))
@@ -69,7 +73,7 @@ def _find_pairs(config_dir: Path | None) -> str:
     for name, gradient in gradients.items():
         fitting = [other for other, quantizer in quantizers.items() if misfit(quantizer, gradient) is None]
         rows.append([name, ", ".join(sorted(gradient.needs)) or "nothing", _shortest(fitting, list(quantizers))])
-    return "pairs that fit:\n" + render(["gradient", "needs of the quantizer", "fits"], rows)
+    return "pairs that fit:\n" + render(["gradient", "needs of the quantizer", "fits"], rows, keys=None)
 
 
 def _shortest(some: list[str], every: list[str]) -> str:

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -40,3 +41,10 @@ def test_choices_of_the_users_own_are_looked_at_every_time(cache, tmp_path, monk
     monkeypatch.setattr(listing, "_find_pairs", lambda folder: f"pairs of {folder}")
     assert listing.pairs(tmp_path) == f"pairs of {tmp_path}"
     assert not cache.exists()
+
+
+def test_choices_for_machines(quantbench, monkeypatch):
+    code, out, _ = quantbench("list", "loss", "--format", "json")
+    assert code == 0
+    assert [row["choice"] for row in json.loads(out)] == ["audio", "audio_adversarial", "mse"]
+    assert quantbench("list", "--format", "csv")[1].splitlines()[0] == "group,choice,description"
