@@ -16,7 +16,7 @@ from quantbench.results.render import render
 
 
 def listing(group: str | None = None, config_dir: Path | None = None, form: str = "table") -> str:
-    """Every choice with one line each, and the table of pairs; in other forms than ``table`` the choices. Raises ConfigError."""
+    """Every choice with one line each, and the table of pairs; for machines the choices alone. Raises ConfigError."""
     if group is not None and group not in GROUPS:
         raise ConfigError(f"group {group}: there are {', '.join(GROUPS)}")
     if config_dir is not None:
