@@ -71,7 +71,11 @@ def measure(trials: int, folder: Path) -> dict[str, float]:
         made = []
         for trial in stack:
             row = {"status": "completed", "error": ""} | dict(zip(names, map(float, drawn.random(len(names))), strict=True))
-            row |= dict.fromkeys(("dead_codes", "steps", "clips", "clips_skipped"), 7) | {"seconds": 1.0, "device": "cpu"}
+            row |= dict.fromkeys(("dead_codes", "steps", "clips", "clips_skipped"), 7) | {
+                "seconds": 1.0,
+                "device": "cpu",
+                "rate_bits": 8.0,
+            }
             values = drawn.random((POINTS, len(CURVES))).tolist()
             points = [(200 * i, name, value) for i, line in enumerate(values) for name, value in zip(CURVES, line, strict=True)]
             made.append(Record(trial.id, row, Points(points)))
@@ -109,13 +113,17 @@ def main() -> None:
     for size in arguments.sizes:
         ran = subprocess.run([sys.executable, __file__, "--one", str(size)], stdout=subprocess.PIPE, text=True, check=True)
         columns.append(json.loads(ran.stdout.splitlines()[-1]))
-    million = [1_000_000 / columns[-1]["trials"] * columns[-1][name] for name in columns[-1]]
-    print(f"{'':44}" + "".join(f"{int(column['trials']):>14,}" for column in columns) + f"{'1,000,000 *':>16}{'a trial':>12}")
-    for name, last in zip(columns[-1], million, strict=True):
+    if len(columns) < 2:
+        sys.exit("--sizes: two at least, for what a trial costs is the difference between them")
+    (first, last) = columns[-2:]
+    print(f"{'':44}" + "".join(f"{int(column['trials']):>14,}" for column in columns) + f"{'a trial':>12}{'1,000,000 *':>16}")
+    for name in last:
         if name != "trials":
+            each = (last[name] - first[name]) / (last["trials"] - first["trials"])
+            million = last[name] + each * (1_000_000 - last["trials"])
             line = "".join(f"{column[name]:14,.1f}" for column in columns)
-            print(f"{name:44}{line}{last:16,.0f}{columns[-1][name] / columns[-1]['trials']:12.2g}")
-    print("* extrapolated in proportion from the column before")
+            print(f"{name:44}{line}{each:12.2g}{million:16,.0f}")
+    print("* extrapolated along the line through the last two columns")
 
 
 if __name__ == "__main__":
