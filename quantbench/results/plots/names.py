@@ -48,3 +48,12 @@ def settle(figure: Figure) -> None:
     figure.set_dpi(72)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+
+
+def bars(axes: Axes, lows: NDArray[np.float64], highs: NDArray[np.float64], points: NDArray[np.float64]) -> list[Box]:
+    """Boxes on the screen of the intervals (points, 2) in both directions; the figure is settled."""
+    to_screen = axes.transData.transform
+    found: list[Box] = []
+    for (x, y), (left, bottom), (right, top) in zip(to_screen(points), to_screen(lows), to_screen(highs), strict=True):
+        found += [(left, y - 1, right, y + 1), (x - 1, bottom, x + 1, top)]
+    return found

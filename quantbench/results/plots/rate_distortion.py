@@ -12,7 +12,7 @@ from quantbench.errors import ConfigError
 from quantbench.results.items import text
 from quantbench.results.methods import RATE, with_rate
 from quantbench.results.palette import Style
-from quantbench.results.plots.common import BAD, MUTED, Picture, caption, handle, label_axes, legend, panels, with_counts
+from quantbench.results.plots.common import BAD, MUTED, Picture, caption, handle, label_axes, legend, marks, panels, with_counts
 from quantbench.results.plots.data import FAILURES, Data, check_metric, direction_of, ended_badly, interval_words, panel_tasks
 from quantbench.results.rates import source_layout
 from quantbench.results.schema import setting_columns
@@ -48,7 +48,7 @@ def rate_distortion(data: Data, metric: str | None) -> Picture:
         _panel(one, points[points["task"] == task], methods, styles)
         _failures(one, mine)
     label_axes(axes, rate, direction_of(metric))
-    handles = [handle(styles[name], True) for name in methods]
+    handles = [handle(styles[name]) for name in methods]
     legend(figure, [*handles, *([_limit_handle()] if limits else [])], [*labels, *(["Shannon's limit"] if limits else [])])
     words, more = interval_words(list(points["seeds"]) or [0])
     unmeasured = int(((rows["status"] == "completed") & ~np.isfinite(rows["value"])).sum())
@@ -69,9 +69,7 @@ def several_rates(data: Data) -> bool:
 
 
 def _rows(data: Data, metric: str) -> tuple[pd.DataFrame, str]:
-    """Trials: ``method``, ``task``, ``seed``, ``status``, ``nominal`` rate, ``rate`` spent, ``value``, ``limit``, ``source``;
-    the rate's name.
-    """
+    """Trials (method, task, source, seed, status, nominal rate, rate spent, value, limit), and the rate's name."""
     table = data.ran()
     check_metric(table, metric)
     parts = source_layout(table, data.by, data.within)
@@ -83,33 +81,31 @@ def _rows(data: Data, metric: str) -> tuple[pd.DataFrame, str]:
     nominal = "rate_bits" if "rate_bits" in table and table["rate_bits"].notna().any() else spent
     with_spent, name = with_rate(table, spent)
     value = table[metric].to_numpy(float, na_value=np.nan)
+    settings = setting_columns([str(one) for one in table])
     completed = (table["status"] == "completed").to_numpy()
     rows = pd.DataFrame(
         {
             "method": parts.methods.to_numpy(),
             "task": parts.tasks.to_numpy(),
+            "source": _sources(table, settings),
             "seed": table["seed"].to_numpy(float, na_value=np.nan),
             "status": table["status"].astype(str).to_numpy(),
             "nominal": with_rate(table, nominal)[0][RATE].round(6).to_numpy(float),
             "rate": with_spent[RATE].to_numpy(float),
             "value": np.where(completed, value, np.nan),
             "limit": np.where(completed, _limits(table, metric), np.nan),
-            "source": _sources(table),
         }
     )
     if not np.isfinite(rows["value"]).any():
         raise ConfigError(f"--metric {metric}: no completed trial has it")
-    # A trial that failed before it was measured has the nominal rate of others with its settings.
-    settings = [table[one].map(text).to_numpy() for one in setting_columns([str(one) for one in table])]
-    alike = rows.groupby([rows["method"], rows["task"], *settings])["nominal"].transform("mean")
-    rows["nominal"] = rows["nominal"].fillna(alike)
     return rows, name
 
 
-def _sources(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    """What tells the source of each trial: blocks of other lengths have other limits."""
-    names = [str(name) for name in table if str(name).partition(".")[0] == "simulator"]
-    return list(zip(*(table[name].map(text) for name in names), strict=True)) if names else [()] * len(table)
+def _sources(table: pd.DataFrame, settings: list[str]) -> NDArray[np.object_]:
+    """The name of each trial's source: blocks of other lengths have other limits."""
+    own = [name for name in settings if name.startswith("simulator.")]
+    texts = [table[name].map(lambda value, name=name: f"{name.partition('.')[2]}={text(value)}") for name in own]
+    return np.array([" ".join(values) for values in zip(*texts, strict=True)] or [""] * len(table), dtype=object)
 
 
 def _limits(table: pd.DataFrame, metric: str) -> NDArray[np.float64]:
@@ -150,24 +146,37 @@ def _panel(axes: Axes, points: pd.DataFrame, methods: list[str], styles: dict[st
             linestyle=style.dash,
             linewidth=1.2,
             elinewidth=1,
-            marker=style.marker,
-            markersize=4.5,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
             label=name,
+            **marks(style, 5),
         )
 
 
 def _limit(axes: Axes, rows: pd.DataFrame) -> None:
-    """The limit at the bits spent: a line a source where all its trials lie on one, else a line a seed, which draws its own."""
+def _limit(axes: Axes, rows: pd.DataFrame) -> None:
+    """The limit at the bits spent: one line where all trials lie on one, else a named line a source, or a line each seed draws."""
     known = rows[rows["limit"].notna() & rows["rate"].notna()].sort_values("rate", kind="stable")
-    lines = []
-    for _, whole in known.groupby("source", sort=False):
-        falls = (np.diff(whole["limit"]) <= 1e-6 * whole["limit"].abs().max()).all()
-        lines += [whole] if falls else [part for _, part in whole.groupby("seed")]
-    for line in lines:
+    lines: list[tuple[str, pd.DataFrame]] = [("", known)]
+    if not _falls(known):
+        sources = [(str(name), part) for name, part in known.groupby("source", sort=False)]
+        lines = [(name if len(sources) > 1 else "", one) for name, part in sources for one in _draws(part)]
+    for name, line in lines:
         line = line.drop_duplicates("rate")
         axes.plot(line["rate"], line["limit"], color=MUTED, linewidth=1.8 if len(lines) <= 4 else 0.9, zorder=1.5)
+        if name and len(line):
+            end = (float(line["rate"].iloc[-1]), float(line["limit"].iloc[-1]))
+            axes.annotate(
+                literal(name), end, (0, -3), textcoords="offset points", ha="right", va="top", fontsize=7, color=MUTED
+            )
+
+
+def _draws(source: pd.DataFrame) -> list[pd.DataFrame]:
+    """A source's limit as one line, or one for each seed, which draws its own."""
+    return [source] if _falls(source) else [part for _, part in source.groupby("seed")]
+
+
+def _falls(line: pd.DataFrame) -> bool:
+    """Whether the limit falls with the rate, but for rounding."""
+    return bool((np.diff(line["limit"]) <= 1e-3 * line["limit"].abs().max()).all())
 
 
 def _limit_handle() -> object:

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quantbench.results.palette import Style
-from quantbench.results.plots.common import BAD, GRID, INK, MOST_PANELS, Picture, caption, label_axes, literal, plain, wrapped
+from quantbench.results.plots.common import (
+    BAD,
+    GRID,
+    INK,
+    MOST_PANELS,
+    Picture,
+    caption,
+    label_axes,
+    literal,
+    marks,
+    plain,
+    wrapped,
+)
 from quantbench.results.plots.data import Data, Values, direction_of, ended_badly, interval_words, panel_tasks, values
 from quantbench.results.statistics import bootstrap_mean
 
@@ -79,16 +91,7 @@ def _panel(axes: Axes, found: Values, task: str, methods: list[str], styles: dic
             if len(mine) > 1:
                 axes.plot(mine, np.full(len(mine), place), "o", color=style.colour, markersize=2.6, alpha=0.45, zorder=2)
                 axes.plot([low, high], [place, place], color=style.colour, linewidth=1.4, zorder=3)
-            axes.plot(
-                [mean],
-                [place],
-                style.marker,
-                color=style.colour,
-                markersize=6,
-                markeredgecolor="white",
-                zorder=4,
-                label=literal(name),
-            )
+            axes.plot([mean], [place], color=style.colour, zorder=4, label=literal(name), **marks(style, 6))
         if bad := ended_badly(trials[trials["method"] == name]):
             axes.annotate(
                 f"× {bad}",
