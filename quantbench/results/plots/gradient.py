@@ -9,13 +9,16 @@ import pandas as pd
 
 from quantbench.errors import ConfigError
 from quantbench.results.palette import Style, styles
-from quantbench.results.plots.common import BAD, INK, MUTED, Picture, caption, literal, marks, panels
+from quantbench.results.plots.common import BAD, INK, MUTED, Picture, caption, handle, legend, marks, panels, wrapped
 from quantbench.results.plots.data import Data, interval_words
 from quantbench.results.plots.names import bars, name_points, settle
 from quantbench.results.statistics import Estimate, bootstrap_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+MOST_NAMES, LONGEST_NAME = 12, 34
+"""More or longer names than these have no room beside their points."""
 
 MOMENTS = {"start": "before training", "end": "after a short training"}
 
@@ -36,10 +39,13 @@ def gradient(data: Data, metric: str | None) -> Picture:
     if known.empty:
         raise ConfigError("the columns bias and variance of audit.csv are empty")
     moments = [moment for moment in MOMENTS if (known["moment"] == moment).any()]
-    figure, axes = panels([MOMENTS[moment] for moment in moments])
-    figure.set_size_inches(4.4 * len(moments), 4.2)
-    look = styles(list(dict.fromkeys(table["name"])))
-    found = {str(name) for name, part in table.groupby("name") if (part["findings"].fillna("") != "").any()}
+    look = styles(list(dict.fromkeys(known["name"])))
+    found = {str(name) for name, part in table.groupby("name") if (part["findings"].notna() & (part["findings"] != "")).any()}
+    named = {name: wrapped(name, 34) + (" ×" if name in found else "") for name in look}
+    crowded = len(named) > MOST_NAMES or max(map(len, named.values())) > LONGEST_NAME
+    figure, axes = panels([MOMENTS[moment] for moment in moments], list(named.values()) if crowded else [])
+    if not crowded:
+        figure.set_size_inches(4.4 * len(moments), 4.2)
     for place, one in enumerate(axes):
         one.set_xlabel("bias (norms of the true gradient)", color=INK)
         if place == 0:
@@ -54,9 +60,12 @@ def gradient(data: Data, metric: str | None) -> Picture:
     if (known["variance"] <= 0).any():
         words += "; a variance of 0: the strategy is deterministic"
     caption(figure, "\n".join([words, *notes]))
+    if crowded:
+        legend(figure, [handle(style._replace(dash="none")) for style in look.values()], list(named.values()))
+        return Picture(figure, notes)
     settle(figure)
     for one, estimates in zip(axes, drawn, strict=True):
-        labels = [literal(name) + (" ×" if name in found else "") for name in estimates]
+        labels = [named[name] for name in estimates]
         points, lows, highs = (np.array([[x[end], y[end]] for x, y in estimates.values()]) for end in range(3))
         lows, highs = np.where(np.isnan(lows), points, lows), np.where(np.isnan(highs), points, highs)
         name_points(one, labels, points, bars(one, lows, highs, points))

@@ -12,7 +12,19 @@ from quantbench.errors import ConfigError
 from quantbench.results.items import text
 from quantbench.results.methods import RATE, with_rate
 from quantbench.results.palette import Style
-from quantbench.results.plots.common import BAD, MUTED, Picture, caption, handle, label_axes, legend, marks, panels, with_counts
+from quantbench.results.plots.common import (
+    BAD,
+    MUTED,
+    Picture,
+    caption,
+    handle,
+    label_axes,
+    legend,
+    literal,
+    marks,
+    panels,
+    with_counts,
+)
 from quantbench.results.plots.data import FAILURES, Data, check_metric, direction_of, ended_badly, interval_words, panel_tasks
 from quantbench.results.rates import source_layout
 from quantbench.results.schema import setting_columns
@@ -152,8 +164,7 @@ def _panel(axes: Axes, points: pd.DataFrame, methods: list[str], styles: dict[st
 
 
 def _limit(axes: Axes, rows: pd.DataFrame) -> None:
-def _limit(axes: Axes, rows: pd.DataFrame) -> None:
-    """The limit at the bits spent: one line where all trials lie on one, else a named line a source, or a line each seed draws."""
+    """The limit at the bits spent: one line for all, or a named one a source; a line a seed where each draws its own."""
     known = rows[rows["limit"].notna() & rows["rate"].notna()].sort_values("rate", kind="stable")
     lines: list[tuple[str, pd.DataFrame]] = [("", known)]
     if not _falls(known):
