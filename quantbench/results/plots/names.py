@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantbench.results.label_places import Box, label_places
-from quantbench.results.plots.common import INK, MUTED
+from quantbench.results.plots.common import INK, MUTED, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
 FAR = 12
 """Dots from a point at which a name gets a thin line to it."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from quantbench.results.plots.common import (
     label_axes,
     legend,
     literal,
+    logarithmic,
     marks,
     panels,
     with_counts,
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 LIMITED = ("nmse_db", "mse")
 """Metrics that the limit is known for."""
+
+SMALL: Any = {"fontsize": 7, "color": MUTED}
+SAME = 0.15
+"""Decibels by which the limit may rise on one line."""
 
 
 def rate_distortion(data: Data, metric: str | None) -> Picture:
@@ -56,13 +61,17 @@ def rate_distortion(data: Data, metric: str | None) -> Picture:
     styles = data.styles()
     for one, task in zip(axes, tasks, strict=True):
         mine = rows[rows["task"] == task]
-        _limit(one, mine)
+        _limit(one, mine, metric == "nmse_db")
         _panel(one, points[points["task"] == task], methods, styles)
         _failures(one, mine)
+    if metric == "mse" and (points["mean"] > 0).all():
+        for one in axes:
+            logarithmic(one)
     label_axes(axes, rate, direction_of(metric))
     handles = [handle(styles[name]) for name in methods]
     legend(figure, [*handles, *([_limit_handle()] if limits else [])], [*labels, *(["Shannon's limit"] if limits else [])])
     words, more = interval_words(list(points["seeds"]) or [0])
+    words += "; the limit is at the bits that trials spent" if limits else ""
     unmeasured = int(((rows["status"] == "completed") & ~np.isfinite(rows["value"])).sum())
     if unmeasured:
         notes.append(f"{unmeasured} completed trials have no finite {metric} and are not drawn")
@@ -163,31 +172,35 @@ def _panel(axes: Axes, points: pd.DataFrame, methods: list[str], styles: dict[st
         )
 
 
-def _limit(axes: Axes, rows: pd.DataFrame) -> None:
+def _limit(axes: Axes, rows: pd.DataFrame, decibels: bool) -> None:
     """The limit at the bits spent: one line for all, or a named one a source; a line a seed where each draws its own."""
-    known = rows[rows["limit"].notna() & rows["rate"].notna()].sort_values("rate", kind="stable")
-    lines: list[tuple[str, pd.DataFrame]] = [("", known)]
-    if not _falls(known):
-        sources = [(str(name), part) for name, part in known.groupby("source", sort=False)]
-        lines = [(name if len(sources) > 1 else "", one) for name, part in sources for one in _draws(part)]
+    known = rows[rows["limit"].notna() & rows["rate"].notna()]
+    level = known["limit"] if decibels else 10 * np.log10(known["limit"].clip(lower=1e-12))
+    known = known.assign(level=level).sort_values("rate", kind="stable")
+    lines: list[tuple[str, pd.DataFrame]] = []
+    for name, source in known.groupby("source", sort=False):
+        for line in [source] if _falls(source) else [part for _, part in source.groupby("seed")]:
+            _add(lines, str(name), line)
     for name, line in lines:
-        line = line.drop_duplicates("rate")
-        axes.plot(line["rate"], line["limit"], color=MUTED, linewidth=1.8 if len(lines) <= 4 else 0.9, zorder=1.5)
-        if name and len(line):
-            end = (float(line["rate"].iloc[-1]), float(line["limit"].iloc[-1]))
-            axes.annotate(
-                literal(name), end, (0, -3), textcoords="offset points", ha="right", va="top", fontsize=7, color=MUTED
-            )
+        near = line.groupby(line["rate"].round(2))[["rate", "limit"]].mean()
+        axes.plot(near["rate"], near["limit"], color=MUTED, linewidth=1.8 if len(lines) <= 4 else 0.9, zorder=1.5)
+        if len({one for one, _ in lines}) > 1:
+            axes.annotate(literal(name), tuple(near.iloc[-1]), (4, 0), textcoords="offset points", va="center", **SMALL)
 
 
-def _draws(source: pd.DataFrame) -> list[pd.DataFrame]:
-    """A source's limit as one line, or one for each seed, which draws its own."""
-    return [source] if _falls(source) else [part for _, part in source.groupby("seed")]
+def _add(lines: list[tuple[str, pd.DataFrame]], name: str, line: pd.DataFrame) -> None:
+    """Add a line, or its points to one on which they lie."""
+    for place, (other, there) in enumerate(lines):
+        both = pd.concat([there, line]).sort_values("rate", kind="stable")
+        if _falls(both):
+            lines[place] = (other if name in other.split(", ") else f"{other}, {name}", both)
+            return
+    lines.append((name, line))
 
 
 def _falls(line: pd.DataFrame) -> bool:
-    """Whether the limit falls with the rate, but for rounding."""
-    return bool((np.diff(line["limit"]) <= 1e-3 * line["limit"].abs().max()).all())
+    """Whether the limit falls with the rate, but for what the frames of an evaluation differ in power."""
+    return bool((np.diff(line["level"]) <= SAME).all())
 
 
 def _limit_handle() -> object:
@@ -199,6 +212,10 @@ def _limit_handle() -> object:
 def _failures(axes: Axes, rows: pd.DataFrame) -> None:
     """A cross at the top edge over each rate at which trials ended badly, with their number."""
     bad = rows[rows["status"].isin(FAILURES) & rows["nominal"].notna()]
+    if len(bad):
+        left, right = axes.get_xlim()
+        room = 0.03 * (right - left)
+        axes.set_xlim(min(left, bad["nominal"].min() - room), max(right, bad["nominal"].max() + room))
     for nominal, count in zip(*np.unique(bad["nominal"], return_counts=True), strict=True):
         axes.annotate(
             f"×{count}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from quantbench.results.plots.common import (
     GRID,
     INK,
     MOST_PANELS,
+    PAPER,
     Picture,
     caption,
     label_axes,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ACROSS = 4
+COUNT: Any = {"ha": "left", "color": BAD, "fontsize": 7.5, "zorder": 5, "bbox": PAPER}
 
 
 def usage(data: Data, metric: str | None) -> Picture:
@@ -93,15 +95,6 @@ def _panel(axes: Axes, found: Values, task: str, methods: list[str], styles: dic
                 axes.plot([low, high], [place, place], color=style.colour, linewidth=1.4, zorder=3)
             axes.plot([mean], [place], color=style.colour, zorder=4, label=literal(name), **marks(style, 6))
         if bad := ended_badly(trials[trials["method"] == name]):
-            axes.annotate(
-                f"× {bad}",
-                (1, place),
-                xycoords=("axes fraction", "data"),
-                ha="right",
-                va="bottom" if len(mine) else "center",
-                color=BAD,
-                fontsize=7.5,
-                zorder=5,
-            )
+            axes.annotate(f"× {bad}", (0.01, place), xycoords=("axes fraction", "data"), va="center", **COUNT)
     axes.grid(axis="y", color=GRID)
     return counts
