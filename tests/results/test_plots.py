@@ -1,5 +1,7 @@
 """What pictures show, read from their artists."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,16 +85,33 @@ def test_rate_distortion_shows_the_means_and_the_limit():
     assert "Shannon's limit" in words(found.figure)
 
 
+def blocks(more_gap):
+    """Two methods, each with frames of a length of its own."""
+    rows = [row | {"simulator.frame_dim": 1 + (row["gradient"] == "mste")} for row in trials(seeds=1)]
+    for row in rows:
+        dim = row["simulator.frame_dim"]
+        row |= {
+            "rate_bits": row["rate_bits"] * dim,
+            "spent_bits": row["spent_bits"] * dim,
+            "gap_db": row["gap_db"] + more_gap * dim,
+        }
+    table = results_table(rows, [*SETTINGS, "simulator.frame_dim"])
+    figure = picture("rate_distortion", Data(table, curves_table([]), pd.DataFrame(columns=AUDIT))).figure
+    (axes,) = [axes for axes in figure.axes if axes.get_lines()]
+    return [line for line in axes.get_lines() if line.get_zorder() == 1.5], [text.get_text() for text in axes.texts]
+
+
 def test_blocks_of_other_lengths_have_other_limits():
-    rows = [row | {"simulator.frame_dim": dim, "gap_db": row["gap_db"] + dim} for dim in (1, 2) for row in trials(("ste",), 1)]
-    table = results_table(
-        [row | {"trial": f"{row['trial']}-{i}"} for i, row in enumerate(rows)], [*SETTINGS, "simulator.frame_dim"]
-    )
-    found = picture("rate_distortion", Data(table, curves_table([]), pd.DataFrame(columns=AUDIT)))
-    grey = [line for axes in found.figure.axes for line in axes.get_lines() if line.get_zorder() == 1.5]
-    assert sorted(len(line.get_xdata()) for line in grey) == [3, 3]
-    assert all((np.diff(line.get_ydata()) < 0).all() for line in grey)
-    assert {"frame_dim=1", "frame_dim=2"} <= set(words(found.figure))
+    limits, names = blocks(more_gap=1)
+    assert [list(line.get_xdata()) for line in limits] == [[2, 4, 6]] * 2
+    assert [list(line.get_ydata()) for line in limits] == [pytest.approx([y, y - 12, y - 24]) for y in (-14, -15)]
+    assert names == ["frame_dim=1", "frame_dim=2"]
+
+
+def test_sources_with_the_same_limit_share_its_line():
+    limits, names = blocks(more_gap=0)
+    assert [list(line.get_ydata()) for line in limits] == [pytest.approx([-13, -25, -37])]
+    assert names == []
 
 
 def test_growth_is_logarithmic_and_the_encoder_that_grows_stands_out():
@@ -260,6 +279,25 @@ def test_bad_input(quantbench, run, options, message):
     code, _, err = quantbench("plot", str(run), *options)
     assert code == 2
     assert message in err
+
+
+def test_an_empty_column_says_so(quantbench, run):
+    code, _, err = quantbench("plot", str(run), "--kind", "usage", "--metric", "pesq")
+    assert code == 2
+    assert "--metric pesq: the column is empty; there are mse, nmse_db" in err
+
+
+def test_without_matplotlib_the_message_says_how_to_get_it(quantbench, run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, _, err = quantbench("plot", str(run), "--output", str(run / "plots"))
+    assert code == 2
+    assert "needs matplotlib; install it with pip install 'quantbench[plot]'" in err
+
+
+def test_an_output_that_is_no_picture_lists_what_there_is(quantbench, run):
+    code, _, err = quantbench("plot", str(run), "--kind", "growth", "--output", str(run / "results.csv"))
+    assert code == 2
+    assert "must end in one of .svg, .png, .pdf" in err
 
 
 def test_no_curves(quantbench, run):

@@ -38,8 +38,8 @@ LIMITED = ("nmse_db", "mse")
 """Metrics that the limit is known for."""
 
 SMALL: Any = {"fontsize": 7, "color": MUTED}
-SAME = 0.15
-"""Decibels by which the limit may rise on one line."""
+SAME, NEAR = 0.15, 0.02
+"""Decibels and bits between points of one line."""
 
 
 def rate_distortion(data: Data, metric: str | None) -> Picture:
@@ -71,7 +71,7 @@ def rate_distortion(data: Data, metric: str | None) -> Picture:
     handles = [handle(styles[name]) for name in methods]
     legend(figure, [*handles, *([_limit_handle()] if limits else [])], [*labels, *(["Shannon's limit"] if limits else [])])
     words, more = interval_words(list(points["seeds"]) or [0])
-    words += "; the limit is at the bits that trials spent" if limits else ""
+    words += "; the limit is at the bits that trials spent, straight between them" if limits else ""
     unmeasured = int(((rows["status"] == "completed") & ~np.isfinite(rows["value"])).sum())
     if unmeasured:
         notes.append(f"{unmeasured} completed trials have no finite {metric} and are not drawn")
@@ -178,9 +178,8 @@ def _limit(axes: Axes, rows: pd.DataFrame, decibels: bool) -> None:
     level = known["limit"] if decibels else 10 * np.log10(known["limit"].clip(lower=1e-12))
     known = known.assign(level=level).sort_values("rate", kind="stable")
     lines: list[tuple[str, pd.DataFrame]] = []
-    for name, source in known.groupby("source", sort=False):
-        for line in [source] if _falls(source) else [part for _, part in source.groupby("seed")]:
-            _add(lines, str(name), line)
+    for (name, _), line in known.groupby(["source", "seed"], sort=False):
+        _add(lines, str(name), line)
     for name, line in lines:
         near = line.groupby(line["rate"].round(2))[["rate", "limit"]].mean()
         axes.plot(near["rate"], near["limit"], color=MUTED, linewidth=1.8 if len(lines) <= 4 else 0.9, zorder=1.5)
@@ -191,16 +190,21 @@ def _limit(axes: Axes, rows: pd.DataFrame, decibels: bool) -> None:
 def _add(lines: list[tuple[str, pd.DataFrame]], name: str, line: pd.DataFrame) -> None:
     """Add a line, or its points to one on which they lie."""
     for place, (other, there) in enumerate(lines):
-        both = pd.concat([there, line]).sort_values("rate", kind="stable")
-        if _falls(both):
+        if _agree(there, line):
+            both = pd.concat([there, line]).sort_values("rate", kind="stable")
             lines[place] = (other if name in other.split(", ") else f"{other}, {name}", both)
             return
     lines.append((name, line))
 
 
-def _falls(line: pd.DataFrame) -> bool:
-    """Whether the limit falls with the rate, but for what the frames of an evaluation differ in power."""
-    return bool((np.diff(line["level"]) <= SAME).all())
+def _agree(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Whether two lines are the same where both are, but for what the frames of an evaluation differ in power."""
+    for a, b in ((one, other), (other, one)):
+        inside = b[(b["rate"] >= a["rate"].min() - NEAR) & (b["rate"] <= a["rate"].max() + NEAR)]
+        if len(inside):
+            differences = np.interp(inside["rate"], a["rate"], a["level"]) - inside["level"]
+            return bool((np.abs(differences) <= SAME).all())
+    return False
 
 
 def _limit_handle() -> object:
