@@ -18,6 +18,9 @@ SIZES = ("quantizer.codes", "quantizer.levels", "quantizer.stages", "quantizer.g
 RATE = "rate"
 """The column that ``with_rate`` adds."""
 
+NOMINAL = ("rate_bits", "rate_kbps")
+"""Rates that follow from settings, whatever training does."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -82,7 +85,7 @@ def with_rate(table: pd.DataFrame, column: str = "rate_bits") -> tuple[pd.DataFr
     if column not in table or table[column].isna().all():
         there = [name for name in ("rate_bits", "spent_bits", "entropy_bits", "coded_bits", "rate_kbps") if name in table]
         raise ConfigError(f"--rate {column}: no such column, or it is empty; there are {', '.join(there)}")
-    rate = table[column].astype("float64")
+    rate = _known_rate(table, column) if column in NOMINAL else table[column].astype("float64")
     kind = {"rate_bits": "rate", "spent_bits": "spent rate", "entropy_bits": "entropy", "coded_bits": "coded rate"}.get(
         column, column
     )
@@ -91,6 +94,21 @@ def with_rate(table: pd.DataFrame, column: str = "rate_bits") -> tuple[pd.DataFr
     if "simulator.frame_dim" in table and table["simulator.frame_dim"].notna().all():
         return table.assign(**{RATE: rate / table["simulator.frame_dim"].astype("float64")}), f"{kind} in bits a dimension"
     return table.assign(**{RATE: rate}), f"{kind} in bits a frame"
+
+
+def _known_rate(table: pd.DataFrame, column: str) -> pd.Series[float]:
+    """A nominal rate, also of trials that failed before it was measured: that of others with their settings.
+
+    Without it they would be of a task of their own, in which they are compared with nothing.
+    """
+    rate = table[column].astype("float64")
+    settings = [name for name in setting_columns([str(one) for one in table]) if not name.startswith(("gradient.", "train."))]
+    groups = [name for name in ("simulator", "codec", "quantizer") if name in table]
+    if not rate.isna().any() or not groups:
+        return rate
+    alike = rate.groupby([table[name].map(text).astype(object) for name in [*groups, *settings]])
+    only = alike.transform("nunique") == 1
+    return rate.fillna(alike.transform("mean").where(only))
 
 
 def _default_by(keys: dict[str, pd.Series[str]]) -> list[str]:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from quantbench.results.label_places import Box
 from quantbench.results.plots.common import INK, STYLE, check_picture, plain, save
-from quantbench.results.plots.names import name_points, settle
+from quantbench.results.plots.names import bars, name_points, settle
 from quantbench.results.render import estimate
 from quantbench.results.transfer import Side, Transfer
 
@@ -46,16 +45,16 @@ def _figure(found: Transfer) -> Figure:
     figure = Figure(figsize=(7.2, 5.2), layout="constrained")
     axes = figure.add_subplot()
     points = np.array([[one.mean for one in side.means] for side in (found.toy, found.real)]).T
-    bars = [_half_widths(side) for side in (found.toy, found.real)]
+    half = [_half_widths(side) for side in (found.toy, found.real)]
     names = list(found.names)
     far = far_away(points)
     if far.any():
         names = [
             f"{name} ({x:.3g}, {y:.3g})" if is_far else name for name, is_far, (x, y) in zip(names, far, points, strict=True)
         ]
-        points, bars = _drawn_in(axes, points, bars, far)
+        points, half = _drawn_in(axes, points, half, far)
     _disagreements(axes, found, points)
-    axes.errorbar(points[:, 0], points[:, 1], xerr=bars[0], yerr=bars[1], fmt="none", ecolor=BARS, elinewidth=0.8, zorder=2)
+    axes.errorbar(points[:, 0], points[:, 1], xerr=half[0], yerr=half[1], fmt="none", ecolor=BARS, elinewidth=0.8, zorder=2)
     axes.plot(*points[~far].T, "o", color=DOT, markersize=5, markeredgecolor="white", markeredgewidth=0.6, zorder=4)
     axes.plot(*points[far].T, "D", color="white", markersize=5, markeredgecolor=DOT, zorder=4)
     if not far.any():
@@ -65,7 +64,7 @@ def _figure(found: Transfer) -> Figure:
     axes.set_title(_title(found), loc="left", fontsize=9, color=INK)
     plain(axes)
     settle(figure)
-    _names(axes, found, names, points, bars)
+    _names(axes, found, names, points, half)
     return figure
 
 
@@ -122,11 +121,8 @@ def _names(axes: Axes, found: Transfer, names: list[str], points: NDArray[np.flo
     """Write the names beside their points, clear of intervals and of lines between items."""
     to_screen = axes.transData.transform
     centres = to_screen(points)
-    low, high = to_screen(points - np.array(half).T), to_screen(points + np.array(half).T)
-    bars: list[Box] = []
-    for (x, y), (left, bottom), (right, top) in zip(centres, low, high, strict=True):
-        bars += [(left, y - 1, right, y + 1), (x - 1, bottom, x + 1, top)]
+    covered = bars(axes, points - np.array(half).T, points + np.array(half).T, points)
     for pair in found.disagreements:
         steps = np.linspace(centres[pair.first], centres[pair.second], STEPS)
-        bars += [(x - 2, y - 2, x + 2, y + 2) for x, y in steps]
-    name_points(axes, names, points, bars)
+        covered += [(x - 2, y - 2, x + 2, y + 2) for x, y in steps]
+    name_points(axes, names, points, covered)

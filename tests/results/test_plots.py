@@ -1,5 +1,7 @@
 """What pictures show, read from their artists."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from quantbench.results.palette import styles
 from quantbench.results.plots.common import STYLE
 from quantbench.results.plots.data import Data
 from quantbench.results.plots.draw import KINDS, draw
+from quantbench.results.plots.heatmap import SKIPPED
 from quantbench.results.schema import AUDIT
 from quantbench.results.tables import curves_table, results_table, write
 
@@ -82,15 +85,33 @@ def test_rate_distortion_shows_the_means_and_the_limit():
     assert "Shannon's limit" in words(found.figure)
 
 
+def blocks(more_gap):
+    """Two methods, each with frames of a length of its own."""
+    rows = [row | {"simulator.frame_dim": 1 + (row["gradient"] == "mste")} for row in trials(seeds=1)]
+    for row in rows:
+        dim = row["simulator.frame_dim"]
+        row |= {
+            "rate_bits": row["rate_bits"] * dim,
+            "spent_bits": row["spent_bits"] * dim,
+            "gap_db": row["gap_db"] + more_gap * dim,
+        }
+    table = results_table(rows, [*SETTINGS, "simulator.frame_dim"])
+    figure = picture("rate_distortion", Data(table, curves_table([]), pd.DataFrame(columns=AUDIT))).figure
+    (axes,) = [axes for axes in figure.axes if axes.get_lines()]
+    return [line for line in axes.get_lines() if line.get_zorder() == 1.5], [text.get_text() for text in axes.texts]
+
+
 def test_blocks_of_other_lengths_have_other_limits():
-    rows = [row | {"simulator.frame_dim": dim, "gap_db": row["gap_db"] + dim} for dim in (1, 2) for row in trials(("ste",), 1)]
-    table = results_table(
-        [row | {"trial": f"{row['trial']}-{i}"} for i, row in enumerate(rows)], [*SETTINGS, "simulator.frame_dim"]
-    )
-    found = picture("rate_distortion", Data(table, curves_table([]), pd.DataFrame(columns=AUDIT)))
-    grey = [line for axes in found.figure.axes for line in axes.get_lines() if line.get_zorder() == 1.5]
-    assert sorted(len(line.get_xdata()) for line in grey) == [3, 3]
-    assert all((np.diff(line.get_ydata()) < 0).all() for line in grey)
+    limits, names = blocks(more_gap=1)
+    assert [list(line.get_xdata()) for line in limits] == [[2, 4, 6]] * 2
+    assert [list(line.get_ydata()) for line in limits] == [pytest.approx([y, y - 12, y - 24]) for y in (-14, -15)]
+    assert names == ["frame_dim=1", "frame_dim=2"]
+
+
+def test_sources_with_the_same_limit_share_its_line():
+    limits, names = blocks(more_gap=0)
+    assert [list(line.get_ydata()) for line in limits] == [pytest.approx([-13, -25, -37])]
+    assert names == []
 
 
 def test_growth_is_logarithmic_and_the_encoder_that_grows_stands_out():
@@ -110,6 +131,59 @@ def test_failures_are_counted_in_the_picture():
         assert "diverged" in text or "failed" in text, kind
 
 
+def test_failures_stand_over_their_rate_whatever_was_measured_of_them():
+    rows = [
+        row
+        | (
+            {}
+            if row["gradient"] == "ste"
+            else {"status": "failed"} | dict.fromkeys(("rate_bits", "spent_bits", "mse", "nmse_db"))
+        )
+        for row in trials()
+    ]
+    (axes,) = [axes for axes in picture("rate_distortion", data(rows)).figure.axes if axes.get_lines()]
+    crosses = {text.xy[0]: text.get_text() for text in axes.texts if text.get_text().startswith("×")}
+    assert crosses == {2.0: "×3", 4.0: "×3", 6.0: "×3"}
+
+
+def test_curves_of_trials_that_diverged_end_in_a_cross_and_are_in_no_mean():
+    rows = list(trials(("ste",), sizes=(64,)))
+    rows[0] |= {"status": "diverged"}
+    given = data(rows)
+    given.curves.loc[given.curves["trial"] == rows[0]["trial"], "value"] = 1e9
+    found = picture("growth", given)
+    (axes,) = [axes for axes in found.figure.axes if axes.get_lines()]
+    crosses = [line for line in axes.get_lines() if line.get_marker() == "x"]
+    assert [(list(line.get_xdata()), list(line.get_ydata())) for line in crosses] == [([200], [1e9])]
+    (mean,) = [line for line in axes.get_lines() if line.get_label() == "vq ste"]
+    assert list(mean.get_ydata()) == pytest.approx([1, 10, 100])
+    assert "vq ste\n× 1 diverged of 3" in words(found.figure)
+
+
+@pytest.mark.parametrize("count", [3, 20])
+def test_every_audited_pair_is_named_beside_its_points_or_in_a_legend(count):
+    names = [f"strategy_{place}" for place in range(count)]
+    audit = pd.DataFrame(
+        [
+            {"quantizer": "vq", "gradient": name, "moment": "start", "seed": 0, "bias": place, "variance": 0, "findings": None}
+            for place, name in enumerate(names)
+        ],
+        columns=AUDIT,
+    )
+    audit["findings"] = audit["findings"].astype(object)
+    audit.loc[0, "findings"] = "no gradient"
+    figure = picture("gradient", Data(pd.DataFrame(), curves_table([]), audit)).figure
+    assert {"vq strategy_0 ×", *(f"vq {name}" for name in names[1:])} <= set(words(figure))
+    assert bool(figure.legends) == (count > 12)
+
+
+def test_every_line_has_markers_that_tell_it_without_colour():
+    names = tuple("abcdefghijkl")
+    figure = picture("curves", data(trials(names, sizes=(64,))), "encoder_std").figure
+    drawn = {line.get_label(): (line.get_marker(), line.get_linestyle()) for axes in figure.axes for line in axes.get_lines()}
+    assert len(set(drawn.values())) == len(names)
+
+
 def test_pairs_that_do_not_fit_are_in_the_heat_map():
     rows = list(trials(sizes=(64,), quantizers=("vq", "fsq")))
     rows += [
@@ -117,14 +191,20 @@ def test_pairs_that_do_not_fit_are_in_the_heat_map():
         for row in rows
         if row["gradient"] == "ste"
     ]
-    text = words(picture("heatmap", data(rows)).figure)
+    rows[0] |= {"status": "failed", "nmse_db": None}
+    figure = picture("heatmap", data(rows)).figure
+    text = words(figure)
     assert {"vq", "fsq", "ste", "mste", "soft_to_hard"} <= set(text)
+    assert "−35.8\n× 1/3" in text  # the mean of the two that completed
+    assert "grey: 2 pairs that do not fit" in " ".join(text)
+    grey = [patch for patch in figure.axes[0].patches if to_hex(patch.get_facecolor()) == SKIPPED]
+    assert len(grey) == 2
 
 
 def test_critical_difference_shows_every_method_with_its_rank():
     text = " ".join(words(picture("critical_difference", data(trials(seeds=6))).figure))
-    assert "vq ste (1)" in text
-    assert "vq mste (2)" in text
+    assert "vq ste (1.0)" in text
+    assert "vq mste (2.0)" in text
 
 
 def test_gradient_bias_against_variance(tmp_path):
@@ -199,6 +279,25 @@ def test_bad_input(quantbench, run, options, message):
     code, _, err = quantbench("plot", str(run), *options)
     assert code == 2
     assert message in err
+
+
+def test_an_empty_column_says_so(quantbench, run):
+    code, _, err = quantbench("plot", str(run), "--kind", "usage", "--metric", "pesq")
+    assert code == 2
+    assert "--metric pesq: the column is empty; there are mse, nmse_db" in err
+
+
+def test_without_matplotlib_the_message_says_how_to_get_it(quantbench, run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, _, err = quantbench("plot", str(run), "--output", str(run / "plots"))
+    assert code == 2
+    assert "needs matplotlib; install it with pip install 'quantbench[plot]'" in err
+
+
+def test_an_output_that_is_no_picture_lists_what_there_is(quantbench, run):
+    code, _, err = quantbench("plot", str(run), "--kind", "growth", "--output", str(run / "results.csv"))
+    assert code == 2
+    assert "must end in one of .svg, .png, .pdf" in err
 
 
 def test_no_curves(quantbench, run):

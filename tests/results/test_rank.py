@@ -169,6 +169,15 @@ def test_for_some_metrics_more_is_better():
     assert found.standings[0].center.mean == pytest.approx(0.9)
 
 
+def test_trials_that_failed_before_their_rate_was_known_count_in_its_task():
+    trials = [trial(name, seed, -6.0 * bits, codes=2**bits) for name in ("ste", "mste") for bits in (4, 6) for seed in range(3)]
+    trials += [trial("noise", seed, None, codes=2**bits, status="failed") for bits in (4, 6) for seed in range(3)]
+    found = ranking(trials)
+    assert found.tasks == ["rate=4", "rate=6"]
+    assert found.standings[-1].method == "vq noise"
+    assert (found.standings[-1].failed, found.standings[-1].mean_rank, found.blocks) == (6, 3.0, 6)
+
+
 @pytest.mark.parametrize("status", ["failed", "diverged"])
 def test_a_failure_is_worst_whatever_it_reached(status):
     trials = grid({"ste": -9, "mste": -5})

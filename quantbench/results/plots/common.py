@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.results.palette import Style
 from quantbench.terminal import visible
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 ENDINGS = (".svg", ".png", ".pdf")
 INSTALL = "pip install 'quantbench[plot]'"
 INK, MUTED, GRID, BAD = "#222222", "#6b7280", "#eceff2", "#b91c1c"
+PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
+"""Behind text that stands among data."""
 
 STYLE: Any = {
     "svg.fonttype": "none",
@@ -39,7 +43,7 @@ COLUMNS = 4
 WIDTH, HEIGHT = 3.3, 2.9
 """Inches of a panel."""
 
-LINE = 0.165
+LINE = 0.17
 """Inches of a line of the legend."""
 
 
@@ -100,14 +104,12 @@ def panels(titles: Sequence[str], labels: Sequence[str] = (), columns: int = COL
 
     across = min(len(titles), columns)
     down = math.ceil(len(titles) / across)
-    lines = sum(label.count("\n") + 1 for label in labels)
     width, height = WIDTH * across + (1.4 if across == 1 else 0), HEIGHT * down + 0.5
-    height = max(height, LINE * lines / 2 + 0.8)
     beside = 0.0
     if labels:
-        beside = (0.5 + 0.068 * max(len(part) for label in labels for part in label.split("\n"))) * legend_columns(
-            lines, height
-        )
+        height = max(height, LINE * _lines(labels, 2) + 0.8)
+        longest = max(len(part) for label in labels for part in label.split("\n"))
+        beside = (0.5 + 0.068 * longest) * _columns(labels, height)
     figure = Figure(figsize=(width + beside, height), layout="constrained")
     grid = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
     for axes, title in zip(grid, titles, strict=False):
@@ -125,21 +127,24 @@ def plain(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def legend_columns(lines: int, height: float) -> int:
-    """One column where the legend's lines fit beside panels of this height, otherwise two."""
-    return 1 if LINE * lines + 0.4 <= height else 2
+def _columns(labels: Sequence[str], height: float) -> int:
+    """One column where the legend fits beside panels of this height, otherwise two."""
+    return 1 if LINE * _lines(labels, 1) + 0.4 <= height else 2
+
+
+def _lines(labels: Sequence[str], columns: int) -> int:
+    """Lines of a legend's longest column; matplotlib gives columns equal numbers of labels."""
+    return max(int(part.sum()) for part in np.array_split([label.count("\n") + 1 for label in labels], columns))
 
 
 def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
     """A legend right of all panels, where it covers nothing."""
-    height = figure.get_size_inches()[1]
-    columns = legend_columns(sum(label.count("\n") + 1 for label in labels), height)
     # Matplotlib would leave out what begins with an underscore, so texts are set afterwards.
     drawn = figure.legend(
         handles,
         ["?"] * len(handles),
         loc="outside right upper",
-        ncols=columns,
+        ncols=_columns(labels, float(figure.get_size_inches()[1])),
         frameon=False,
         fontsize=8,
         labelcolor=INK,
@@ -150,12 +155,19 @@ def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> Non
         text.set_text(label)
 
 
-def handle(style: Style, marker: bool) -> Any:
+def handle(style: Style) -> Any:
     """A method's line in a legend."""
     from matplotlib.lines import Line2D
 
     dash: Any = style.dash
-    return Line2D([], [], color=style.colour, linestyle=dash, marker=style.marker if marker else "", markersize=4.5)
+    return Line2D([], [], color=style.colour, linestyle=dash, **marks(style, 5))
+
+
+def marks(style: Style, size: float) -> dict[str, Any]:
+    """How a method's markers look, on a white edge; stars and crosses larger, for they are thin."""
+    larger = {"*": 1.9, "P": 1.35, "X": 1.35}.get(style.marker, 1.0)
+    edge = 0.3 if larger > 1 else 0.5
+    return {"marker": style.marker, "markersize": size * larger, "markeredgecolor": "white", "markeredgewidth": edge}
 
 
 def caption(figure: Figure, text: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from quantbench.errors import ConfigError
 from quantbench.results.methods import layout
 from quantbench.results.palette import Style
-from quantbench.results.plots.common import BAD, INK, Picture, caption, literal
+from quantbench.results.plots.common import BAD, INK, Picture, caption, literal, marks
 from quantbench.results.plots.data import Data
 from quantbench.results.rank import Ranking, Standing, rank
 
@@ -84,17 +84,7 @@ def _name(axes: Axes, one: Standing, label: str, at_left: bool, y: float, style:
     axes.plot(
         [one.mean_rank, one.mean_rank, edge], [0, y, y], color=style.colour, linestyle=style.dash, linewidth=1.1, zorder=2
     )
-    axes.plot(
-        [one.mean_rank],
-        [0],
-        style.marker,
-        color=style.colour,
-        markersize=6,
-        markeredgecolor="white",
-        zorder=4,
-        clip_on=False,
-        label=one.method,
-    )
+    axes.plot([one.mean_rank], [0], color=style.colour, zorder=4, clip_on=False, label=one.method, **marks(style, 6))
     axes.annotate(
         label,
         (edge, y),
@@ -109,7 +99,7 @@ def _name(axes: Axes, one: Standing, label: str, at_left: bool, y: float, style:
 
 def _label(one: Standing) -> str:
     bad = f", × {one.failed}/{one.trials}" if one.failed else ""
-    return f"{literal(one.method)} ({one.mean_rank:.2g}{bad})"
+    return f"{literal(one.method)} ({one.mean_rank:.1f}{bad})"
 
 
 def _words(found: Ranking, bars: int) -> list[str]:

@@ -20,6 +20,7 @@ from quantbench.results.plots.common import (
     label_axes,
     legend,
     logarithmic,
+    marks,
     panels,
     with_counts,
 )
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 WIDE = 30
 """Means of which the largest is so many times the smallest get a logarithmic axis."""
+
+MARKS = 6
+"""Markers along a curve; those of different methods stand at different steps."""
 
 
 def curves(data: Data, metric: str | None) -> Picture:
@@ -72,7 +76,7 @@ def _over_steps(
         for one in axes:
             logarithmic(one)
     label_axes(axes, "training step", _axis(metric))
-    legend(figure, [handle(styles[name], False) for name in methods], labels)
+    legend(figure, [handle(styles[name]) for name in methods], labels)
     text, more = interval_words(list(means["seeds"]) or [0], what)
     notes += more
     if (~points["completed"]).any():
@@ -125,11 +129,12 @@ def _by_last(means: pd.DataFrame, methods: Sequence[str]) -> list[str]:
 
 
 def _panel(axes: Axes, means: pd.DataFrame, methods: Sequence[str], styles: dict[str, Style], few: bool) -> None:
-    for name in methods:
+    for place, name in enumerate(methods):
         part = means[means["method"] == name]
         if part.empty:
             continue
         style = styles[name]
+        apart = max(1, len(part) // MARKS)
         if part["low"].notna().any():
             axes.fill_between(
                 part["step"], part["low"], part["high"], color=style.colour, alpha=0.2 if few else 0.1, linewidth=0
@@ -140,7 +145,8 @@ def _panel(axes: Axes, means: pd.DataFrame, methods: Sequence[str], styles: dict
             color=style.colour,
             linestyle=style.dash,
             linewidth=1.7 if few else 1.2,
-            marker="." if len(part) == 1 else "",
+            **marks(style, 4),
+            markevery=(place * apart // len(methods), apart),
             label=name,
         )
 

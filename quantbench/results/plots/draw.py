@@ -92,8 +92,8 @@ def _worth_drawing(data: Data, kind: str) -> None:
     """Raise ConfigError where a picture that nobody asked for would show next to nothing."""
     if kind == "rate_distortion" and not several_rates(data):
         raise ConfigError("each source was tried at a single rate")
-    if kind == "heatmap" and data.ran()["gradient"].nunique() * data.ran()["quantizer"].nunique() < 4:
-        raise ConfigError("fewer than two quantizers by two gradients")
+    if kind == "heatmap" and min(data.ran()[name].nunique() for name in ("quantizer", "gradient")) < 2:
+        raise ConfigError("there are no two quantizers and two gradients")
 
 
 def _folder(path: Path) -> Path:

@@ -9,13 +9,16 @@ import pandas as pd
 
 from quantbench.errors import ConfigError
 from quantbench.results.palette import Style, styles
-from quantbench.results.plots.common import BAD, INK, MUTED, Picture, caption, literal, panels
+from quantbench.results.plots.common import BAD, INK, MUTED, Picture, caption, handle, legend, marks, panels, wrapped
 from quantbench.results.plots.data import Data, interval_words
-from quantbench.results.plots.names import name_points, settle
-from quantbench.results.statistics import bootstrap_mean
+from quantbench.results.plots.names import bars, name_points, settle
+from quantbench.results.statistics import Estimate, bootstrap_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+MOST_NAMES, LONGEST_NAME = 12, 34
+"""More or longer names than these have no room beside their points."""
 
 MOMENTS = {"start": "before training", "end": "after a short training"}
 
@@ -36,17 +39,20 @@ def gradient(data: Data, metric: str | None) -> Picture:
     if known.empty:
         raise ConfigError("the columns bias and variance of audit.csv are empty")
     moments = [moment for moment in MOMENTS if (known["moment"] == moment).any()]
-    figure, axes = panels([MOMENTS[moment] for moment in moments])
-    figure.set_size_inches(4.4 * len(moments), 4.2)
-    look = styles(list(dict.fromkeys(table["name"])))
-    found = {str(name) for name, part in table.groupby("name") if (part["findings"].fillna("") != "").any()}
-    seeds = []
-    for place, (one, moment) in enumerate(zip(axes, moments, strict=True)):
-        one.set_xlabel("bias, in norms of the true gradient", color=INK)
+    look = styles(list(dict.fromkeys(known["name"])))
+    found = {str(name) for name, part in table.groupby("name") if (part["findings"].notna() & (part["findings"] != "")).any()}
+    named = {name: wrapped(name, 34) + (" ×" if name in found else "") for name in look}
+    crowded = len(named) > MOST_NAMES or max(map(len, named.values())) > LONGEST_NAME
+    figure, axes = panels([MOMENTS[moment] for moment in moments], list(named.values()) if crowded else [])
+    if not crowded:
+        figure.set_size_inches(4.4 * len(moments), 4.2)
+    for place, one in enumerate(axes):
+        one.set_xlabel("bias (norms of the true gradient)", color=INK)
         if place == 0:
-            one.set_ylabel("variance, in squared norms of the true gradient", color=INK)
-        seeds += _panel(one, known[known["moment"] == moment], look, found)
-    words, notes = interval_words(seeds)
+            one.set_ylabel("variance (squared norms of the true gradient)", color=INK)
+    drawn = [_panel(one, known[known["moment"] == moment], look, found) for one, moment in zip(axes, moments, strict=True)]
+    seeds = known.groupby(["name", "moment"]).size()
+    words, notes = interval_words(list(seeds))
     if lacking := len(table) - len(known):
         notes.append(f"{lacking} of {len(table)} rows have no bias or variance and are not drawn")
     if found:
@@ -54,11 +60,15 @@ def gradient(data: Data, metric: str | None) -> Picture:
     if (known["variance"] <= 0).any():
         words += "; a variance of 0: the strategy is deterministic"
     caption(figure, "\n".join([words, *notes]))
+    if crowded:
+        legend(figure, [handle(style._replace(dash="none")) for style in look.values()], list(named.values()))
+        return Picture(figure, notes)
     settle(figure)
-    for one, moment in zip(axes, moments, strict=True):
-        points = known[known["moment"] == moment].groupby("name", sort=False)[["bias", "variance"]].mean()
-        labels = [literal(str(name)) + (" ×" if name in found else "") for name in points.index]
-        name_points(one, labels, points.to_numpy(float))
+    for one, estimates in zip(axes, drawn, strict=True):
+        labels = [named[name] for name in estimates]
+        points, lows, highs = (np.array([[x[end], y[end]] for x, y in estimates.values()]) for end in range(3))
+        lows, highs = np.where(np.isnan(lows), points, lows), np.where(np.isnan(highs), points, highs)
+        name_points(one, labels, points, bars(one, lows, highs, points))
     return Picture(figure, notes)
 
 
@@ -66,26 +76,17 @@ def _names(table: pd.DataFrame) -> pd.Series[str]:
     return table["quantizer"].astype(str) + " " + table["gradient"].astype(str)
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, look: dict[str, Style], found: set[str]) -> list[int]:
-    counts = []
+def _panel(axes: Axes, rows: pd.DataFrame, look: dict[str, Style], found: set[str]) -> dict[str, tuple[Estimate, Estimate]]:
+    """Draw a moment; gives bias and variance of each pair."""
+    estimates = {}
     for name, part in rows.groupby("name", sort=False):
         x, y = (bootstrap_mean(part[column].to_numpy(float)) for column in ("bias", "variance"))
-        counts.append(len(part))
-        if len(part) > 1:
-            axes.plot([x.low, x.high], [y.mean, y.mean], color=MUTED, linewidth=0.9, zorder=2)
-            axes.plot([x.mean, x.mean], [y.low, y.high], color=MUTED, linewidth=0.9, zorder=2)
+        estimates[str(name)] = (x, y)
+        axes.plot([x.low, x.high], [y.mean, y.mean], color=MUTED, linewidth=0.9, zorder=2)
+        axes.plot([x.mean, x.mean], [y.low, y.high], color=MUTED, linewidth=0.9, zorder=2)
         style = look[str(name)]
-        axes.plot(
-            [x.mean],
-            [y.mean],
-            style.marker,
-            color=style.colour,
-            markersize=7,
-            markeredgecolor=BAD if name in found else "white",
-            zorder=4,
-            label=str(name),
-            clip_on=False,
-        )
+        look_of = marks(style, 7) | ({"markeredgecolor": BAD} if name in found else {})
+        axes.plot([x.mean], [y.mean], linestyle="", color=style.colour, zorder=4, label=str(name), **look_of)
     axes.margins(0.12)
     axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
-    return counts
+    return estimates

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SKIPPED, CELL = "#e3e6ea", 0.62
-MOST = 4
+CELLS_ACROSS, MOST_ROWS = 12, 4
+"""How many cells of several panels stand side by side, and how many panels one below the other."""
+
 PAIR = ["quantizer", "gradient"]
 
 
@@ -33,13 +35,14 @@ def heatmap(data: Data, metric: str | None) -> Picture:
     if data.by is not None and set(data.by) != set(PAIR):
         raise ConfigError(f"--by {','.join(data.by)}: a heatmap is of quantizer,gradient")
     found = values(Data(data.results, data.curves, data.audit, PAIR, data.within), metric)
-    tasks, notes = panel_tasks(found.tasks, MOST)
     table = data.results
     pairs = table[PAIR].astype(str).apply(tuple, axis=1)
     names = {f"{quantizer} {gradient}": (quantizer, gradient) for quantizer, gradient in pairs}
     rows, columns = (sorted(set(table[name].astype(str))) for name in PAIR)
     skipped = set(pairs[(table["status"] == "skipped").to_numpy()]) - set(pairs[(table["status"] != "skipped").to_numpy()])
-    figure, axes = _panels(tasks, rows, columns)
+    across = max(1, min(CELLS_ACROSS // len(columns), len(found.tasks)))
+    tasks, notes = panel_tasks(found.tasks, MOST_ROWS * across)
+    figure, axes = _panels(tasks, rows, columns, across)
     shown = found.rows[found.rows["task"].isin(tasks)]
     means = shown.groupby(["task", "method"])["value"].mean()
     scale = _scale(means, metric)
@@ -55,22 +58,25 @@ def heatmap(data: Data, metric: str | None) -> Picture:
     return Picture(figure, [*notes, *found.notes])
 
 
-def _panels(tasks: list[str], rows: list[str], columns: list[str]) -> tuple[Figure, list[Axes]]:
+def _panels(tasks: list[str], rows: list[str], columns: list[str], across: int) -> tuple[Figure, list[Axes]]:
     from matplotlib.figure import Figure
 
-    wide, high = max(2.0, CELL * len(columns)), max(0.8, 0.4 * len(rows))
-    beside, below = 0.3 + 0.075 * max(map(len, rows)), 0.9 + 0.06 * max(map(len, columns))
-    figure = Figure(figsize=(wide + beside + 1.0, (high + below) * len(tasks) + 0.3), layout="constrained")
-    grid = list(figure.subplots(len(tasks), 1, squeeze=False)[:, 0])
-    for axes, task in zip(grid, tasks, strict=True):
-        axes.set_title(wrapped(task, 60), loc="left", fontsize=9, color=INK)
+    wide, high = max(2.0, CELL * len(columns)), max(0.5, 0.4 * len(rows))
+    beside, below = 0.3 + 0.075 * max(map(len, rows)), 0.7 + 0.055 * max(map(len, columns))
+    down = math.ceil(len(tasks) / across)
+    figure = Figure(figsize=(wide * across + beside + 1.0, (high + 0.35) * down + below), layout="constrained")
+    grid = list(figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).ravel())
+    for axes in grid[len(tasks) :]:
+        axes.set_axis_off()
+    for axes, task in zip(grid, tasks, strict=False):
+        axes.set_title(wrapped(task, 24 if across > 1 else 60), loc="left", fontsize=9, color=INK)
         axes.set_xticks(np.arange(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
         axes.set_yticks(np.arange(len(rows)), rows, fontsize=8)
         axes.set_xlim(-0.5, len(columns) - 0.5)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-    return figure, grid
+    return figure, grid[: len(tasks)]
 
 
 def _scale(means: pd.Series[float], metric: str) -> Any:
@@ -116,7 +122,7 @@ def _cells(
             axes.add_patch(
                 Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, facecolor=face, edgecolor=edge, linewidth=1.4 if bad else 0.5)
             )
-            text = "\n".join([*([number(mean, 3)] if known else []), *([f"× {bad}/{trials}"] if bad else [])])
+            text = "\n".join([*([number(mean, 3).replace("-", "−")] if known else []), *([f"× {bad}/{trials}"] if bad else [])])
             axes.text(x, y, text, ha="center", va="center", fontsize=7, color=_readable(face) if known else BAD)
 
 

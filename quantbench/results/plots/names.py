@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantbench.results.label_places import Box, label_places
-from quantbench.results.plots.common import INK, MUTED
+from quantbench.results.plots.common import INK, MUTED, PAPER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
 FAR = 12
 """Dots from a point at which a name gets a thin line to it."""
 
@@ -48,3 +47,12 @@ def settle(figure: Figure) -> None:
     figure.set_dpi(72)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+
+
+def bars(axes: Axes, lows: NDArray[np.float64], highs: NDArray[np.float64], points: NDArray[np.float64]) -> list[Box]:
+    """Boxes on the screen of the intervals (points, 2) in both directions; the figure is settled."""
+    to_screen = axes.transData.transform
+    found: list[Box] = []
+    for (x, y), (left, bottom), (right, top) in zip(to_screen(points), to_screen(lows), to_screen(highs), strict=True):
+        found += [(left, y - 1, right, y + 1), (x - 1, bottom, x + 1, top)]
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,20 @@ from quantbench.errors import ConfigError
 from quantbench.results.items import text
 from quantbench.results.methods import RATE, with_rate
 from quantbench.results.palette import Style
-from quantbench.results.plots.common import BAD, MUTED, Picture, caption, handle, label_axes, legend, panels, with_counts
+from quantbench.results.plots.common import (
+    BAD,
+    MUTED,
+    Picture,
+    caption,
+    handle,
+    label_axes,
+    legend,
+    literal,
+    logarithmic,
+    marks,
+    panels,
+    with_counts,
+)
 from quantbench.results.plots.data import FAILURES, Data, check_metric, direction_of, ended_badly, interval_words, panel_tasks
 from quantbench.results.rates import source_layout
 from quantbench.results.schema import setting_columns
@@ -23,6 +36,10 @@ if TYPE_CHECKING:
 
 LIMITED = ("nmse_db", "mse")
 """Metrics that the limit is known for."""
+
+SMALL: Any = {"fontsize": 7, "color": MUTED}
+SAME, NEAR = 0.15, 0.02
+"""Decibels and bits between points of one line."""
 
 
 def rate_distortion(data: Data, metric: str | None) -> Picture:
@@ -44,13 +61,17 @@ def rate_distortion(data: Data, metric: str | None) -> Picture:
     styles = data.styles()
     for one, task in zip(axes, tasks, strict=True):
         mine = rows[rows["task"] == task]
-        _limit(one, mine)
+        _limit(one, mine, metric == "nmse_db")
         _panel(one, points[points["task"] == task], methods, styles)
         _failures(one, mine)
+    if metric == "mse" and (points["mean"] > 0).all():
+        for one in axes:
+            logarithmic(one)
     label_axes(axes, rate, direction_of(metric))
-    handles = [handle(styles[name], True) for name in methods]
+    handles = [handle(styles[name]) for name in methods]
     legend(figure, [*handles, *([_limit_handle()] if limits else [])], [*labels, *(["Shannon's limit"] if limits else [])])
     words, more = interval_words(list(points["seeds"]) or [0])
+    words += "; the limit is at the bits that trials spent, straight between them" if limits else ""
     unmeasured = int(((rows["status"] == "completed") & ~np.isfinite(rows["value"])).sum())
     if unmeasured:
         notes.append(f"{unmeasured} completed trials have no finite {metric} and are not drawn")
@@ -69,9 +90,7 @@ def several_rates(data: Data) -> bool:
 
 
 def _rows(data: Data, metric: str) -> tuple[pd.DataFrame, str]:
-    """Trials: ``method``, ``task``, ``seed``, ``status``, ``nominal`` rate, ``rate`` spent, ``value``, ``limit``, ``source``;
-    the rate's name.
-    """
+    """Trials (method, task, source, seed, status, nominal rate, rate spent, value, limit), and the rate's name."""
     table = data.ran()
     check_metric(table, metric)
     parts = source_layout(table, data.by, data.within)
@@ -83,33 +102,31 @@ def _rows(data: Data, metric: str) -> tuple[pd.DataFrame, str]:
     nominal = "rate_bits" if "rate_bits" in table and table["rate_bits"].notna().any() else spent
     with_spent, name = with_rate(table, spent)
     value = table[metric].to_numpy(float, na_value=np.nan)
+    settings = setting_columns([str(one) for one in table])
     completed = (table["status"] == "completed").to_numpy()
     rows = pd.DataFrame(
         {
             "method": parts.methods.to_numpy(),
             "task": parts.tasks.to_numpy(),
+            "source": _sources(table, settings),
             "seed": table["seed"].to_numpy(float, na_value=np.nan),
             "status": table["status"].astype(str).to_numpy(),
             "nominal": with_rate(table, nominal)[0][RATE].round(6).to_numpy(float),
             "rate": with_spent[RATE].to_numpy(float),
             "value": np.where(completed, value, np.nan),
             "limit": np.where(completed, _limits(table, metric), np.nan),
-            "source": _sources(table),
         }
     )
     if not np.isfinite(rows["value"]).any():
         raise ConfigError(f"--metric {metric}: no completed trial has it")
-    # A trial that failed before it was measured has the nominal rate of others with its settings.
-    settings = [table[one].map(text).to_numpy() for one in setting_columns([str(one) for one in table])]
-    alike = rows.groupby([rows["method"], rows["task"], *settings])["nominal"].transform("mean")
-    rows["nominal"] = rows["nominal"].fillna(alike)
     return rows, name
 
 
-def _sources(table: pd.DataFrame) -> list[tuple[str, ...]]:
-    """What tells the source of each trial: blocks of other lengths have other limits."""
-    names = [str(name) for name in table if str(name).partition(".")[0] == "simulator"]
-    return list(zip(*(table[name].map(text) for name in names), strict=True)) if names else [()] * len(table)
+def _sources(table: pd.DataFrame, settings: list[str]) -> NDArray[np.object_]:
+    """The name of each trial's source: blocks of other lengths have other limits."""
+    own = [name for name in settings if name.startswith("simulator.")]
+    texts = [table[name].map(lambda value, name=name: f"{name.partition('.')[2]}={text(value)}") for name in own]
+    return np.array([" ".join(values) for values in zip(*texts, strict=True)] or [""] * len(table), dtype=object)
 
 
 def _limits(table: pd.DataFrame, metric: str) -> NDArray[np.float64]:
@@ -150,24 +167,44 @@ def _panel(axes: Axes, points: pd.DataFrame, methods: list[str], styles: dict[st
             linestyle=style.dash,
             linewidth=1.2,
             elinewidth=1,
-            marker=style.marker,
-            markersize=4.5,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
             label=name,
+            **marks(style, 5),
         )
 
 
-def _limit(axes: Axes, rows: pd.DataFrame) -> None:
-    """The limit at the bits spent: a line a source where all its trials lie on one, else a line a seed, which draws its own."""
-    known = rows[rows["limit"].notna() & rows["rate"].notna()].sort_values("rate", kind="stable")
-    lines = []
-    for _, whole in known.groupby("source", sort=False):
-        falls = (np.diff(whole["limit"]) <= 1e-6 * whole["limit"].abs().max()).all()
-        lines += [whole] if falls else [part for _, part in whole.groupby("seed")]
-    for line in lines:
-        line = line.drop_duplicates("rate")
-        axes.plot(line["rate"], line["limit"], color=MUTED, linewidth=1.8 if len(lines) <= 4 else 0.9, zorder=1.5)
+def _limit(axes: Axes, rows: pd.DataFrame, decibels: bool) -> None:
+    """The limit at the bits spent: one line for all, or a named one a source; a line a seed where each draws its own."""
+    known = rows[rows["limit"].notna() & rows["rate"].notna()]
+    level = known["limit"] if decibels else 10 * np.log10(known["limit"].clip(lower=1e-12))
+    known = known.assign(level=level).sort_values("rate", kind="stable")
+    lines: list[tuple[str, pd.DataFrame]] = []
+    for (name, _), line in known.groupby(["source", "seed"], sort=False):
+        _add(lines, str(name), line)
+    for name, line in lines:
+        near = line.groupby(line["rate"].round(2))[["rate", "limit"]].mean()
+        axes.plot(near["rate"], near["limit"], color=MUTED, linewidth=1.8 if len(lines) <= 4 else 0.9, zorder=1.5)
+        if len({one for one, _ in lines}) > 1:
+            axes.annotate(literal(name), tuple(near.iloc[-1]), (4, 0), textcoords="offset points", va="center", **SMALL)
+
+
+def _add(lines: list[tuple[str, pd.DataFrame]], name: str, line: pd.DataFrame) -> None:
+    """Add a line, or its points to one on which they lie."""
+    for place, (other, there) in enumerate(lines):
+        if _agree(there, line):
+            both = pd.concat([there, line]).sort_values("rate", kind="stable")
+            lines[place] = (other if name in other.split(", ") else f"{other}, {name}", both)
+            return
+    lines.append((name, line))
+
+
+def _agree(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Whether two lines are the same where both are, but for what the frames of an evaluation differ in power."""
+    for a, b in ((one, other), (other, one)):
+        inside = b[(b["rate"] >= a["rate"].min() - NEAR) & (b["rate"] <= a["rate"].max() + NEAR)]
+        if len(inside):
+            differences = np.interp(inside["rate"], a["rate"], a["level"]) - inside["level"]
+            return bool((np.abs(differences) <= SAME).all())
+    return False
 
 
 def _limit_handle() -> object:
@@ -179,6 +216,10 @@ def _limit_handle() -> object:
 def _failures(axes: Axes, rows: pd.DataFrame) -> None:
     """A cross at the top edge over each rate at which trials ended badly, with their number."""
     bad = rows[rows["status"].isin(FAILURES) & rows["nominal"].notna()]
+    if len(bad):
+        left, right = axes.get_xlim()
+        room = 0.03 * (right - left)
+        axes.set_xlim(min(left, bad["nominal"].min() - room), max(right, bad["nominal"].max() + room))
     for nominal, count in zip(*np.unique(bad["nominal"], return_counts=True), strict=True):
         axes.annotate(
             f"×{count}",

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quantbench.results.palette import Style
-from quantbench.results.plots.common import BAD, GRID, INK, MOST_PANELS, Picture, caption, label_axes, literal, plain, wrapped
+from quantbench.results.plots.common import (
+    BAD,
+    GRID,
+    INK,
+    MOST_PANELS,
+    PAPER,
+    Picture,
+    caption,
+    label_axes,
+    literal,
+    marks,
+    plain,
+    wrapped,
+)
 from quantbench.results.plots.data import Data, Values, direction_of, ended_badly, interval_words, panel_tasks, values
 from quantbench.results.statistics import bootstrap_mean
 
@@ -16,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ACROSS = 4
+COUNT: Any = {"ha": "left", "color": BAD, "fontsize": 7.5, "zorder": 5, "bbox": PAPER}
 
 
 def usage(data: Data, metric: str | None) -> Picture:
@@ -79,26 +93,8 @@ def _panel(axes: Axes, found: Values, task: str, methods: list[str], styles: dic
             if len(mine) > 1:
                 axes.plot(mine, np.full(len(mine), place), "o", color=style.colour, markersize=2.6, alpha=0.45, zorder=2)
                 axes.plot([low, high], [place, place], color=style.colour, linewidth=1.4, zorder=3)
-            axes.plot(
-                [mean],
-                [place],
-                style.marker,
-                color=style.colour,
-                markersize=6,
-                markeredgecolor="white",
-                zorder=4,
-                label=literal(name),
-            )
+            axes.plot([mean], [place], color=style.colour, zorder=4, label=literal(name), **marks(style, 6))
         if bad := ended_badly(trials[trials["method"] == name]):
-            axes.annotate(
-                f"× {bad}",
-                (1, place),
-                xycoords=("axes fraction", "data"),
-                ha="right",
-                va="bottom" if len(mine) else "center",
-                color=BAD,
-                fontsize=7.5,
-                zorder=5,
-            )
+            axes.annotate(f"× {bad}", (0.01, place), xycoords=("axes fraction", "data"), va="center", **COUNT)
     axes.grid(axis="y", color=GRID)
     return counts
