@@ -179,13 +179,13 @@ def check(folder, a, b, commands=COMMANDS):
 SETTINGS = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True, "database": None}
 
 
-@settings(max_examples=12, **SETTINGS)
+@settings(max_examples=8, **SETTINGS)
 @given(a=tables(), b=tables())
-def test_240_rows_of_nonsense(tmp_path_factory, a, b):
+def test_160_rows_of_nonsense(tmp_path_factory, a, b):
     check(tmp_path_factory.mktemp("tables"), a, b)
 
 
-@settings(max_examples=4, **SETTINGS)
+@settings(max_examples=2, **SETTINGS)
 @given(a=tables(), b=tables())
 def test_pages_and_pictures_of_nonsense(tmp_path_factory, a, b):
     check(tmp_path_factory.mktemp("tables"), a, b, PAGES)

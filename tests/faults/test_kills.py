@@ -20,6 +20,7 @@ EXECUTORS = {
     "processes": ["executor=processes", "executor.workers=2", "executor.stack_size=1"],
 }
 """Others can be added: each gives its settings."""
+QUICK = ["inline", pytest.param("processes", marks=pytest.mark.slow)]
 TRIALS = 6
 SWEEP = ["run", *SMALL, "train.steps=30", "-m", f"seed=range(0,{TRIALS})"]
 
@@ -109,7 +110,7 @@ def kill_and_resume(starter, executor, kills, seed):
     return {"kills": done, "sweeps": sweeps, "kills with some trials finished": useful, "seconds a sweep": round(duration, 2)}
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("executor", QUICK)
 def test_five_kills(starter, executor):
     assert kill_and_resume(starter, executor, 5, seed=0)["sweeps"] >= 1
 
@@ -141,6 +142,7 @@ def killed_at_write(starter, executor, number, expected):
     return True
 
 
+@pytest.mark.slow
 def test_killed_at_some_of_its_writes(starter):
     expected, _ = undisturbed(starter, "inline")
     for number in (3, 7, 12, 20, 30, 34, 36):
@@ -191,7 +193,7 @@ def interrupt_and_resume(starter, executor, times, seed):
     return ended
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("executor", QUICK)
 def test_a_signal_of_each_kind(starter, executor):
     interrupt_and_resume(starter, executor, 3, seed=0)
 
