@@ -294,6 +294,7 @@ def test_two_drivers_the_second_is_just_too_late(small_run, quantbench, monkeypa
     assert (folder / "results.csv").read_bytes() == table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["empty", "half"])
 def test_damaged_kernels_are_compiled_again(tmp_path, damage):
     command = [sys.executable, "-c", "from quantbench.kernels import library; print(library.ready())"]

@@ -240,15 +240,15 @@ def check_choice(folder, content):
     assert files(folder) == before
 
 
-@settings(max_examples=25, **FUZZ)
+@settings(max_examples=12, **FUZZ)
 @given(given=words)
-def test_25_command_lines(only_planned, tmp_path, given):
+def test_12_command_lines(only_planned, tmp_path, given):
     check_words(tmp_path, given)
 
 
-@settings(max_examples=25, **FUZZ)
+@settings(max_examples=12, **FUZZ)
 @given(content=choice)
-def test_25_choices(only_planned, tmp_path, content):
+def test_12_choices(only_planned, tmp_path, content):
     check_choice(tmp_path, content)
 
 
