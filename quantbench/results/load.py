@@ -13,7 +13,7 @@ import pandas as pd
 from quantbench.errors import ConfigError
 from quantbench.results import parquet
 from quantbench.results.cells import unguarded
-from quantbench.results.schema import CURVES, GROUPS, IDENTITY, METRICS, NOTES, STATUSES, WHOLE, setting_columns
+from quantbench.results.schema import CURVES, GROUPS, METRICS, NOTES, STATUSES, WHOLE, setting_columns
 from quantbench.results.tables import read_results, results_path
 
 
@@ -141,6 +141,3 @@ def _environment(file: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
-
-
-__all__ = ["IDENTITY", "Results", "load", "read_curves"]
