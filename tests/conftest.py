@@ -11,6 +11,12 @@ SMALL = ["train.steps=20", "train.batch=16", "train.log_every=10", "codec.hidden
 """Overrides that make a trial of the default configuration take milliseconds."""
 
 
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch):
+    """Tables are as wide as they are, whatever terminal the tests run in."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def quantbench(tmp_path, monkeypatch, capsys):
     """Runs the command line in an empty folder, in this process; gives exit code, standard output and error."""

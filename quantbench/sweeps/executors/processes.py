@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,6 +23,9 @@ from quantbench.sweeps.executors.inline import InlineEngine
 from quantbench.sweeps.plan import Trial
 from quantbench.sweeps.worker import Advance, Record, keep_memory, run_stack
 from quantbench.training import NOTHING, Keep
+
+RESTART_SECONDS = 10.0
+"""How long to try for a new pool after one broke."""
 
 _progress: Any = None
 """In a worker: trials done, summed over all workers, in shared memory."""
@@ -45,11 +49,16 @@ class ProcessEngine(Engine):
         return ProcessPoolExecutor(self.capacity, self.context, initializer=_start_worker, initargs=(self.done, self.lifeline))
 
     def submit(self, stack: Sequence[Trial]) -> Future[list[Record]]:
-        try:
-            submitted = self.pool.submit(_run, tuple(stack), self.device, self.keep)
-        except (BrokenProcessPool, OSError):  # the latter where the pool breaks, and closes its pipes, as a worker is started
-            self.pool = self._pool()
-            submitted = self.pool.submit(_run, tuple(stack), self.device, self.keep)
+        deadline = time.monotonic() + RESTART_SECONDS
+        while True:
+            try:
+                submitted = self.pool.submit(_run, tuple(stack), self.device, self.keep)
+                break
+            except (BrokenProcessPool, OSError):  # the latter where pool or fork server end as a worker is started
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)  # the system may need a moment to tell that the fork server is gone
+                self.pool = self._pool()
         future: Future[list[Record]] = Future()
         submitted.add_done_callback(lambda finished: _pass_on(finished, future))
         return future
