@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.errors import ConfigError, QuantBenchError, interrupted
 from quantbench.terminal import visible
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; gives the exit code: 0, 1 for a failure, 2 for bad input, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _command(words)
+        code = _or_interrupted(words)
         sys.stdout.flush()
         return code
     except QuantBenchError as error:
@@ -44,6 +44,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"error: {visible(str(error))}", file=sys.stderr)
         _write_no_more()
         return 1
+
+
+def _or_interrupted(words: list[str]) -> int:
+    """Run a subcommand; what Ctrl-C made of it is no error of the user's."""
+    try:
+        return _command(words)
+    except Exception as error:
+        if interrupted(error):
+            raise KeyboardInterrupt from error
+        raise
 
 
 def _write_no_more() -> None:

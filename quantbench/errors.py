@@ -11,3 +11,17 @@ class ConfigError(QuantBenchError):
     """A setting cannot be used. The message names the setting, its value and what is allowed; exit code 2."""
 
     exit_code = 2
+
+
+def interrupted(error: BaseException) -> bool:
+    """Whether an error comes from Ctrl-C: a library whose own clean-up is interrupted stumbles over what is half done."""
+    seen: set[int] = set()
+    rest: list[BaseException | None] = [error]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, KeyboardInterrupt):
+            return True
+        if one is not None and id(one) not in seen:  # an error that is raised from its own effect closes a circle
+            seen.add(id(one))
+            rest += [one.__cause__, one.__context__]
+    return False

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from quantbench.config import build_stack, find_device
 from quantbench.curves import Points
+from quantbench.errors import interrupted
 from quantbench.sweeps.plan import Trial
 from quantbench.training import NOTHING, Keep, Outcome, train
 
@@ -75,6 +76,8 @@ def run_stack(
     try:
         return _train(trials, device, count, keep)
     except (Exception, SystemExit) as error:
+        if interrupted(error):
+            raise KeyboardInterrupt from error
         short = is_out_of_memory(error)
         if len(trials) == 1:
             return [failure(trials[0], _too_large(trials[0], device, error) if short else describe(error))]

@@ -201,6 +201,13 @@ def test_pairs_that_do_not_fit_are_in_the_heat_map():
     assert len(grey) == 2
 
 
+def test_a_trial_without_a_gradient_has_a_column_of_its_own():
+    rows = list(trials())
+    rows[0]["gradient"] = None
+    labels = picture("heatmap", data(rows)).figure.axes[0].get_xticklabels()
+    assert {label.get_text() for label in labels} == {"", "mste", "ste"}
+
+
 def test_critical_difference_shows_every_method_with_its_rank():
     text = " ".join(words(picture("critical_difference", data(trials(seeds=6))).figure))
     assert "vq ste (1.0)" in text

@@ -1,12 +1,9 @@
 """Dask clusters: of this machine, and a scheduler with workers of its own on the loopback device."""
 
-import contextlib
 import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +11,7 @@ import pytest
 
 from quantbench.results.tables import read_results
 from tests.conftest import SMALL
+from tests.sweeps.clusters import dask_cluster
 from tests.sweeps.test_runner import children_of_group, wait_for, without_cost
 from tests.sweeps.test_workers import DEADLY
 
@@ -24,34 +22,10 @@ PATIENCE = 240
 LONG = [*SMALL, "train.steps=300", "train.log_every=300", "-m", "seed=range(0,8)", "executor.stack_size=1"]
 
 
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 @pytest.fixture
 def cluster(tmp_path):
-    """A scheduler and two workers, each a process of its own; gives the address and the three processes."""
-    address = f"tcp://127.0.0.1:{free_port()}"
-    dask, quiet = [sys.executable, "-m", "dask"], {"stderr": subprocess.DEVNULL, "cwd": tmp_path}
-    ports = ["--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard"]
-    scheduler = subprocess.Popen([*dask, "scheduler", *ports], **quiet)
-    worker = [*dask, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0"]
-    processes = [scheduler, *(subprocess.Popen([*worker, "--local-directory", str(tmp_path)], **quiet) for _ in range(2))]
-    wait_for(lambda: answers(address))
-    yield address, processes
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        process.wait()
-
-
-def answers(address):
-    host, port = address.removeprefix("tcp://").split(":")
-    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
-        return True
-    return False
+    with dask_cluster(tmp_path) as one:
+        yield one
 
 
 def finished(tmp_path):

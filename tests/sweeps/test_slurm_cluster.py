@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -12,12 +11,12 @@ import pytest
 
 from quantbench.results.tables import read_results
 from tests.conftest import SMALL
+from tests.sweeps.clusters import slurm_cluster
 from tests.sweeps.test_runner import wait_for, without_cost
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("submitit", reason="needs the extra quantbench[slurm]")
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "slurm_cluster.sh"
 WORDS = ["executor=slurm", "executor.stack_size=1", "executor.poll_seconds=1", *SMALL]
 SLOW = '''
 import time
@@ -38,22 +37,8 @@ class Slow(STE):
 
 @pytest.fixture(scope="module", autouse=True)
 def slurm():
-    if os.geteuid() != 0:
-        pytest.skip("scripts/slurm_cluster.sh needs root")
-    with tempfile.TemporaryDirectory(prefix="quantbench-") as parent:
-        os.chmod(parent, 0o755)  # munged runs as a user of its own
-        folder, log = Path(parent) / "slurm", Path(parent) / "log"
-        with log.open("w") as out:  # no pipe: the daemons live on, and would keep it open
-            started = subprocess.run([SCRIPT, "start", folder], stdout=out, stderr=out, timeout=120)
-        try:
-            if "is missing: apt-get install" in log.read_text():
-                pytest.skip(log.read_text().strip())
-            assert started.returncode == 0, log.read_text()
-            os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
-            yield
-        finally:
-            os.environ.pop("SLURM_CONF", None)
-            subprocess.run([SCRIPT, "stop", folder], check=True, timeout=120)
+    with slurm_cluster():
+        yield
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from quantbench.errors import ConfigError
+from quantbench.results.items import text
 from quantbench.results.palette import Style, styles
 from quantbench.results.plots.common import BAD, INK, MUTED, Picture, caption, handle, legend, marks, panels, wrapped
 from quantbench.results.plots.data import Data, interval_words
@@ -73,7 +74,7 @@ def gradient(data: Data, metric: str | None) -> Picture:
 
 
 def _names(table: pd.DataFrame) -> pd.Series[str]:
-    return table["quantizer"].astype(str) + " " + table["gradient"].astype(str)
+    return table["quantizer"].map(text).astype(object) + " " + table["gradient"].map(text).astype(object)
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, look: dict[str, Style], found: set[str]) -> dict[str, tuple[Estimate, Estimate]]:

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from quantbench.errors import ConfigError
+from quantbench.results.items import text
+from quantbench.results.methods import layout
 from quantbench.results.plots.common import BAD, INK, MUTED, Picture, caption, wrapped
 from quantbench.results.plots.data import FAILURES, Data, Values, direction_of, panel_tasks, values
 from quantbench.results.render import number
@@ -36,9 +38,10 @@ def heatmap(data: Data, metric: str | None) -> Picture:
         raise ConfigError(f"--by {','.join(data.by)}: a heatmap is of quantizer,gradient")
     found = values(Data(data.results, data.curves, data.audit, PAIR, data.within), metric)
     table = data.results
-    pairs = table[PAIR].astype(str).apply(tuple, axis=1)
-    names = {f"{quantizer} {gradient}": (quantizer, gradient) for quantizer, gradient in pairs}
-    rows, columns = (sorted(set(table[name].astype(str))) for name in PAIR)
+    choices = [table[name].map(text).astype(object) for name in PAIR]
+    pairs = pd.Series(list(zip(*choices, strict=True)), index=table.index)
+    names = dict(zip(layout(table, PAIR).methods, pairs, strict=True))
+    rows, columns = (sorted(set(one)) for one in choices)
     skipped = set(pairs[(table["status"] == "skipped").to_numpy()]) - set(pairs[(table["status"] != "skipped").to_numpy()])
     across = max(1, min(CELLS_ACROSS // len(columns), len(found.tasks)))
     tasks, notes = panel_tasks(found.tasks, MOST_ROWS * across)
@@ -122,8 +125,10 @@ def _cells(
             axes.add_patch(
                 Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, facecolor=face, edgecolor=edge, linewidth=1.4 if bad else 0.5)
             )
-            text = "\n".join([*([number(mean, 3).replace("-", "−")] if known else []), *([f"× {bad}/{trials}"] if bad else [])])
-            axes.text(x, y, text, ha="center", va="center", fontsize=7, color=_readable(face) if known else BAD)
+            words = "\n".join(
+                [*([number(mean, 3).replace("-", "−")] if known else []), *([f"× {bad}/{trials}"] if bad else [])]
+            )
+            axes.text(x, y, words, ha="center", va="center", fontsize=7, color=_readable(face) if known else BAD)
 
 
 def _readable(face: Any) -> str:

@@ -37,12 +37,15 @@ class ProcessEngine(Engine):
         # A fork server imports torch once and forks clean workers from it: they start at once and share its memory.
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self.context = multiprocessing.get_context(method)
-        if method == "forkserver":
+        self.forks = method == "forkserver"
+        if self.forks:
             self.context.set_forkserver_preload(["quantbench.sweeps.worker"])
         self.lifeline, self.life = self.context.Pipe(duplex=False)
         self.pool = self._pool()
 
     def _pool(self) -> ProcessPoolExecutor:
+        if self.forks:
+            _start_fork_server()
         # Never that of an earlier pool: a worker that was killed may have died with the lock.
         self.done = self.context.Value("d", 0.0)
         self.seen = 0.0
@@ -73,6 +76,17 @@ class ProcessEngine(Engine):
         self.pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.terminate()
+
+
+def _start_fork_server() -> None:
+    """Start the fork server, where it does not run, deaf to Ctrl-C: the driver decides what that means."""
+    from multiprocessing import forkserver  # not everywhere
+
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited; its imports would print a traceback
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _pass_on(finished: Future[list[Record]], future: Future[list[Record]]) -> None:
