@@ -16,7 +16,10 @@ from quantbench.errors import ConfigError
 from quantbench.results.cells import unguarded
 from quantbench.results.tables import read_results, results_path
 
-RUNNING, STOPPED, COMPLETE = "running", "stopped", "complete"
+RUNNING, SUBMITTED, STOPPED, COMPLETE = "running", "submitted", "stopped", "complete"
+
+JOBS = "slurm"
+"""The folder of jobs that go on without the driver, which is there until all are done."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,10 @@ class Progress:
     """A sweep at one moment.
 
     Attributes:
-        state: running, stopped (interrupted or killed; `quantbench resume` goes on), or complete.
+        state: running, submitted (left to jobs of a cluster, which may wait, run or have been lost), stopped (interrupted or
+            killed; `quantbench resume` goes on), or complete.
         table: one row a trial, with the columns of results.csv; the status of those that are not finished is empty.
-        seconds: since this run or its latest resumption began; None where nobody runs it.
+        seconds: since this run or its latest resumption began; None where it stopped or is complete.
         finished_since: trials that finished in that time.
     """
 
@@ -81,8 +85,13 @@ class Watch:
         plan = plan.assign(**{name: plan[name].astype(object).where(plan[name].notna(), known[name]) for name in known})
         table = plan.join(measured, on="trial")
         since = sum(len(self._records[name]) for name, moment in self._times.items() if moment >= began)
-        running = _is_alive(journal / "lock")
-        return Progress(self.folder, RUNNING if running else STOPPED, table, time.time() - began if running else None, since)
+        state = self._state(journal, bool(table["status"].isna().any()))
+        return Progress(self.folder, state, table, None if state == STOPPED else time.time() - began, since)
+
+    def _state(self, journal: Path, unfinished: bool) -> str:
+        if _is_alive(journal / "lock"):
+            return RUNNING
+        return SUBMITTED if unfinished and (self.folder / JOBS).is_dir() else STOPPED
 
     def _read(self, journal: Path) -> None:
         for path in journal.glob("*.json"):

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from quantbench.errors import ConfigError
 from quantbench.results.methods import layout
-from quantbench.results.progress import COMPLETE, RUNNING, STOPPED, Progress, Watch
+from quantbench.results.progress import COMPLETE, RUNNING, STOPPED, SUBMITTED, Progress, Watch
 from quantbench.results.render import Cell, Rounded, render, text
 from quantbench.results.schema import METRICS
 from quantbench.results.statistics import bootstrap_mean
@@ -32,7 +32,7 @@ POLL_SECONDS = 1.0
 LINES_AROUND = 8
 """Lines of the terminal that are not rows of the table."""
 
-COLOURS = {RUNNING: "green", STOPPED: "yellow", COMPLETE: "cyan"}
+COLOURS = {RUNNING: "green", SUBMITTED: "green", STOPPED: "yellow", COMPLETE: "cyan"}
 
 
 def watch(folder: Path, metric: str | None = None, once: bool = False, form: str = "table") -> None:
@@ -62,7 +62,7 @@ def watch(folder: Path, metric: str | None = None, once: bool = False, form: str
             began = time.monotonic()
             now = watched.look()
             live.update(view(now, metric, max(3, console.height - LINES_AROUND)), refresh=True)
-            if now.state != RUNNING:
+            if now.state not in (RUNNING, SUBMITTED):
                 return
             time.sleep(max(POLL_SECONDS, 5 * (time.monotonic() - began)))  # the sweep needs the cores more
 
@@ -126,8 +126,10 @@ def _head(now: Progress) -> Sequence[RenderableType]:
     line = Text.assemble((now.state, f"bold {COLOURS[now.state]}"), f"  {now.folder}  {now.finished} of {total} trials")
     if now.seconds is not None:
         line.append(f", {_duration(now.seconds)}")
-    if now.state == RUNNING and now.remaining_seconds is not None:
+    if now.state in (RUNNING, SUBMITTED) and now.remaining_seconds is not None:
         line.append(f", about {_duration(now.remaining_seconds)} left")
+    if now.state == SUBMITTED:
+        line.append(f"; `quantbench resume {now.folder} --collect` tells of its jobs")
     if now.state == STOPPED:
         line.append(f"; `quantbench resume {now.folder}` goes on")
     return [line, ProgressBar(total=max(total, 1), completed=now.finished), Text()]

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from quantbench.errors import ConfigError
-from quantbench.results.progress import COMPLETE, RUNNING, STOPPED, Watch
+from quantbench.results.progress import COMPLETE, RUNNING, STOPPED, SUBMITTED, Watch
 from quantbench.results.tables import results_table, write
 from quantbench.results.watch import standings, view
 from tests.conftest import SMALL
@@ -88,6 +88,16 @@ def test_a_sweep_that_nobody_runs(sweep, lock):
     now = Watch(sweep).look()
     assert now.state == STOPPED
     assert "quantbench resume" in shown(now)
+
+
+def test_a_sweep_that_was_left_to_jobs(sweep):
+    (sweep / "journal" / "lock").unlink()
+    (sweep / "slurm").mkdir()
+    finish(sweep, "ste-0")
+    now = Watch(sweep).look()
+    assert now.state == SUBMITTED
+    assert now.remaining_seconds > 0
+    assert "--collect" in shown(now)
 
 
 def test_a_driver_on_another_machine_counts_as_there(sweep):

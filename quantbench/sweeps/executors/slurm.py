@@ -19,6 +19,7 @@ from tqdm import tqdm
 from quantbench import imports
 from quantbench.components import at_least, component
 from quantbench.errors import ConfigError
+from quantbench.results.progress import JOBS
 from quantbench.sweeps import slurm_queue
 from quantbench.sweeps.executors.base import Queued
 from quantbench.sweeps.journal import Journal
@@ -28,8 +29,6 @@ from quantbench.sweeps.slurm_queue import Queue, SlurmSilent, Task
 from quantbench.sweeps.worker import Record, failure
 from quantbench.training import Keep
 
-FOLDER = "slurm"
-"""In the folder of a run: what its jobs are to do, as JSON; ``BATCH/INDEX.json`` is the task of one job."""
 OPTION = re.compile(r"[a-z][a-z0-9-]*")
 ATTEMPTS = 2
 """How often a stack may end the job that trains it."""
@@ -139,7 +138,7 @@ class _Campaign:
     def __post_init__(self) -> None:
         assert self.keep.folder is not None
         self.run_folder = self.keep.folder
-        self.folder = self.run_folder / FOLDER
+        self.folder = self.run_folder / JOBS  # what they are to do, as JSON; BATCH/INDEX.json is the task of one job
         self.trials = {trial.id: trial for stack in self.stacks for trial in stack}
 
     def run(self) -> bool:
