@@ -192,9 +192,9 @@ def test_pages_and_pictures_of_nonsense(tmp_path_factory, a, b):
 
 
 @pytest.mark.slow
-@settings(max_examples=60, **SETTINGS)
+@settings(max_examples=250, **SETTINGS)
 @given(a=tables(), b=tables())
-def test_pages_and_pictures_of_much_nonsense(tmp_path_factory, a, b):
+def test_pages_and_pictures_of_10000_rows_of_nonsense(tmp_path_factory, a, b):
     check(tmp_path_factory.mktemp("tables"), a, b, PAGES)
 
 
