@@ -22,6 +22,7 @@ from quantbench.config import find_device
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
 from quantbench.sweeps.executors.processes import cores
+from quantbench.sweeps.interrupts import without_ctrl_c
 from quantbench.sweeps.plan import Trial
 from quantbench.sweeps.remote import DEATH, join_driver, own_folders
 from quantbench.sweeps.worker import Advance, Record, describe, keep_memory, run_stack
@@ -31,8 +32,6 @@ CONNECT_SECONDS = 10
 CLOSE_SECONDS = 5
 ASK_SECONDS = 2
 """How often the cluster is asked for its size."""
-DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
-"""For workers of this machine, which a terminal tells of Ctrl-C, too: the driver decides what it means."""
 FETCH_SECONDS = 60
 """How long a finished stack may take to arrive; its worker may have died just then."""
 
@@ -178,12 +177,25 @@ def _silence() -> None:
 
 def _start_here(workers: int) -> tuple[Any, Any]:
     """Client and cluster of this machine, reachable from it alone."""
+    from distributed import Client
+
+    with ThreadPoolExecutor(1) as thread:
+        starting = thread.submit(_local_cluster, workers)
+        try:
+            cluster = starting.result()
+        except KeyboardInterrupt:
+            starting.result().close(timeout=CLOSE_SECONDS)  # what has half started cannot be closed
+            raise
+    return Client(cluster, set_as_default=False), cluster
+
+
+def _local_cluster(workers: int) -> Any:
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import LocalCluster
 
     # A stack that was lost with its worker is tried again by the driver, alone, so that it takes no other with it.
-    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
-        cluster = LocalCluster(
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), without_ctrl_c():
+        return LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
@@ -191,9 +203,7 @@ def _start_here(workers: int) -> tuple[Any, Any]:
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
-            preload=[*dask.config.get("distributed.worker.preload"), DEAF],
         )
-    return Client(cluster, set_as_default=False), cluster
 
 
 def connect(address: str) -> Any:

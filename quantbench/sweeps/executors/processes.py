@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -20,6 +21,7 @@ from quantbench.components import at_least, component
 from quantbench.config import find_device
 from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
 from quantbench.sweeps.executors.inline import InlineEngine
+from quantbench.sweeps.interrupts import without_ctrl_c
 from quantbench.sweeps.plan import Trial
 from quantbench.sweeps.worker import Advance, Record, keep_memory, run_stack
 from quantbench.training import NOTHING, Keep
@@ -45,7 +47,8 @@ class ProcessEngine(Engine):
 
     def _pool(self) -> ProcessPoolExecutor:
         if self.forks:
-            _start_fork_server()
+            with without_ctrl_c():  # while it imports, it would answer with a traceback
+                forkserver.ensure_running()
         # Never that of an earlier pool: a worker that was killed may have died with the lock.
         self.done = self.context.Value("d", 0.0)
         self.seen = 0.0
@@ -76,17 +79,6 @@ class ProcessEngine(Engine):
         self.pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.terminate()
-
-
-def _start_fork_server() -> None:
-    """Start the fork server, where it does not run, deaf to Ctrl-C: the driver decides what that means."""
-    from multiprocessing import forkserver  # not everywhere
-
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited; its imports would print a traceback
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _pass_on(finished: Future[list[Record]], future: Future[list[Record]]) -> None:
