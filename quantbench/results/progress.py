@@ -81,6 +81,7 @@ class Watch:
             raise ConfigError(f"{journal / 'plan.csv'}: is no plan of QuantBench, it has no column {', '.join(missing)}")
         rows = {one["trial"]: one["row"] for records in self._records.values() for one in records}
         measured = pd.DataFrame.from_dict(rows, orient="index").drop(columns=["status", "error"], errors="ignore")
+        measured.index = measured.index.astype(str)  # an empty one is of numbers
         known = {name: plan["trial"].map({trial: row.get(name) for trial, row in rows.items()}) for name in ("status", "error")}
         plan = plan.assign(**{name: plan[name].astype(object).where(plan[name].notna(), known[name]) for name in known})
         table = plan.join(measured, on="trial")

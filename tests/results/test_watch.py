@@ -90,6 +90,12 @@ def test_a_sweep_that_nobody_runs(sweep, lock):
     assert "quantbench resume" in shown(now)
 
 
+def test_a_plan_without_trials(sweep):
+    plan = sweep / "journal" / "plan.csv"
+    plan.write_text(plan.read_text().splitlines()[0] + "\n")
+    assert (len(Watch(sweep).look().table), Watch(sweep).look().finished) == (0, 0)
+
+
 def test_a_sweep_that_was_left_to_jobs(sweep):
     (sweep / "journal" / "lock").unlink()
     (sweep / "slurm").mkdir()

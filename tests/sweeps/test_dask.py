@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -145,3 +146,16 @@ def test_a_stopped_driver_leaves_no_workers_of_this_machine(command, tmp_path, h
     wait_for(lambda: not children_of_group(process.pid))
     (folder,) = tmp_path.glob("outputs/default/*")
     assert 2 <= len(list(Path(folder / "journal").glob("*.json"))) < 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("later", [0.0, 0.3, 0.6, 1.0, 1.5])
+def test_ctrl_c_while_a_cluster_of_this_machine_starts_is_no_traceback(command, tmp_path, later):
+    process = command("run", *LONG, "executor=dask", "executor.workers=2", cwd=tmp_path, start_new_session=True)
+    wait_for(lambda: len(children_of_group(process.pid)) >= 2, PATIENCE)
+    time.sleep(later)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert "Traceback" not in out + err
+    wait_for(lambda: not children_of_group(process.pid))
