@@ -24,15 +24,16 @@ TRIALS = 6
 
 
 class Commands(NamedTuple):
-    """A sweep of six stacks with one executor, and what resumes it but for the folder."""
+    """A sweep of six stacks with one executor, what resumes it but for the folder, and whether its jobs outlive the driver."""
 
     run: list[str]
     resume: list[str]
+    jobs_live_on: bool
 
 
 def commands(executor, steps, *settings, resume=()):
     sweep = ["run", *SMALL, f"executor={executor}", "executor.stack_size=1", f"train.steps={steps}", *settings]
-    return Commands([*sweep, "-m", f"seed=range(0,{TRIALS})"], ["resume", *resume])
+    return Commands([*sweep, "-m", f"seed=range(0,{TRIALS})"], ["resume", *resume], executor == "slurm")
 
 
 @contextlib.contextmanager
@@ -213,7 +214,7 @@ def interrupt_and_resume(starter, words, times, seed):
             if code == 130 and "quantbench resume" in printed:  # the tables hold what was finished
                 table = read_results(folder)
                 assert set(table["trial"]) <= set(kept)
-                assert len(table) >= len(kept) - 1
+                assert words.jobs_live_on or len(table) >= len(kept) - 1
             code, printed = starter.run(*words.resume, folder)
             assert code == 0, printed
             assert_as_undisturbed(folder, expected, kept)
