@@ -136,8 +136,9 @@ def _names(files: Sequence[Path]) -> list[str]:
 
 def _environment(file: Path) -> dict[str, Any] | None:
     """The environment.json beside a table; None where there is none that can be read."""
+    path = file.with_name("environment.json")
     try:
-        found = json.loads(file.with_name("environment.json").read_text())
+        found = json.loads(path.read_text()) if path.is_file() else None  # no device, which has no end
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

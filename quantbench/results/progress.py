@@ -96,7 +96,7 @@ class Watch:
 
     def _read(self, journal: Path) -> None:
         for path in journal.glob("*.json"):
-            if path.name not in self._records:
+            if path.name not in self._records and path.is_file():  # a device has no end
                 try:
                     records = json.loads(path.read_text())
                     self._records[path.name] = [{"trial": str(one["trial"]), "row": dict(one["row"])} for one in records]

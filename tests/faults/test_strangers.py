@@ -224,3 +224,15 @@ def test_nothing_is_read_from_a_pickle(quantbench, tmp_path, monkeypatch):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
     assert set(read_results(folder)["status"]) == {"completed"}
+
+
+def test_a_report_shows_nothing_that_a_link_leads_to(small_run, quantbench, tmp_path):
+    folder = small_run("seed=0,1", "-m")
+    (tmp_path / "secret").write_text("mine alone")
+    (folder / "sweep.yaml").unlink()
+    (folder / "sweep.yaml").symlink_to(tmp_path / "secret")
+    (folder / "environment.json").unlink()
+    (folder / "environment.json").symlink_to("/dev/zero")
+    code, _, err = quantbench("report", str(folder), "--output", str(tmp_path / "r.html"))
+    assert code == 0, err
+    assert "mine alone" not in (tmp_path / "r.html").read_text()

@@ -113,6 +113,7 @@ def test_a_driver_on_another_machine_counts_as_there(sweep):
 
 def test_a_damaged_record_is_left_to_resume(sweep):
     (sweep / "journal" / "half.json").write_text('[{"trial": "ste-0", "ro')
+    (sweep / "journal" / "endless.json").symlink_to("/dev/zero")
     assert Watch(sweep).look().finished == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Sequence
@@ -190,10 +191,10 @@ def _run(path: Path, found: Results) -> dict[str, str]:
     folder = path if path.is_dir() else path.parent
     texts = {}
     for name in ("environment.json", "sweep.yaml"):
-        try:
-            content = (folder / name).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            content = ""
+        file, content = folder / name, ""
+        if file.is_file() and not file.is_symlink():  # a stranger's link would put another file of yours into the page
+            with contextlib.suppress(OSError):
+                content = file.read_text(encoding="utf-8", errors="replace")
         cut = "" if len(content) <= MOST_TEXT else f"\n... ({len(content) - MOST_TEXT:,} more characters)"
         texts[name] = content[:MOST_TEXT] + cut
     return {"name": folder.resolve().name, **texts}
