@@ -5,9 +5,7 @@ from importlib.metadata import version
 import pandas as pd
 import pytest
 
-from quantbench import cli
 from quantbench.cli import SUBCOMMANDS
-from quantbench.errors import ConfigError
 from quantbench.results.tables import read_results
 from tests.conftest import SMALL
 
@@ -400,18 +398,3 @@ def test_bits_of_the_range_coder_are_columns(small_run):
     table = read_results(small_run("quantizer=entropy_scalar"))
     assert table["coded_bits"].item() >= 0.98 * table["estimated_bits"].item() > 0
     assert table["rate_bits"].isna().all()
-
-
-def test_what_ctrl_c_made_a_library_stumble_over_is_ctrl_c(monkeypatch, capsys):
-    def stumble(words):
-        try:
-            try:
-                raise KeyboardInterrupt
-            finally:
-                raise AttributeError("half done")
-        except AttributeError as error:
-            raise ConfigError("cannot be composed") from error
-
-    monkeypatch.setattr(cli, "_command", stumble)
-    assert cli.main(["list"]) == 130
-    assert capsys.readouterr().err == ""
