@@ -47,9 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _or_interrupted(words: list[str]) -> int:
-    """Run a subcommand; what Ctrl-C made of it is no error of the user's."""
+    """Run a subcommand; what Ctrl-C made a library stumble over is no error of the user's."""
     try:
         return _command(words)
+    except (QuantBenchError, OSError):  # of what was done about the interruption, as a table that could not be written
+        raise
     except Exception as error:
         if interrupted(error):
             raise KeyboardInterrupt from error
@@ -170,10 +172,12 @@ def _run(words: list[str]) -> int:
             raise cause from error
         if unknown := re.search(r"Could not override '([^']+)'", str(error)):
             raise ConfigError(_unknown_setting(unknown[1], overrides)) from error
+        if interrupted(error):
+            raise
         lines = [line for line in (str(error), str(error.__cause__ or "")) if line]
         raise ConfigError("\n".join(dict.fromkeys(lines))) from error
     except (ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:
-        if not _raised_by_hydra(error):
+        if interrupted(error) or not _raised_by_hydra(error):
             raise
         raise ConfigError(f"Hydra cannot compose this: {error or type(error).__name__}") from error
     for failure in failures[1:]:
