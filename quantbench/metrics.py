@@ -1,0 +1,118 @@
+"""Every metric: its name, unit, direction, and a line of words. What else knows of metrics takes it from here.
+
+A class of a user's own adds to it: ``metrics = (Metric("my_error", "what it says", better=LESS),)`` beside its settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from quantbench.errors import ConfigError
+
+LESS: Literal["less"] = "less"
+MORE: Literal["more"] = "more"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of results.csv that says what was measured.
+
+    Attributes:
+        words: one line for people.
+        unit: ``dB``, ``bits``, ...; empty for a number without one.
+        better: ``less`` or ``more``; empty where neither is better by itself.
+        whole: whether it is a whole number.
+        curve: whether it is drawn over the steps of a training, too.
+        no_goal: why nothing is ranked by it, although it has a better direction.
+    """
+
+    name: str
+    words: str
+    unit: str = ""
+    better: Literal["less", "more", ""] = ""
+    whole: bool = False
+    curve: bool = False
+    no_goal: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ConfigError(f"metric {self.name!r}: a metric's name is a word of letters, digits and underscores")
+        if self.better not in (LESS, MORE, ""):
+            raise ConfigError(f"metric {self.name}: better={self.better!r}: must be 'less', 'more' or empty")
+
+    @property
+    def sign(self) -> int:
+        """What makes less of it better: 1 or -1; 0 where neither direction is."""
+        return {LESS: 1, MORE: -1, "": 0}[self.better]
+
+    @property
+    def titled(self) -> str:
+        """The name with the direction that is better, where there is one."""
+        return f"{self.name} ({'lower' if self.better == LESS else 'higher'} is better)" if self.better else self.name
+
+
+def table(*metrics: Metric) -> dict[str, Metric]:
+    """Metrics by name."""
+    return {one.name: one for one in metrics}
+
+
+METRICS = table(
+    Metric("mse", "mean square error of the decoder's output, with the hard quantizer", better=LESS, curve=True),
+    Metric("mse_error", "standard error of mse, where the evaluation frames are a sample of the source"),
+    Metric("nmse_db", "mse over the power of the target", "dB", LESS),
+    Metric("source_bits", "bits of a frame that perfect reconstruction needs", "bits"),
+    Metric("rate_bits", "nominal rate: bits of a frame with codes of fixed length", "bits"),
+    Metric("rate_kbps", "nominal rate of a waveform codec", "kbit/s"),
+    Metric("entropy_bits", "sum of the entropies of the code's slots", "bits"),
+    Metric("estimated_bits", "bits of a frame under the quantizer's learned prior", "bits"),
+    Metric("coded_bits", "bits of a frame that a range coder took", "bits"),
+    Metric("spent_bits", "bits of a frame of the entropy coder that the limit is compared at", "bits"),
+    Metric("perplexity", "2 to the entropy of a slot, mean over slots", better=MORE),
+    Metric("usage", "share of the codes that occur", better=MORE, curve=True),
+    Metric("dead_codes", "codes that never occur", better=LESS, whole=True),
+    Metric("quantization_error", "mean square distance of a latent to its code", better=LESS, curve=True),
+    Metric("mismatch_db", "distortion with the hard quantizer over that with what the decoder was trained on", "dB", LESS),
+    Metric("mel_distance_db", "log-mel distance of the decoded waveform", "dB", LESS, curve=True),
+    Metric("si_sdr_db", "scale-invariant signal-to-distortion ratio", "dB", MORE, curve=True),
+    Metric("pesq", "PESQ, wide band, 1 to 4.6", better=MORE),
+    Metric("stoi", "short-time objective intelligibility, 0 to 1", better=MORE),
+    Metric("visqol", "ViSQOL, 1 to 5", better=MORE),
+    Metric("clips", "clips that were judged", whole=True),
+    Metric("clips_skipped", "clips that a measure could not judge", whole=True),
+    Metric("encoder_std_start", "standard deviation of the encoder's output before training"),
+    Metric("encoder_std", "standard deviation of the encoder's output", curve=True),
+    Metric("encoder_growth", "encoder_std over encoder_std_start", "times"),
+    Metric("gradient_norm", "norm of the gradient at the last step", curve=True),
+    Metric("diverged_step", "step at which the training diverged", whole=True),
+    Metric("limit_mse", "least mse of any codec at spent_bits"),
+    Metric(
+        "gap_db",
+        "mse over limit_mse",
+        "dB",
+        LESS,
+        no_goal="it is small for a collapsed codec, which spends few bits: rank by excess_bits or nmse_db",
+    ),
+    Metric("excess_bits", "rate less the least rate that the distortion reached needs, R(D)", "bits", LESS),
+    Metric("reference_mse", "mse of a known quantizer at the nominal rate"),
+    Metric("steps", "steps that were trained", whole=True),
+    Metric("seconds", "time of a trial: its share of its stack's", "s", LESS),
+    Metric("cpu_seconds", "processor time of a trial", "s", LESS),
+    Metric("step_seconds", "time of a step of a trial", "s", LESS),
+    Metric("peak_memory_mb", "most memory of the process or the GPU", "MiB", LESS),
+    Metric("stack_size", "trials that were trained together", whole=True),
+)
+"""Those of this project, in the order of the columns. Those of cost, from ``seconds`` on, come last in a table."""
+
+
+def declared(classes: Iterable[type]) -> dict[str, Metric]:
+    """The metrics that classes add. Raises ConfigError where one is declared twice, in different words."""
+    found: dict[str, Metric] = {}
+    for cls in classes:
+        for one in getattr(cls, "metrics", ()):
+            known = METRICS.get(one.name) or found.get(one.name)
+            if known is not None and known != one:
+                raise ConfigError(f"{cls.__name__}.metrics: {one.name} is a metric already, declared otherwise")
+            found[one.name] = one
+    return {name: one for name, one in found.items() if name not in METRICS}
