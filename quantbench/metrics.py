@@ -26,6 +26,7 @@ class Metric:
         whole: whether it is a whole number.
         curve: whether it is drawn over the steps of a training, too.
         no_goal: why nothing is ranked by it, although it has a better direction.
+        cost: whether it is what a trial took, and differs when the same trial runs again.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Metric:
     whole: bool = False
     curve: bool = False
     no_goal: str = ""
+    cost: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -97,11 +99,11 @@ METRICS = table(
     Metric("excess_bits", "rate less the least rate that the distortion reached needs, R(D)", "bits", LESS),
     Metric("reference_mse", "mse of a known quantizer at the nominal rate"),
     Metric("steps", "steps that were trained", whole=True),
-    Metric("seconds", "time of a trial: its share of its stack's", "s", LESS),
-    Metric("cpu_seconds", "processor time of a trial", "s", LESS),
-    Metric("step_seconds", "time of a step of a trial", "s", LESS),
-    Metric("peak_memory_mb", "most memory of the process or the GPU", "MiB", LESS),
-    Metric("stack_size", "trials that were trained together", whole=True),
+    Metric("seconds", "time of a trial: its share of its stack's", "s", LESS, cost=True),
+    Metric("cpu_seconds", "processor time of a trial", "s", LESS, cost=True),
+    Metric("step_seconds", "time of a step of a trial", "s", LESS, cost=True),
+    Metric("peak_memory_mb", "most memory of the process or the GPU", "MiB", LESS, cost=True),
+    Metric("stack_size", "trials that were trained together", whole=True, cost=True),
 )
 """Those of this project, in the order of the columns. Those of cost, from ``seconds`` on, come last in a table."""
 

@@ -1,52 +1,22 @@
 """Columns of results.csv. Scripts of others rely on these names: change them only with a CHANGELOG entry."""
 
+from quantbench.metrics import METRICS
+
 IDENTITY = ["trial", "experiment", "status", "error", "seed", "simulator", "codec", "quantizer", "gradient", "loss"]
 """Who a trial is and how it ended. Settings that vary follow, by dotted name."""
 
 GROUPS = ["simulator", "codec", "quantizer", "gradient", "loss"]
 
-METRICS = [
-    "mse",
-    "mse_error",
-    "nmse_db",
-    "source_bits",
-    "rate_bits",
-    "rate_kbps",
-    "entropy_bits",
-    "estimated_bits",
-    "coded_bits",
-    "spent_bits",
-    "perplexity",
-    "usage",
-    "dead_codes",
-    "quantization_error",
-    "mismatch_db",
-    "mel_distance_db",
-    "si_sdr_db",
-    "pesq",
-    "stoi",
-    "visqol",
-    "clips",
-    "clips_skipped",
-    "encoder_std_start",
-    "encoder_std",
-    "encoder_growth",
-    "gradient_norm",
-    "diverged_step",
-    "limit_mse",
-    "gap_db",
-    "reference_mse",
-    "steps",
-]
+MEASURED = [name for name, one in METRICS.items() if not one.cost]
 """What was measured. A metric that does not apply is empty."""
 
 NOTES = ["limit_note", "reference_note"]
 """Which limit and which reference a row's are, or why it has none."""
 
-COST = ["seconds", "cpu_seconds", "step_seconds", "peak_memory_mb", "stack_size", "device"]
+COST = [*(name for name, one in METRICS.items() if one.cost), "device"]
 """What it took; the only columns that differ when the same sweep runs again."""
 
-WHOLE = ["seed", "dead_codes", "clips", "clips_skipped", "diverged_step", "steps", "stack_size"]
+WHOLE = ["seed", *(name for name, one in METRICS.items() if one.whole)]
 """Columns of whole numbers."""
 
 CURVES = ["trial", "step", "metric", "value"]
@@ -69,10 +39,6 @@ AUDIT = [
 """Columns of audit.csv."""
 
 STATUSES = ["completed", "diverged", "failed", "skipped"]
-
-LOWER_IS_BETTER = {"mse", "nmse_db", "mismatch_db", "gap_db", "dead_codes", "seconds", "quantization_error", "mel_distance_db"}
-HIGHER_IS_BETTER = {"usage", "perplexity", "si_sdr_db", "pesq", "stoi", "visqol"}
-
 
 def setting_columns(columns: list[str]) -> list[str]:
     """The columns of settings that vary: those with a dotted name."""

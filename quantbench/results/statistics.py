@@ -1,55 +1,270 @@
-"""Means with bootstrap intervals."""
+"""Intervals, tests and adjustments: all that any command or page says of chance comes from here.
+
+docs/statistics.md says what each is for and what it assumes; `scripts/calibration.py` measures what each one holds.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
+from scipy.stats import binom, norm, rankdata
 
-RESAMPLES = 2000
 LEVEL = 0.95
+SIGNIFICANT = 1 - LEVEL
+
+INTERVAL = "[95 % if normal]"
+"""What an interval of a mean is called: it holds what it says for values that vary about normally from seed to seed."""
+
+ROUNDING = 1e-6
+"""Trainings are in single precision: differences below this share of the values are rounding, and count as none."""
+
+EXACT = 50
+"""Up to so many pairs p-values of Wilcoxon's test are counted out, ties and all; beyond, the normal approximation is good."""
+
+DOUBTFUL = 0.2
+"""Approximate p-values above it decide nothing, and are not counted out where pairs of methods are very many."""
+
+MOST_COUNTED = 20_000
+"""... that is, where more than so many pairs of methods are tested."""
+
+Values = NDArray[np.float64]
 
 
 class Estimate(NamedTuple):
-    """A mean and its 95 % interval; the ends are NaN where one value allows no interval."""
+    """A mean and its interval; the ends are NaN where one value allows no interval."""
 
     mean: float
     low: float
     high: float
 
 
-@lru_cache(maxsize=64)
-def _resamples(size: int) -> NDArray[np.int64]:
-    """The same resamples for equal sizes, so that a table does not change from run to run."""
-    return np.random.default_rng(0).integers(size, size=(RESAMPLES, size))
+NOTHING = Estimate(np.nan, np.nan, np.nan)
 
 
-def bootstrap_mean(values: NDArray[np.float64]) -> Estimate:
-    """The mean and its percentile bootstrap interval (Efron 1979). NaN for no values."""
-    if len(values) == 0:
-        return Estimate(np.nan, np.nan, np.nan)
-    mean = float(values.mean())
-    if len(values) == 1:
-        return Estimate(mean, np.nan, np.nan)
-    means = values[_resamples(len(values))].mean(axis=1)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(mean, float(low), float(high))
+@dataclass(frozen=True)
+class Difference:
+    """Paired differences over seeds.
+
+    Attributes:
+        estimate: their mean with its interval.
+        p: of Student's test that it is zero; 1 where a single pair allows no test.
+        pairs: how many there are.
+    """
+
+    estimate: Estimate
+    p: float
+    pairs: int
 
 
-def student_mean(values: NDArray[np.float64]) -> Estimate:
-    """The mean and its Student-t interval. NaN for no values.
+def mean_interval(values: Values) -> Estimate:
+    """The mean and its Student-t interval; NaN for no values.
 
-    The percentile bootstrap of n values is about as wide as ``1.96 sqrt((n - 1) / n)`` standard errors; the t interval, which
-    covers the mean of a normal in 95 % of cases, is ``t`` of them. With 3 seeds the bootstrap's is 0.37 of that width, with 5
-    it is 0.63, with 20 it is 0.91. Where an interval decides, few seeds therefore need this one.
+    It covers the mean of normal values in 95 % of cases for any number of them; of skewed ones less (docs/statistics.md).
     """
     if len(values) == 0:
-        return Estimate(np.nan, np.nan, np.nan)
+        return NOTHING
+    if not np.isfinite(values).all():
+        return _of_infinite(values)
     mean = float(values.mean())
     if len(values) == 1:
         return Estimate(mean, np.nan, np.nan)
     half = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2) * values.std(ddof=1) / np.sqrt(len(values)))
     return Estimate(mean, mean - half, mean + half)
+
+
+def geometric_interval(values: Values) -> Estimate:
+    """The geometric mean of positive values, with the interval of their logarithms' mean."""
+    with np.errstate(over="ignore"):
+        return Estimate(*(float(np.exp(end)) for end in mean_interval(np.log(values[values > 0]))))
+
+
+def _of_infinite(values: Values) -> Estimate:
+    """Failures are infinitely bad, and so is a mean over them; no interval is."""
+    return Estimate(float(values.mean()) if len(set(np.sign(values[np.isinf(values)]))) == 1 else np.nan, np.nan, np.nan)
+
+
+def interquartile_mean(values: Values) -> Values:
+    """Mean of the middle half along the last axis, as ``scipy.stats.trim_mean(values, 0.25)``; NaN is left out.
+
+    Infinity is a value like others: it is the mean once it reaches the middle half.
+    """
+    ordered = np.sort(values, axis=-1)  # NaN last
+    count = (~np.isnan(ordered)).sum(axis=-1, keepdims=True)
+    cut = count // 4
+    places = np.arange(values.shape[-1])
+    middle = np.where((places >= cut) & (places < count - cut), ordered, 0.0)
+    kept = (count - 2 * cut)[..., 0]
+    return np.asarray(np.divide(middle.sum(axis=-1), kept, out=np.full(kept.shape, np.nan), where=kept > 0))
+
+
+def interquartile_interval(tasks: Sequence[Values]) -> Estimate:
+    """The mean over tasks of the interquartile mean of each task's seeds, with its interval for these tasks.
+
+    Tukey & McLaughlin (1963), Sankhya A 25(3): the variance of a trimmed mean from winsorised values; over tasks the degrees
+    of freedom of Welch (1947), Biometrika 34(1-2). No interval where a task has one seed, or where failures reach the mean.
+    """
+    tasks = [one[~np.isnan(one)] for one in tasks]
+    tasks = [one for one in tasks if len(one)]
+    if not tasks:
+        return NOTHING
+    mean = float(np.mean([interquartile_mean(one) for one in tasks]))
+    if not np.isfinite(mean) or min(map(len, tasks)) < 2:
+        return Estimate(mean, np.nan, np.nan)
+    parts = [_trimmed_variance(one) for one in tasks]
+    variances, degrees = (np.array(one) for one in zip(*parts, strict=True))
+    total = variances.sum()
+    if total == 0:
+        return Estimate(mean, mean, mean)
+    free = total**2 / (variances**2 / degrees).sum()
+    half = float(stdtrit(free, (1 + LEVEL) / 2) * np.sqrt(total) / len(tasks))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def _trimmed_variance(values: Values) -> tuple[float, int]:
+    """Squared standard error of an interquartile mean, and its degrees of freedom."""
+    count = len(values)
+    cut = count // 4
+    ordered = np.sort(values)
+    winsorised = np.clip(ordered, ordered[cut], ordered[count - cut - 1])
+    kept = count - 2 * cut
+    return float(winsorised.var(ddof=1) * (count - 1) / (kept * (kept - 1))), kept - 1
+
+
+def paired_difference(differences: Values, scale: float | None = None) -> Difference:
+    """The mean of paired differences, one a seed, its Student-t interval, and the test that it is zero.
+
+    Where nothing changed, differences of equally distributed values are symmetric, whatever the values' distribution: the
+    test then errs in at most 5 % of cases, or hardly more (docs/statistics.md). Differences that are all the same allow no
+    estimate of their spread; only their signs speak then, with ``p = 2**(1 - pairs)``.
+
+    Args:
+        scale: the size of the values that were subtracted; differences below ``ROUNDING`` of it count as zero.
+    """
+    differences = without_rounding(differences, scale)
+    estimate = mean_interval(differences)
+    count = len(differences)
+    if count < 2 or not np.isfinite(differences).all():
+        return Difference(estimate, 1.0, count)
+    spread = float(differences.std(ddof=1))
+    if spread <= ROUNDING * abs(estimate.mean):
+        return Difference(estimate, 2.0 ** (1 - count) if estimate.mean else 1.0, count)
+    statistic = abs(estimate.mean) / (spread / np.sqrt(count))
+    return Difference(estimate, float(2 * stdtr(count - 1, -statistic)), count)
+
+
+def without_rounding(differences: Values, scale: float | None) -> Values:
+    """Differences with zero in the place of those that are rounding."""
+    if not scale or not np.isfinite(scale):
+        return differences
+    return np.where(np.abs(differences) <= ROUNDING * scale, 0.0, differences)
+
+
+def size_of(*values: Values) -> float:
+    """The largest finite magnitude among values; 0 for none."""
+    return max((float(np.abs(one[np.isfinite(one)]).max(initial=0.0)) for one in values), default=0.0)
+
+
+def more_failures(before: int, after: int, pairs: int) -> float:
+    """P-value that failures became more, or fewer, among paired trials.
+
+    The difference of two binomial numbers with the same rate is most spread where that rate is a half; there it is
+    ``Binomial(2 pairs, 1/2) - pairs`` (a test without conditioning, as of Barnard 1947). Paired trials that fail together make
+    it err less.
+
+    Args:
+        before, after: how many failed.
+    """
+    return min(1.0, float(2 * binom.sf(pairs + abs(after - before) - 1, 2 * pairs, 0.5)))
+
+
+def holm(p_values: Sequence[float] | Values) -> Values:
+    """P-values adjusted for the number of tests, step-down (Holm 1979)."""
+    p = np.asarray(p_values, float)
+    order = np.argsort(p, kind="stable")
+    adjusted = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    found = np.empty_like(p)
+    found[order] = adjusted
+    return found
+
+
+def wilcoxon(differences: Values, scale: Values | float | None = None, always_exact: bool = True) -> Values:
+    """P-values of Wilcoxon's signed-rank test (1945) of each row of paired differences (tests, pairs).
+
+    Differences of zero are left out, equal ones share the mean of their ranks, and what differs by rounding is equal. Up to
+    ``EXACT`` pairs all signs are counted out; beyond, the normal approximation corrected for ties.
+
+    Args:
+        differences: NaN for a pair that is none. An infinite one is larger than all others.
+        scale: of each test, the size of the values that were subtracted; by default that of the differences.
+        always_exact: whether p-values above ``DOUBTFUL`` are counted out, too.
+    """
+    size = np.abs(np.where(np.isfinite(differences), differences, 0.0)).max(axis=1, initial=0.0) if scale is None else scale
+    tolerance = np.broadcast_to(ROUNDING * np.asarray(size, float), len(differences))[:, None]
+    sizes = np.abs(differences)
+    counted = sizes > tolerance
+    ranks = _mid_ranks(np.where(counted, sizes, np.nan), tolerance)  # doubled, 0 for what is left out
+    above = np.where(differences > 0, ranks, 0).sum(axis=1)
+    total, count = ranks.sum(axis=1), counted.sum(axis=1)
+    deviation = np.sqrt((ranks.astype(float) ** 2).sum(axis=1)) / 2
+    z = np.divide(np.abs(above - total / 2), deviation, out=np.zeros(len(ranks)), where=deviation > 0)
+    found = np.where(count > 0, 2 * norm.sf(z), 1.0)
+    for row in np.flatnonzero((count > 0) & (count <= EXACT) & (always_exact | (found < DOUBTFUL))):
+        pattern = np.sort(ranks[row][ranks[row] > 0]).astype(np.int16).tobytes()
+        tail = _tails(pattern)
+        found[row] = min(1.0, 2 * tail[int(min(above[row], total[row] - above[row]))])
+    return np.minimum(found, 1.0)
+
+
+def _mid_ranks(sizes: Values, tolerance: Values) -> NDArray[np.int64]:
+    """Twice the mid-rank of each value within its row, NaN 0; values nearer than the tolerance to the next share one."""
+    order = np.argsort(sizes, axis=1, kind="stable")  # NaN last
+    ordered = np.take_along_axis(sizes, order, axis=1)
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        steps = np.diff(ordered, axis=1) > tolerance
+    group = np.concatenate([np.zeros((len(sizes), 1), int), np.cumsum(steps, axis=1)], axis=1)
+    if not sizes.shape[1]:
+        return np.zeros(sizes.shape, np.int64)
+    place = np.arange(sizes.shape[1])
+    same_before = np.concatenate([np.zeros((len(sizes), 1), bool), ~steps], axis=1)
+    first = np.maximum.accumulate(np.where(same_before, 0, place), axis=1)
+    known = ~np.isnan(ordered)
+    joined = group + np.arange(len(sizes))[:, None] * sizes.shape[1]
+    members = np.bincount(joined[known], minlength=sizes.size).reshape(sizes.shape)
+    count = np.take_along_axis(members, group, axis=1)
+    doubled = np.where(known, 2 * first + count + 1, 0)
+    found = np.zeros(sizes.shape, np.int64)
+    np.put_along_axis(found, order, doubled, axis=1)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _tails(pattern: bytes) -> Values:
+    """By twice the sum of ranks: the probability of so little or less, over all signs of these (doubled) ranks."""
+    ranks = np.frombuffer(pattern, np.int16)
+    share = np.zeros(int(ranks.sum()) + 1)
+    share[0] = 1.0
+    for rank in ranks.tolist():
+        moved = np.zeros_like(share)
+        moved[rank:] = share[: len(share) - rank]
+        share = (share + moved) / 2
+    return np.cumsum(share)
+
+
+def mean_ranks(blocks: Sequence[Values]) -> Values:
+    """Mean rank of each method: over the seeds of a task, then over tasks. NaN without a block."""
+    if not blocks:
+        return np.empty(0)
+    known = [rankdata(block, axis=0).mean(axis=1) for block in blocks if block.shape[1]]
+    return np.mean(known, axis=0) if known else np.full(len(blocks[0]), np.nan)
+
+
+def blocks_needed(methods: int) -> int:
+    """Pairs from which Wilcoxon's test with Holm's adjustment can find any difference between so many methods."""
+    tests = max(methods * (methods - 1) // 2, 1)
+    return int(np.floor(np.log2(tests / SIGNIFICANT))) + 2
