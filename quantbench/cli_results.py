@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from quantbench.errors import ConfigError
 from quantbench.terminal import visible
 
 FORMATS = ("table", "csv", "json", "markdown")
+USUAL = "mel_distance_db of waveforms, nmse_db of all else"
+BY = "settings that make a method, separated by commas (quantizer, gradient and their settings)"
+WITHIN = "settings that make a task, separated by commas (what else varies, and the rate)"
 
 
 def add_readers(commands: Any) -> None:
@@ -23,8 +27,8 @@ def _add_diff(commands: Any) -> None:
     diff = commands.add_parser("diff", help="compare two results.csv")
     diff.add_argument("a", type=Path, help="results.csv or the folder of a run: the baseline")
     diff.add_argument("b", type=Path, help="results.csv or the folder of a run: what is compared with it")
-    diff.add_argument("--metric", default="nmse_db,usage,encoder_growth", help="metrics, separated by commas")
-    diff.add_argument("--by", help="settings that make a group, separated by commas (all but the seed)")
+    diff.add_argument("--metric", help=f"metrics, separated by commas ({USUAL}; usage, encoder_growth)")
+    _add_layout(diff)
     diff.add_argument("--fail-on-regression", action="store_true", help="exit with 1 if anything is worse or newly failing")
     diff.add_argument("--format", default="table", choices=FORMATS)
     diff.set_defaults(command=_diff)
@@ -37,12 +41,18 @@ def _add_rank(commands: Any) -> None:
         description="Ranks the methods of one or several runs over tasks and paired seeds; failures count as worst.",
     )
     rank.add_argument("results", type=Path, nargs="+", help="results.csv or the folder of a run")
-    rank.add_argument("--metric", default="nmse_db", help="what to rank by (nmse_db)")
-    rank.add_argument("--by", help="settings that make a method, separated by commas (quantizer, gradient and their settings)")
-    rank.add_argument("--within", help="settings that make a task, separated by commas (what else varies, and the rate)")
+    rank.add_argument("--metric", help=f"what to rank by ({USUAL})")
+    _add_layout(rank)
+    rank.add_argument(
+        "--over",
+        default="seeds",
+        choices=["seeds", "tasks"],
+        help="what intervals and letters speak of: other seeds of these tasks alone, or other tasks like these (seeds)",
+    )
+    _add_failures(rank, "worst")
     rank.add_argument("--against", metavar="METHOD", help="compare rate-distortion curves with this method's (BD)")
     rank.add_argument(
-        "--rate", default="rate_bits", help="rate of the Pareto set and of BD: rate_bits, spent_bits, ... (rate_bits)"
+        "--rate", help="rate of the Pareto set and of BD (rate_bits, and spent_bits of quantizers that have no nominal rate)"
     )
     rank.add_argument("--table", choices=["ranking", "pareto", "bd"], help="print this table only")
     rank.add_argument("--format", default="table", choices=FORMATS)
@@ -57,11 +67,8 @@ def _add_report(commands: Any) -> None:
     )
     report.add_argument("results", type=Path, nargs="+", metavar="DIR", help="the folder of a run, or its results.csv")
     report.add_argument("--output", type=Path, default=Path("report.html"), help="the file (report.html)")
-    report.add_argument("--metric", help="what findings are about, and the first plots (nmse_db where there is one)")
-    report.add_argument(
-        "--by", help="settings that make a method, separated by commas (quantizer, gradient and their settings)"
-    )
-    report.add_argument("--within", help="settings that make a task, separated by commas (what else varies, and the rate)")
+    report.add_argument("--metric", help=f"what findings are about, and the first plots ({USUAL})")
+    _add_layout(report)
     report.set_defaults(command=_report)
 
 
@@ -75,8 +82,7 @@ def _add_plot(commands: Any) -> None:
     plot.add_argument("results", type=Path, nargs="+", help="results.csv, audit.csv, or the folder of a run or of an audit")
     plot.add_argument("--kind", help="one kind of picture (all that the results support)")
     plot.add_argument("--metric", help="what to draw (each kind's own: nmse_db, mse, encoder_std, usage)")
-    plot.add_argument("--by", help="settings that make a method, separated by commas (quantizer, gradient and their settings)")
-    plot.add_argument("--within", help="settings that make a panel, separated by commas (what else varies, and the rate)")
+    _add_layout(plot)
     plot.add_argument(
         "--output", type=Path, default=Path("plots"), help="a folder, or with --kind an .svg, .png or .pdf (plots)"
     )
@@ -93,23 +99,45 @@ def _add_transfer(commands: Any) -> None:
     transfer.add_argument("toy", type=Path, help="results.csv or the folder of a run: the toy codec")
     transfer.add_argument("real", type=Path, help="results.csv or the folder of a run: the real codec")
     transfer.add_argument(
-        "--metric",
-        default="nmse_db:mel_distance_db",
-        help="the toy's metric and the real codec's, or one for both (nmse_db:mel_distance_db)",
+        "--metric", help=f"the toy's metric and the real codec's as TOY:REAL, or one for both (of each: {USUAL})"
     )
-    transfer.add_argument("--by", default="gradient,quantizer", help="settings that make an item (gradient,quantizer)")
+    transfer.add_argument("--by", help=BY)
+    _add_failures(transfer, "drop", ["drop", "whole-seed"])
     transfer.add_argument("--plot", type=Path, metavar="FILE", help="draw the items into an .svg, .png or .pdf")
     transfer.add_argument("--fail-below", type=float, metavar="X", help="exit with 1 if the pairwise agreement is below X")
     transfer.add_argument("--format", default="table", choices=FORMATS)
     transfer.set_defaults(command=_transfer)
 
 
-def _diff(arguments: argparse.Namespace) -> int:
-    from quantbench.results.diff import compare, render_comparison
-    from quantbench.results.tables import read_results
+def _add_layout(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--by", help=BY)
+    command.add_argument("--within", help=WITHIN)
 
-    by = arguments.by.split(",") if arguments.by else None
-    comparison = compare(read_results(arguments.a), read_results(arguments.b), arguments.metric.split(","), by)
+
+def _add_failures(
+    command: argparse.ArgumentParser, usual: str, choices: Sequence[str] = ("worst", "drop", "whole-seed")
+) -> None:
+    command.add_argument(
+        "--failures",
+        default=usual,
+        choices=choices,
+        help="a trial that diverged or failed is the worst of all; is in no mean; or takes its seed with it, for all methods "
+        f"({usual})",
+    )
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    from quantbench.results.diff import compare
+    from quantbench.results.diff_text import render_comparison
+    from quantbench.results.frame import find_metric
+    from quantbench.results.load import load
+
+    a, b = load(arguments.a, curves=False), load(arguments.b, curves=False)
+    metrics = _words(arguments.metric)
+    if metrics is None:
+        usual = [find_metric(a, None).name, "usage", "encoder_growth"]
+        metrics = [name for name in usual if any(name in one.results and one.results[name].notna().any() for one in (a, b))]
+    comparison = compare(a, b, metrics, _words(arguments.by), _words(arguments.within))
     _show(render_comparison(comparison, arguments.format), arguments.format)
     return 1 if arguments.fail_on_regression and comparison.regressions else 0
 
@@ -125,13 +153,16 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _transfer(arguments: argparse.Namespace) -> int:
-    from quantbench.results.tables import read_results
+    from quantbench.results.load import load
     from quantbench.results.transfer import transfer
     from quantbench.results.transfer_text import render_transfer
 
-    toy_metric, colon, real_metric = arguments.metric.partition(":")
-    if not toy_metric or (colon and not real_metric) or ":" in real_metric:
-        raise ConfigError(f"--metric {arguments.metric}: must be one metric, or the toy's and the real codec's as TOY:REAL")
+    metrics: tuple[str | None, str | None] = (None, None)
+    if arguments.metric is not None:
+        toy_metric, colon, real_metric = arguments.metric.partition(":")
+        if not toy_metric or (colon and not real_metric) or ":" in real_metric:
+            raise ConfigError(f"--metric {arguments.metric}: must be one metric, or the toy's and the real codec's as TOY:REAL")
+        metrics = (toy_metric, real_metric or toy_metric)
     least = arguments.fail_below
     if least is not None and not 0 <= least <= 1:
         raise ConfigError(f"--fail-below {least:g}: must be between 0 and 1")
@@ -140,8 +171,8 @@ def _transfer(arguments: argparse.Namespace) -> int:
         from quantbench.results.scatter import scatter
 
         check_picture(arguments.plot, "--plot")
-    metrics = (toy_metric, real_metric or toy_metric)
-    found = transfer(read_results(arguments.toy), read_results(arguments.real), metrics, arguments.by.split(","))
+    toy, real = load(arguments.toy, curves=False), load(arguments.real, curves=False)
+    found = transfer(toy, real, metrics, _words(arguments.by), arguments.failures)
     _show(render_transfer(found, arguments.format), arguments.format)
     if arguments.plot is not None:
         scatter(found, arguments.plot)
@@ -153,24 +184,22 @@ def _transfer(arguments: argparse.Namespace) -> int:
 
 
 def _rank(arguments: argparse.Namespace) -> int:
+    from quantbench.results.frame import frame
     from quantbench.results.load import load
-    from quantbench.results.methods import layout
     from quantbench.results.rank import rank
     from quantbench.results.rank_text import render_ranking
-    from quantbench.results.rates import bjontegaard, pareto, source_layout
+    from quantbench.results.rates import bjontegaard, pareto
 
     runs = load(*arguments.results, curves=False)
-    table, by, within = runs.results, _words(arguments.by), _words(arguments.within)
-    found = rank(table, layout(table, by, within), arguments.metric)
-    found.notes[:0] = runs.notes
-    sources = source_layout(table, by, within)
-    points, label = pareto(table, sources, arguments.metric, arguments.rate)
+    by, within = _words(arguments.by), _words(arguments.within)
+    found = rank(frame(runs, arguments.metric, by, within, goal=True), arguments.over, arguments.failures)
+    found[0].notes[:0] = runs.notes
+    over_rates = frame(runs, arguments.metric, by, within, over_rates=True, goal=True, rate=arguments.rate)
+    points = pareto(over_rates)
     if len({(point.task, round(point.rate, 6)) for point in points}) == len({point.task for point in points}):
         points = []  # a single rate each: nothing to trade
-    curves = (
-        [] if arguments.against is None else bjontegaard(table, sources, arguments.metric, arguments.against, arguments.rate)
-    )
-    _show(render_ranking(found, points, label, curves, arguments.format, arguments.table), arguments.format)
+    curves = [] if arguments.against is None else bjontegaard(over_rates, arguments.against)
+    _show(render_ranking(found, points, over_rates.rate, curves, arguments.format, arguments.table), arguments.format)
     return 0
 
 
@@ -181,7 +210,7 @@ def _plot(arguments: argparse.Namespace) -> int:
     check_output(arguments.kind, arguments.output)
     data = gather(arguments.results, _words(arguments.by), _words(arguments.within))
     drawn = draw(data, arguments.kind, arguments.metric, arguments.output, f".{arguments.format}")
-    _show("\n".join([report(drawn), *(f"note: {note}" for note in data.notes)]))
+    _show("\n".join([report(drawn), *(f"note: {note}" for note in (data.runs.notes if data.runs else []))]))
     return 0
 
 
@@ -190,7 +219,7 @@ def _add_watch(commands: Any) -> None:
         "watch", help="how far a running sweep is, live", description="Ctrl-C ends it; the sweep goes on."
     )
     watch.add_argument("folder", type=Path, help="the folder of the run")
-    watch.add_argument("--metric", help="whose mean is shown (mel_distance_db or nmse_db)")
+    watch.add_argument("--metric", help=f"whose mean is shown ({USUAL})")
     watch.add_argument("--once", action="store_true", help="show it once")
     watch.add_argument("--format", default="table", choices=FORMATS)
     watch.set_defaults(command=_watch)

@@ -13,7 +13,7 @@ from quantbench.errors import ConfigError
 from quantbench.results.cells import unguarded
 from quantbench.results.render import Cell, Rounded, render
 from quantbench.results.schema import AUDIT
-from quantbench.results.statistics import bootstrap_mean
+from quantbench.results.statistics import INTERVAL, mean_interval
 
 
 def audit_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -44,12 +44,12 @@ def read_audit(path: Path) -> pd.DataFrame:
 
 
 def summary(table: pd.DataFrame, form: str = "table") -> str:
-    """Means and 95 % bootstrap intervals over seeds of the cosine, means of bias and variance; found mistakes are marked."""
+    """Means with intervals over seeds of the cosine, means of bias and variance; found mistakes are marked."""
     moments = ("start", "end")
     header = [
         "quantizer",
         "gradient",
-        *(f"{name}, {moment}" for moment in moments for name in ("cosine", "bias", "variance")),
+        *(f"{name}, {moment}" for moment in moments for name in (f"cosine {INTERVAL}", "bias", "variance")),
         "found",
     ]
     rows = []
@@ -57,7 +57,7 @@ def summary(table: pd.DataFrame, form: str = "table") -> str:
         cells: list[Cell] = [str(quantizer), str(gradient)]
         for moment in moments:
             part = group[group["moment"] == moment]
-            cells.append(bootstrap_mean(part["cosine"].dropna().to_numpy(float)))
+            cells.append(mean_interval(part["cosine"].dropna().to_numpy(float)))
             cells += [_mean(part[name]) for name in ("bias", "variance")]
         rows.append([*cells, "yes" if (group["findings"].fillna("") != "").any() else ""])
     precision = pd.to_numeric(table["reference_error"]).max()

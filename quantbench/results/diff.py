@@ -1,20 +1,33 @@
-"""Compares two tables of results, trial by trial over paired seeds."""
+"""Compares two runs, trial by trial over paired seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError
-from quantbench.results.render import Difference, number, render
-from quantbench.results.schema import GROUPS, HIGHER_IS_BETTER, LOWER_IS_BETTER, METRICS, setting_columns
-from quantbench.results.statistics import Estimate, bootstrap_mean
+from quantbench.metrics import Metric
+from quantbench.results.frame import BAD
+from quantbench.results.layout import layout, settings_of, text
+from quantbench.results.load import Results
+from quantbench.results.merge import differing, told_apart
+from quantbench.results.schema import COST
+from quantbench.results.statistics import (
+    NOTHING,
+    SIGNIFICANT,
+    Difference,
+    Estimate,
+    holm,
+    more_failures,
+    paired_difference,
+    size_of,
+)
 
-BETTER, WORSE, CHANGED, SAME, FEW = "better", "worse", "changed", "not significant", "few seeds"
+BETTER, WORSE, CHANGED, SAME, IDENTICAL, FEW = "better", "worse", "changed", "not significant", "identical", "few seeds"
 NEWLY_FAILING, FIXED, FAILING = "newly failing", "fixed", "failing in both"
 NOT_IN_BOTH, NOT_MEASURED = "not in both", "not measured"
 ONLY_A, ONLY_B = "only in A", "only in B"
@@ -22,43 +35,47 @@ ONLY_A, ONLY_B = "only in A", "only in B"
 SYMBOLS = {BETTER: "+", WORSE: "-", CHANGED: "~", NEWLY_FAILING: "!", FIXED: "*", ONLY_A: "<", ONLY_B: ">"}
 """What stands before a line, so that the eye finds it."""
 
-
-ENOUGH_SEEDS = 5
-"""With fewer the interval is the range of the differences, or nearly: four of noise agree in sign one time in eight."""
+FEWEST = 2
+"""Pairs that allow a test."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One group and metric.
+    """One method in one task, and one metric; or how many of its trials diverged or failed.
 
     Attributes:
-        group: values of the grouping settings.
         seeds: number of paired seeds.
-        a, b: means over the paired seeds.
-        difference: of B less A, over paired seeds.
+        a, b: means over the paired seeds, or numbers of trials.
+        difference: of B less A, over paired seeds, with the interval of this line alone.
+        p: adjusted for all lines of the comparison; NaN where nothing is tested.
     """
 
-    group: tuple[str, ...]
+    method: str
+    task: str
     metric: str
     seeds: int
     a: float
     b: float
     difference: Estimate
+    p: float
     mark: str
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two tables compared.
+    """Two runs compared.
 
     Attributes:
-        by: settings that make a group.
-        lines: one a group and metric.
+        tests: lines that were tested; their marks hold for all of them together.
+        changed: settings with other values in B, as text.
+        identical: whether all trials of both have the same metrics, all of them.
         notes: what could not be compared.
     """
 
-    by: list[str]
     lines: list[Line]
+    tests: int
+    changed: list[str]
+    identical: bool
     notes: list[str]
 
     @property
@@ -67,74 +84,86 @@ class Comparison:
         return sum(line.mark in (WORSE, NEWLY_FAILING) for line in self.lines)
 
 
-def compare(a: pd.DataFrame, b: pd.DataFrame, metrics: Sequence[str], by: Sequence[str] | None = None) -> Comparison:
+def compare(
+    a: Results, b: Results, metrics: Sequence[str], by: Sequence[str] | None = None, within: Sequence[str] | None = None
+) -> Comparison:
     """Compare results ``b`` with the baseline ``a``.
 
-    Trials are matched by identity; those left over by the settings that both tables have, and the seed. A trial that is
-    not ``completed`` counts as failing and never enters a mean.
+    Trials are matched by identity; those left over by the settings that both tables have, and the seed. A trial that
+    is not ``completed`` never enters a mean: that more of them diverge is tested, that one newly fails is a fault.
+
+    Lines are marked by Student's test of the paired differences with Holm's adjustment over all lines: where nothing
+    changed, at most one comparison in twenty has any mark.
 
     Args:
-        by: settings that make a group; all of them (but the seed) by default.
+        by, within: settings that make a method and a task, as everywhere (``layout``).
 
     Raises:
         ConfigError: a metric or setting that is in neither table.
     """
-    _check_columns(a, b, metrics, by or [])
-    settings = list(dict.fromkeys([*GROUPS, *setting_columns([*a.columns, *b.columns])]))
-    pairs, left_a, left_b, notes = _match(a, b, settings)
-    chosen = list(by) if by else [name for name in settings if _varies(name, pairs, left_a, left_b)]
-    notes += _column_notes(a, b, metrics)
+    known = _known_metrics(a, b, metrics)
+    (one, other), notes = _tables(a, b)
+    pairs, left_a, left_b, matching = _match(one, other)
+    notes += [*matching, *_column_notes(a.results, b.results, metrics)]
+    every = pd.concat([pairs, left_a, left_b], ignore_index=True)
+    parts = layout(every, a.sizes, by, within) if len(every) else None
+    keys = [] if parts is None else list(zip(parts.methods, parts.tasks, strict=True))
     lines: list[Line] = []
-    paired_trials = _Pairs(pairs, metrics)
-    for key, rows in _groups(pairs, chosen):
-        lines += [paired_trials.line(key, rows, metric) for metric in metrics]
-    paired = {line.group for line in lines}
-    for table, mark in ((left_a, ONLY_A), (left_b, ONLY_B)):
-        for key, rows in _groups(table, chosen):
-            if key in paired:
-                notes.append(f"{mark}: {len(rows)} trials of {' '.join(key)}, without a partner")
+    paired = _Pairs(pairs, [known[name] for name in metrics])
+    for key, rows in _groups(keys[: len(pairs)]):
+        lines += paired.lines(key, rows)
+    done = {(line.method, line.task) for line in lines}
+    ends = (len(pairs), len(pairs) + len(left_a), len(every))
+    for table, start, end, mark in ((left_a, *ends[:2], ONLY_A), (left_b, *ends[1:], ONLY_B)):
+        for key, rows in _groups(keys[start:end]):
+            if key in done:
+                notes.append(f"{mark}: {len(rows)} trials of {' '.join(filter(None, key))}, without a partner")
             else:
                 lines += [_unpaired(key, table.iloc[rows], metric, mark) for metric in metrics]
-    return Comparison(chosen, lines, notes)
+    lines, tests = _adjusted(lines, known)
+    same = not len(left_a) and not len(left_b) and bool(len(pairs)) and paired.identical
+    return Comparison(lines, tests, _changed(a, b), same, notes)
 
 
-def render_comparison(comparison: Comparison, form: str = "table") -> str:
-    """The comparison as text: one line a group and metric, a count of marks, and what could not be compared."""
-    header = ["", *comparison.by, "metric", "seeds", "A", "B", "B - A [95 %]", "mark"]
-    rows = [
-        [
-            SYMBOLS.get(line.mark, ""),
-            *line.group,
-            line.metric,
-            line.seeds or None,
-            line.a,
-            line.b,
-            Difference(*line.difference),
-            line.mark,
-        ]
-        for line in comparison.lines
-    ]
-    text = render(header, rows, form, keys=2 + len(comparison.by))
-    if form in ("csv", "json"):
-        return text
-    marks = pd.Series([line.mark for line in comparison.lines], dtype=str).value_counts(sort=False)
-    counts = ", ".join(f"{count} {mark}" for mark, count in marks.items())
-    return "\n".join([text, "", counts or "nothing to compare", *(f"note: {note}" for note in comparison.notes)])
-
-
-def _check_columns(a: pd.DataFrame, b: pd.DataFrame, metrics: Sequence[str], by: Sequence[str]) -> None:
-    def numeric(table: pd.DataFrame) -> list[str]:
-        known = [*METRICS, "seconds"]
-        return [name for name in table if name in known and pd.api.types.is_numeric_dtype(table[name])]
-
-    available = sorted({*numeric(a), *numeric(b)})
+def _known_metrics(a: Results, b: Results, metrics: Sequence[str]) -> dict[str, Metric]:
+    known = a.metrics | b.metrics
+    tables = [one.results for one in (a, b)]
+    there = [name for name in known if any(name in table and pd.api.types.is_numeric_dtype(table[name]) for table in tables)]
     for metric in metrics:
-        if metric not in available:
-            raise ConfigError(f"--metric {metric}: no such metric; there are {', '.join(available)}")
-    settings = [*GROUPS, *setting_columns(list(dict.fromkeys([*a.columns, *b.columns])))]
-    for name in by:
-        if name not in settings:
-            raise ConfigError(f"--by {name}: no such setting; there are {', '.join(settings)}")
+        if metric not in there:
+            raise ConfigError(f"--metric {metric}: no such metric; there are {', '.join(there)}")
+    return known
+
+
+def _tables(a: Results, b: Results) -> tuple[list[pd.DataFrame], list[str]]:
+    """Both tables of trials that ran, with the settings that either has a column of as text."""
+    own = list(dict.fromkeys([*settings_of(a.results), *settings_of(b.results)]))
+    configurations = [next(iter(one.configurations.values()), None) for one in (a, b)]
+    tables, notes = told_apart([a.results, b.results], configurations, ["A", "B"])
+    found = []
+    for label, table in zip("AB", tables, strict=True):
+        table = table[table["status"] != "skipped"].copy()
+        if double := int(table.duplicated("trial").sum()):
+            notes.append(f"{label} names {double} trials twice; the last row counts")
+            table = table.drop_duplicates("trial", keep="last")
+        table = table[[name for name in table if "." not in str(name) or name in own]]
+        for name in own:  # text throughout, so that 1 and 1.0 of two files are the same setting; empty where there is none
+            table[name] = table[name].map(text).astype(object) if name in table else ""
+        table["status"] = table["status"].astype(object)
+        found.append(table)
+    return found, notes
+
+
+def _changed(a: Results, b: Results) -> list[str]:
+    configurations = [next(iter(one.configurations.values()), None) for one in (a, b)]
+    if None in configurations:
+        return []
+    columns = {*a.results.columns, *b.results.columns}
+    return [
+        f"{name}: {before} in A, {after} in B"
+        for name, (before, after) in differing(configurations).items()
+        if name not in columns
+    ]
 
 
 def _column_notes(a: pd.DataFrame, b: pd.DataFrame, metrics: Sequence[str]) -> list[str]:
@@ -143,104 +172,121 @@ def _column_notes(a: pd.DataFrame, b: pd.DataFrame, metrics: Sequence[str]) -> l
         own = [str(name) for name in one if name not in other]
         if own:
             used = [name for name in own if name in metrics]
-            text = f"columns only in {label}: {', '.join(own)}"
-            notes.append(f"{text} (not compared: {', '.join(used)})" if used else text)
+            words = f"columns only in {label}: {', '.join(own)}"
+            notes.append(f"{words} (not compared: {', '.join(used)})" if used else words)
     return notes
 
 
-def _match(a: pd.DataFrame, b: pd.DataFrame, settings: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str]]:
+def _match(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str]]:
     """Pairs (columns of B with the suffix `` b``), what is left of A and of B, and notes."""
     notes = []
-    tables = []
-    for label, table in (("A", a), ("B", b)):
-        table = table[table["status"] != "skipped"].copy()
-        if double := int(table.duplicated("trial").sum()):
-            notes.append(f"{label} names {double} trials twice; the last row counts")
-            table = table.drop_duplicates("trial", keep="last")
-        for name in settings:
-            # Text throughout, so that 1 and 1.0 of two files are the same setting; empty where there is none.
-            table[name] = table[name].map(_text) if name in table else ""
-        tables.append(table)
-    a, b = tables
+    settings = settings_of(a)
     same = a.merge(b, on="trial", suffixes=("", " b"))
+    for name in settings:  # a column of B alone tells the pair's value too
+        if f"{name} b" in same:
+            same[name] = same[name].where(same[name] != "", same[f"{name} b"])
     left_a, left_b = a[~a["trial"].isin(same["trial"])], b[~b["trial"].isin(same["trial"])]
     common = [name for name in settings if (a[name] != "").any() and (b[name] != "").any()]
     key = [*common, "seed"]
     unique_a, unique_b = (table[~table.duplicated(key, keep=False)] for table in (left_a, left_b))
     by_settings = unique_a.merge(unique_b, on=key, suffixes=("", " b"))
     left_a = left_a[~left_a["trial"].isin(by_settings["trial"])]
-    left_b = left_b[~left_b["trial"].isin(by_settings["trial b"])]
+    left_b = left_b[~left_b["trial"].isin(by_settings["trial b"])] if len(by_settings) else left_b
     if len(by_settings):
-        notes.append(f"{len(by_settings)} trials differ in settings that are no columns, and were matched by those that are")
-    pairs = pd.concat([same, by_settings], ignore_index=True)
-    return pairs, left_a, left_b, notes
+        notes.append(f"{len(by_settings)} trials have other identities in B, and were matched by the settings that are columns")
+    return pd.concat([same, by_settings], ignore_index=True), left_a, left_b, notes
 
 
-def _text(value: object) -> str:
-    return "" if pd.isna(value) else number(value)  # type: ignore[call-overload]
-
-
-def _varies(name: str, *tables: pd.DataFrame) -> bool:
-    return len({value for table in tables for value in table[name].unique()}) > 1
-
-
-def _groups(table: pd.DataFrame, by: list[str]) -> list[tuple[tuple[str, ...], NDArray[np.int64]]]:
-    """Rows of each group, by position."""
-    if not len(table):
-        return []
-    if not by:
-        return [((), np.arange(len(table)))]
-    places = table.groupby([table[name] for name in by], sort=False).indices
-    keys = {key if isinstance(key, tuple) else (key,): rows for key, rows in places.items()}
-    return [(tuple(map(str, key)), np.asarray(rows)) for key, rows in keys.items()]
+def _groups(keys: Sequence[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], NDArray[np.int64]]]:
+    """Rows of each method and task, by position."""
+    if keys:
+        numbers, found = pd.factorize(pd.Series([*keys], dtype=object))
+        order = np.argsort(numbers, kind="stable")
+        edges = np.searchsorted(numbers[order], np.arange(len(found) + 1))
+        for place, key in enumerate(found):
+            yield key, order[edges[place] : edges[place + 1]]
 
 
 class _Pairs:
     """Paired trials as arrays: thousands of groups are quicker in numpy than in pandas."""
 
-    def __init__(self, table: pd.DataFrame, metrics: Sequence[str]) -> None:
-        self.seed = table["seed"].to_numpy()
-        self.a_good = (table["status"] == "completed").to_numpy()
-        self.b_good = (table["status b"] == "completed").to_numpy()
-        columns = [name for metric in metrics for name in (metric, f"{metric} b") if name in table]
-        self.values = {name: pd.to_numeric(table[name]).to_numpy(float) for name in columns}
+    def __init__(self, table: pd.DataFrame, metrics: Sequence[Metric]) -> None:
+        self.metrics = metrics
+        self.seed = table["seed"].to_numpy(float, na_value=np.nan)
+        self.status = [table["status"].astype(str).to_numpy(), _other(table, "status").astype(str).to_numpy()]
+        both = [str(name) for name in table if f"{name} b" in table and pd.api.types.is_numeric_dtype(table[name])]
+        self.values = {
+            name: [pd.to_numeric(table[one], errors="coerce").to_numpy(float, na_value=np.nan) for one in (name, f"{name} b")]
+            for name in both
+        }
+        self.identical = bool((self.status[0] == self.status[1]).all()) and all(
+            np.array_equal(a, b, equal_nan=True) for name, (a, b) in self.values.items() if name not in COST
+        )
 
-    def line(self, key: tuple[str, ...], rows: NDArray[np.int64], metric: str) -> Line:
-        """Compare one metric over the pairs ``rows``."""
-        nothing = Estimate(np.nan, np.nan, np.nan)
-        if metric not in self.values or f"{metric} b" not in self.values:
-            return Line(key, metric, 0, np.nan, np.nan, nothing, NOT_IN_BOTH)
-        a, b = self.values[metric][rows], self.values[f"{metric} b"][rows]
-        a_good, b_good = self.a_good[rows], self.b_good[rows]
-        both = a_good & b_good & ~np.isnan(a) & ~np.isnan(b)
-        a, b = a[both], b[both]
-        # Trials of one seed share their frames and weights: average them first, then resample seeds.
-        seeds, of_trial = np.unique(self.seed[rows][both], return_inverse=True)
+    def lines(self, key: tuple[str, str], rows: NDArray[np.int64]) -> Iterator[Line]:
+        """The lines of one method and task, each with the p-value of its own test."""
+        a_status, b_status = (status[rows] for status in self.status)
+        good = (a_status == "completed") & (b_status == "completed")
+        for metric in self.metrics:
+            yield self._line(key, rows[good], metric, bool((a_status == "completed").any()))
+        seeds = self.seed[rows]
+        for status in BAD:
+            before, after = (set(seeds[one == status].tolist()) for one in (a_status, b_status))
+            if before or after:
+                yield _failures(key, status, before, after, len(np.unique(seeds)))
+
+    def _line(self, key: tuple[str, str], rows: NDArray[np.int64], metric: Metric, tried: bool) -> Line:
+        if metric.name not in self.values:
+            return Line(*key, metric.name, 0, np.nan, np.nan, NOTHING, np.nan, NOT_IN_BOTH)
+        a, b = (values[rows] for values in self.values[metric.name])
+        both = np.isfinite(a) & np.isfinite(b) & ~np.isnan(self.seed[rows])
+        a, b, seed = a[both], b[both], self.seed[rows][both]
+        if not len(a):
+            return Line(*key, metric.name, 0, np.nan, np.nan, NOTHING, np.nan, NOT_MEASURED if tried else FAILING)
+        # Trials of one seed share their frames and weights: they are one observation, whatever their number.
+        seeds, of_trial = np.unique(seed, return_inverse=True)
         per_seed = np.bincount(of_trial, b - a, len(seeds)) / np.bincount(of_trial, minlength=len(seeds))
-        difference = bootstrap_mean(per_seed)
-        mark = _mark(metric, difference, len(seeds)) if len(seeds) else NOT_MEASURED if a_good.any() else FAILING
-        if (a_good & ~b_good).any():
-            mark = NEWLY_FAILING
-        elif mark != WORSE and (~a_good & b_good).any():
-            mark = FIXED
-        means = (float(a.mean()), float(b.mean())) if len(seeds) else (np.nan, np.nan)
-        return Line(key, metric, len(seeds), *means, difference, mark)
+        found = paired_difference(per_seed, size_of(a, b))
+        mark = IDENTICAL if (a == b).all() else _tested(found)
+        p = np.nan if mark in (IDENTICAL, FEW) else found.p
+        return Line(*key, metric.name, len(seeds), float(a.mean()), float(b.mean()), found.estimate, p, mark)
 
 
-def _mark(metric: str, difference: Estimate, seeds: int) -> str:
-    if seeds < ENOUGH_SEEDS and difference.mean != 0:
-        return FEW
-    if seeds == 1 or difference.low <= 0 <= difference.high:
-        return SAME
-    if metric in LOWER_IS_BETTER:
-        return BETTER if difference.mean < 0 else WORSE
-    if metric in HIGHER_IS_BETTER:
-        return BETTER if difference.mean > 0 else WORSE
-    return CHANGED
+def _other(table: pd.DataFrame, name: str) -> pd.Series[str]:
+    return table[f"{name} b"] if f"{name} b" in table else pd.Series([], dtype=object)
 
 
-def _unpaired(key: tuple[str, ...], group: pd.DataFrame, metric: str, mark: str) -> Line:
+def _tested(found: Difference) -> str:
+    return SAME if found.pairs >= FEWEST or not found.estimate.mean else FEW
+
+
+def _failures(key: tuple[str, str], status: str, before: set[float], after: set[float], seeds: int) -> Line:
+    """That more seeds diverge may be chance; that one fails is a fault of code or machine, and never is."""
+    a, b = float(len(before)), float(len(after))
+    change = Estimate(b - a, np.nan, np.nan)
+    if status == "diverged":
+        return Line(*key, status, seeds, a, b, change, more_failures(len(before), len(after), seeds), SAME)
+    mark = NEWLY_FAILING if after - before else FIXED if before - after else FAILING
+    return Line(*key, status, seeds, a, b, change, np.nan, mark)
+
+
+def _adjusted(lines: Sequence[Line], metrics: dict[str, Metric]) -> tuple[list[Line], int]:
+    """Lines with their p-values adjusted for all of them, and marks by these; and how many were tested."""
+    tested = [place for place, line in enumerate(lines) if not np.isnan(line.p)]
+    found = list(lines)
+    for place, p in zip(tested, holm([lines[place].p for place in tested]), strict=True):
+        line = lines[place]
+        sign = 1 if line.metric in BAD else metrics[line.metric].sign
+        found[place] = replace(line, p=float(p), mark=_mark(line.difference.mean, sign) if p < SIGNIFICANT else SAME)
+    return found, len(tested)
+
+
+def _mark(difference: float, sign: int) -> str:
+    return CHANGED if not sign else BETTER if sign * difference < 0 else WORSE
+
+
+def _unpaired(key: tuple[str, str], group: pd.DataFrame, metric: str, mark: str) -> Line:
     good = group[group["status"] == "completed"]
     mean = float(good[metric].mean()) if metric in good and len(good) else np.nan
     a, b = (mean, np.nan) if mark == ONLY_A else (np.nan, mean)
-    return Line(key, metric, 0, a, b, Estimate(np.nan, np.nan, np.nan), mark)
+    return Line(*key, metric, 0, a, b, NOTHING, np.nan, mark)

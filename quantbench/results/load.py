@@ -11,9 +11,12 @@ from typing import Any
 import pandas as pd
 
 from quantbench.errors import ConfigError
+from quantbench.metrics import METRICS, Metric
 from quantbench.results import parquet
 from quantbench.results.cells import unguarded
-from quantbench.results.schema import CURVES, GROUPS, METRICS, NOTES, STATUSES, WHOLE, setting_columns
+from quantbench.results.facts import COLUMNS_FILE, Facts, read_facts
+from quantbench.results.merge import Configuration, read_configuration, told_apart
+from quantbench.results.schema import CURVES, GROUPS, IDENTITY, NOTES, STATUSES, WHOLE
 from quantbench.results.tables import read_results, results_path
 
 
@@ -26,20 +29,26 @@ class Results:
             are ``Int64``, metrics ``float64``, choices and statuses categories, settings numbers where all of them are.
         curves: ``run``, ``trial``, ``step``, ``metric`` (a category), ``value``; empty where there is no curves.csv.
         environments: the environment.json of each run that has one, by run.
+        configurations: of each run that has a sweep.yaml, the settings that it does not vary, by run.
+        metrics: all metrics that the tables have, by name: those of the project, of classes of a user's own, and others.
+        sizes: settings that decide a quantizer's rate, as the classes say; None where a run does not tell.
         notes: what a reader of the tables should know.
     """
 
     results: pd.DataFrame
-    curves: pd.DataFrame
+    curves: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=[*CURVES, "run"]))
     environments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    configurations: dict[str, Configuration] = field(default_factory=dict)
+    metrics: dict[str, Metric] = field(default_factory=lambda: dict(METRICS))
+    sizes: list[str] | None = None
     notes: list[str] = field(default_factory=list)
 
 
 def load(*paths: str | Path, curves: bool = True) -> Results:
     """Read runs, each a results.csv or the folder of a run, into one.
 
-    A trial that several runs have counts once, as in the last of them. A setting that only some runs have a column for is
-    empty in the others, for their tables do not tell it.
+    A trial that several runs have counts once, as in the last of them. A setting in which runs differ becomes a column, with
+    the value that each run's sweep.yaml tells.
 
     Args:
         curves: whether to read the curves.csv beside each results.csv, too.
@@ -52,8 +61,9 @@ def load(*paths: str | Path, curves: bool = True) -> Results:
     files = [results_path(path) for path in map(Path, paths)]
     names = _names(files)
     tables = [read_results(file).assign(run=name) for file, name in zip(files, names, strict=True)]
+    configurations = [read_configuration(file.with_name("sweep.yaml")) for file in files]
+    tables, notes = told_apart(tables, configurations, names)
     merged = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
-    notes = _one_sided(tables, names)
     if double := int(merged.duplicated("trial").sum()):
         notes.append(f"{double} trials are there more than once; the last one counts")
         merged = merged.drop_duplicates("trial", keep="last", ignore_index=True)
@@ -64,8 +74,36 @@ def load(*paths: str | Path, curves: bool = True) -> Results:
     joined = pd.concat(points, ignore_index=True) if points else pd.DataFrame(columns=[*CURVES, "run"])
     if len(files) > 1 and len(joined):
         joined = joined.merge(merged[["trial", "run"]].astype(str), on=["trial", "run"])
-    environments = {name: found for file, name in zip(files, names, strict=True) if (found := _environment(file))}
-    return Results(_typed(merged), joined.astype({"metric": "category", "run": "category"}), environments, notes)
+    facts = Facts.joined([read_facts(file.with_name(COLUMNS_FILE)) for file in files])
+    metrics = metrics_of(merged, facts.metrics)
+    return Results(
+        _typed(merged, metrics),
+        joined.astype({"metric": "category", "run": "category"}),
+        {name: found for file, name in zip(files, names, strict=True) if (found := _environment(file))},
+        {name: one for name, one in zip(names, configurations, strict=True) if one is not None},
+        metrics,
+        facts.sizes,
+        notes,
+    )
+
+
+def metrics_of(table: pd.DataFrame, declared: dict[str, Metric]) -> dict[str, Metric]:
+    """Every metric of a table: known ones, those that classes declared, and columns of numbers that nobody told of."""
+    taken = {*IDENTITY, *NOTES, "run", "device"}
+    others = [
+        str(name)
+        for name in table.columns
+        if name not in taken
+        and "." not in str(name)
+        and str(name).isidentifier()
+        and pd.api.types.is_numeric_dtype(table[name])
+    ]
+    return METRICS | declared | {name: Metric(name, "") for name in others if name not in METRICS and name not in declared}
+
+
+def of_table(table: pd.DataFrame, sizes: Sequence[str] | None = None) -> Results:
+    """Results of a table in memory, as of a sweep that is under way."""
+    return Results(table, metrics=metrics_of(table, {}), sizes=None if sizes is None else list(sizes))
 
 
 def read_curves(path: Path) -> pd.DataFrame:
@@ -90,10 +128,10 @@ def read_curves(path: Path) -> pd.DataFrame:
     return unguarded(table[CURVES])
 
 
-def _typed(table: pd.DataFrame) -> pd.DataFrame:
+def _typed(table: pd.DataFrame, metrics: dict[str, Metric]) -> pd.DataFrame:
     """Columns with types that do not depend on what a file happens to hold."""
     table = table.copy()
-    for name in METRICS:
+    for name in metrics:
         if name in table and name not in WHOLE:
             table[name] = table[name].astype("float64")
     for name in WHOLE:
@@ -110,17 +148,6 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
         if name in table:
             table[name] = table[name].astype("string")
     return table
-
-
-def _one_sided(tables: Sequence[pd.DataFrame], names: Sequence[str]) -> list[str]:
-    """What to say of settings that are a column of some runs only."""
-    settings = dict.fromkeys(name for table in tables for name in setting_columns([str(column) for column in table]))
-    notes = []
-    for setting in settings:
-        without = [name for table, name in zip(tables, names, strict=True) if setting not in table]
-        if without:
-            notes.append(f"{setting} is no column of {', '.join(without)}: the value there is not known")
-    return notes
 
 
 def _names(files: Sequence[Path]) -> list[str]:

@@ -6,14 +6,16 @@ import json
 import os
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from quantbench.errors import ConfigError
+from quantbench.metrics import Metric
 from quantbench.results.cells import unguarded
+from quantbench.results.facts import COLUMNS_FILE, read_facts
 from quantbench.results.tables import read_results, results_path
 
 RUNNING, SUBMITTED, STOPPED, COMPLETE = "running", "submitted", "stopped", "complete"
@@ -32,6 +34,7 @@ class Progress:
         table: one row a trial, with the columns of results.csv; the status of those that are not finished is empty.
         seconds: since this run or its latest resumption began; None where it stopped or is complete.
         finished_since: trials that finished in that time.
+        metrics, sizes: what the sweep's classes say of its columns.
     """
 
     folder: Path
@@ -39,6 +42,8 @@ class Progress:
     table: pd.DataFrame
     seconds: float | None = None
     finished_since: int = 0
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    sizes: list[str] | None = None
 
     @property
     def finished(self) -> int:
@@ -65,8 +70,14 @@ class Watch:
     _records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _times: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.facts = read_facts(self.folder / COLUMNS_FILE)
+
     def look(self) -> Progress:
         """How far it is now."""
+        return replace(self._look(), metrics=self.facts.metrics, sizes=self.facts.sizes)
+
+    def _look(self) -> Progress:
         journal = self.folder / "journal"
         try:
             plan = pd.read_csv(journal / "plan.csv", dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from string import ascii_lowercase
 
 import numpy as np
 
-from quantbench.results.rank import Ranking
-from quantbench.results.rates import Bjontegaard, Point
+from quantbench.results.frame import POLICIES
+from quantbench.results.groups import letters
+from quantbench.results.rank import TASKS, Ranking
+from quantbench.results.rates import LEAST_SHARE, Bjontegaard, Point
 from quantbench.results.render import Cell, Difference, Rounded, flat, render, wrapped
+from quantbench.results.statistics import INTERVAL
 
 TABLES = ("ranking", "pareto", "bd")
 
@@ -18,14 +20,14 @@ Table = tuple[list[str], list[list[Cell]]]
 
 
 def render_ranking(
-    found: Ranking,
+    found: Sequence[Ranking],
     points: Sequence[Point],
     rate: str,
     curves: Sequence[Bjontegaard],
     form: str = "table",
     only: str | None = None,
 ) -> str:
-    """The ranking, the Pareto set where there are several rates, and differences of rate-distortion curves where asked for.
+    """The rankings, the Pareto set where there are several rates, and differences of rate-distortion curves where asked for.
 
     Args:
         points: all points by rate; empty where there is one rate only.
@@ -33,97 +35,109 @@ def render_ranking(
         curves: empty where no method to compare with was given.
         only: one of ``TABLES``. CSV has one table, the ranking by default; JSON has all, by name.
     """
-    tables: dict[str, Table] = {"ranking": _standings(found)}
+    tables: dict[str, Table] = {"ranking": _joined(found)}
+    metric = found[0].metric.name
     if points:
-        tables["pareto"] = _pareto(found, points, rate)
+        tables["pareto"] = _pareto(metric, points, rate)
     if curves:
-        tables["bd"] = _bjontegaard(found, curves)
+        tables["bd"] = _bjontegaard(metric, curves)
+    notes = [*dict.fromkeys(note for one in found for note in _notes(one, len(found) > 1)), *_no_curves(curves)]
     if form == "json" and only is None:
         named = {
             name: [dict(zip(columns, row, strict=True)) for row in rows] for name, (columns, rows) in _flat(tables).items()
         }
-        return json.dumps(named | {"notes": [*found.notes, *_no_curves(curves)]}, indent=1, ensure_ascii=False)
+        return json.dumps(named | {"notes": notes}, indent=1, ensure_ascii=False)
     if only is not None or form == "csv":
-        header, rows = tables.get(only or "ranking", ([], []))
-        return render(header, rows, form)
-    parts = [_heading(found), render(*tables["ranking"], form, keys=2)]
+        return render(*tables.get(only or "ranking", ([], [])), form)
+    parts = [_heading(found)]
+    for one in found:
+        title = [f"At {_rate_words(one.rate)}:"] if one.rate is not None else []
+        parts.append("\n".join([*title, render(*_standings(one), form, keys=2)]))
     if "pareto" in tables:
-        parts += [
-            "Pareto set: nothing else in the task is as good at the same rate or less.",
-            render(*tables["pareto"], form, keys=2),
-        ]
+        words = "Pareto set: nothing else in the task is as good at the same rate or less."
+        parts += [words, render(*tables["pareto"], form, keys=2)]
     if "bd" in tables:
-        parts += [
-            wrapped(
-                "Rate-distortion curves against the chosen method, per seed (Bjøntegaard, pchip): rate for equal distortion, "
-                "and distortion at equal rate."
-            ),
-            render(*tables["bd"], form, keys=2),
-        ]
-    if notes := [*found.notes, *_no_curves(curves)]:
+        parts += [wrapped(BD_WORDS), render(*tables["bd"], form, keys=2)]
+    if notes:
         parts.append("\n".join(f"- {note}" if form == "markdown" else wrapped(f"note: {note}") for note in notes))
     return "\n\n".join(parts)
 
 
-def letters(number: int) -> str:
-    """a, b, ..., z, aa, ab, ...: the name of a group."""
-    first, last = divmod(number, len(ascii_lowercase))
-    return (letters(first - 1) if first else "") + ascii_lowercase[last]
+BD_WORDS = (
+    "Rate-distortion curves against the chosen method, per seed (Bjøntegaard, pchip): rate for equal distortion, and "
+    "distortion at equal rate."
+)
 
 
-def _heading(found: Ranking) -> str:
-    better = "lower" if found.sign > 0 else "higher"
-    tasks = f"{len(found.tasks)} tasks ({_few(found.tasks)})" if len(found.tasks) > 1 else "one task"
-    if not found.blocks and len(found.tasks) > 1:
+def heading(one: Ranking) -> list[str]:
+    """What the numbers of a ranking are, in sentences."""
+    tasks = f"{len(one.tasks)} tasks ({_few(one.tasks)})" if len(one.tasks) > 1 else "one task"
+    if not one.blocks and len(one.tasks) > 1:
         tasks = "each method's own tasks, which differ (see the notes),"
-    lines = [
-        f"{found.metric} ({better} is better): interquartile mean over {tasks} and seeds with a 95 % bootstrap interval; a "
-        f"trial that failed is infinitely bad.",
-        "better: the probability to be better than the next one.",
-    ]
-    if found.separable:
+    lines = [f"{one.metric.titled}: interquartile mean over seeds, mean over {tasks}; {POLICIES[one.failures]}."]
+    what = "other tasks like these" if one.over == TASKS else "other seeds of these tasks alone"
+    lines.append(f"Intervals and letters speak of {what}.")
+    if one.separable:
         lines.append(
-            f"groups: methods that share a letter do not differ significantly (Wilcoxon, Holm, {found.blocks} pairs of task "
-            f"and seed)."
+            f"groups: methods that share a letter do not differ significantly (Wilcoxon, Holm, {one.blocks} {one.units})."
         )
+    return lines
+
+
+def _heading(found: Sequence[Ranking]) -> str:
+    lines = heading(found[0])[: 2 if len(found) > 1 else None]
+    lines.insert(1, "better: the probability to be better than the next one.")
+    if len(found) > 1:
+        lines.append("Methods of different rates are ranked rate by rate; letters (Wilcoxon, Holm) are of each list.")
     return "\n".join(map(wrapped, lines))
+
+
+def _rate_words(rate: str) -> str:
+    return "no rate" if not rate else rate if "=" in rate else f"a rate of {rate}"
+
+
+def _notes(one: Ranking, several: bool) -> list[str]:
+    if one.rate is None or not several:
+        return one.notes
+    return [
+        f"at {_rate_words(one.rate)}: {note}" if note.startswith("unmatched") or "groups" in note else note
+        for note in one.notes
+    ]
 
 
 def _few(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
-def _standings(found: Ranking) -> Table:
-    header = [
-        "place",
-        "method",
-        found.metric + " [95 %]",
-        "better [95 %]",
-        "mean rank",
-        *(["groups"] if found.separable else []),
-        "trials",
-        "failed",
-    ]
-    complete = all(one.tasks == found.standings[0].tasks for one in found.standings)
+def _standings(one: Ranking, every: bool = False) -> Table:
+    """The table of a ranking; ``every`` column, whether it says something here or not."""
+    complete = not every and len({standing.tasks for standing in one.standings}) == 1
+    rated = every or any(not np.isnan(standing.rate) for standing in one.standings)
+    lettered = every or one.separable
+    header = ["place", "method", *(["rate"] if rated else []), f"{one.metric.name} {INTERVAL}", "better", "mean rank"]
+    header += [*(["groups"] if lettered else []), "trials", "diverged", "failed", *([] if complete else ["tasks"])]
     rows: list[list[Cell]] = []
-    for place, one in enumerate(found.standings, start=1):
-        row: list[Cell] = [
-            str(place),
-            one.method,
-            one.center,
-            one.improves,
-            None if np.isnan(one.mean_rank) else Rounded(one.mean_rank),
-            *(["".join(map(letters, one.groups))] if found.separable else []),
-            one.trials,
-            one.failed,
-        ]
-        rows.append(row if complete else [*row, one.tasks])
-    return (header if complete else [*header, "tasks"]), rows
+    for place, standing in enumerate(one.standings, start=1):
+        row: list[Cell] = [str(place), standing.method]
+        row += [None if np.isnan(standing.rate) else Rounded(standing.rate)] if rated else []
+        row += [standing.center, *(None if np.isnan(x) else Rounded(x) for x in (standing.improves, standing.mean_rank))]
+        row += [("".join(map(letters, standing.groups)) if one.separable else None)] if lettered else []
+        row += [standing.trials, standing.diverged, standing.failed, *([] if complete else [standing.tasks])]
+        rows.append(row)
+    return header, rows
 
 
-def _pareto(found: Ranking, points: Sequence[Point], rate: str) -> Table:
+def _joined(found: Sequence[Ranking]) -> Table:
+    """All lists in one table, for machines; which list a row is of, its column ``list`` says."""
+    if len(found) == 1:
+        return _standings(found[0])
+    parts = [(one.rate, _standings(one, every=True)) for one in found]
+    return ["list", *parts[0][1][0]], [[_rate_words(rate or ""), *row] for rate, (_, rows) in parts for row in rows]
+
+
+def _pareto(metric: str, points: Sequence[Point], rate: str) -> Table:
     tasks = len({point.task for point in points}) > 1
-    header = [*(["task"] if tasks else []), rate, "method", found.metric, "trials", "failed"]
+    header = [*(["task"] if tasks else []), rate, "method", metric, "trials", "failed"]
     best = [point for point in points if point.best]
     return header, [
         [
@@ -138,35 +152,35 @@ def _pareto(found: Ranking, points: Sequence[Point], rate: str) -> Table:
     ]
 
 
-def _bjontegaard(found: Ranking, curves: Sequence[Bjontegaard]) -> Table:
+def _bjontegaard(metric: str, curves: Sequence[Bjontegaard]) -> Table:
     tasks = len({one.task for one in curves}) > 1
-    header = [*(["task"] if tasks else []), "method", "rate, % [95 %]", f"{found.metric} [95 %]", "seeds", "left out"]
+    header = [*(["task"] if tasks else []), "method", f"rate, % {INTERVAL}", f"{metric} {INTERVAL}", "seeds", "left out"]
     rows: list[list[Cell]] = []
     for one in curves:
         if one.seeds[1]:
             counts = f"{one.seeds[0]}, {one.seeds[1]} of {one.seeds[2]}"
-            rows.append(
-                [
-                    *([one.task] if tasks else []),
-                    one.method,
-                    Difference(*one.rate),
-                    Difference(*one.distortion),
-                    counts,
-                    one.why,
-                ]
-            )
+            task: list[Cell] = [one.task] if tasks else []
+            rows.append([*task, one.method, Difference(*one.rate), Difference(*one.distortion), counts, one.why])
     return header, rows
 
 
 def _no_curves(curves: Sequence[Bjontegaard]) -> list[str]:
-    """One note a method whose curves allow no comparison in some tasks."""
+    """One note a method whose curves allow no comparison in some tasks, and of those that hardly overlap."""
     lacking: dict[tuple[str, str], list[str]] = {}
+    narrow = []
     for one in curves:
         if not one.seeds[1]:
             lacking.setdefault((one.method, one.why), []).append(one.task)
+        elif min(one.share) < LEAST_SHARE:
+            where = f" in {one.task}" if one.task else ""
+            shares = f"{100 * one.share[1]:.0f} % of their range of rates, {100 * one.share[0]:.0f} % of that of distortion"
+            narrow.append(f"BD of {one.method}{where} is of a corner: the curves share {shares}")
     return [
-        f"no curve of {method} to compare{f' in {_few(tasks)}' if any(tasks) else ''}: {why}"
-        for (method, why), tasks in lacking.items()
+        *(
+            f"no curve of {method} to compare{f' in {_few(tasks)}' if any(tasks) else ''}: {why}"
+            for (method, why), tasks in lacking.items()
+        ),
+        *narrow,
     ]
 
 

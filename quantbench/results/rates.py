@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from quantbench.errors import ConfigError
-from quantbench.results.items import text
-from quantbench.results.methods import RATE, Layout, layout, with_rate
-from quantbench.results.rank import interquartile_mean
-from quantbench.results.schema import setting_columns
-from quantbench.results.scores import direction
-from quantbench.results.statistics import Estimate, bootstrap_mean
+from quantbench.results.frame import Frame
+from quantbench.results.statistics import Estimate, interquartile_mean, mean_interval
 
 FEWEST_RATES = 4
 """Bjøntegaard's differences need four points a curve."""
+LEAST_SHARE = 0.25
+"""Curves that have less of their range in common than this are compared on a corner of it."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Point:
     """A method at one rate in one task (source, codec).
 
     Attributes:
-        rate: mean over seeds.
+        rate: mean over seeds; infinite for a method that has none, for nothing is quantized.
         value: interquartile mean over seeds; infinite where a quarter of them failed.
         best: whether nothing else in the task has a better value at the same rate or less.
     """
@@ -49,6 +47,7 @@ class Bjontegaard:
         rate: how much more rate it takes for the same distortion, in percent.
         distortion: how much its metric is higher at the same rate, in the metric's unit.
         seeds: how many seeds allow a comparison: the rate's, the distortion's, all.
+        share: of the range of both curves, how much they have in common: in distortion, in the rate's logarithm.
         why: of the seeds that do not, the reasons with their number.
     """
 
@@ -57,63 +56,52 @@ class Bjontegaard:
     rate: Estimate
     distortion: Estimate
     seeds: tuple[int, int, int]
+    share: tuple[float, float]
     why: str
 
 
-def source_layout(table: pd.DataFrame, by: Sequence[str] | None, within: Sequence[str] | None) -> Layout:
-    """Methods and tasks as for a ranking, but that the rate makes no task."""
-    parts = layout(table, by, within)
-    return layout(table, parts.by, [name for name in parts.within if name != RATE])
-
-
-def pareto(table: pd.DataFrame, parts: Layout, metric: str, rate: str = "rate_bits") -> tuple[list[Point], str]:
-    """All points by task and rate, those of the Pareto set marked, and the rate's name for people.
-
-    Raises:
-        ConfigError: see ``scores.direction`` and ``methods.with_rate``.
-    """
-    sign = direction(table, metric)
-    table, label = with_rate(table, rate)
-    rows = _rows(table, parts, metric, sign).dropna(subset="rate")
-    found = []
+def pareto(found: Frame) -> list[Point]:
+    """All points by task and rate of a frame over rates, those of the Pareto set marked."""
+    rows = _rows(found)
+    rows["rate"] = rows["rate"].fillna(np.inf)
+    points_of = []
     for task, group in rows.groupby("task", sort=False):
         points = []
-        for (method, _), part in group.groupby(["method", "nominal"], sort=False):
+        for (method, _), part in group.groupby(["method", "point"], sort=False):
             value = float(interquartile_mean(part["value"].to_numpy(float)))
             failed = int(np.isinf(part["value"]).sum())
             points.append((str(method), float(part["rate"].mean()), value, len(part), failed))
         best = _undominated(np.array([[point[1], point[2]] for point in points]))
-        found += [
-            Point(str(task), method, bits, sign * value, count, failed, bool(is_best))
+        points_of += [
+            Point(str(task), method, bits, found.sign * value, count, failed, bool(is_best))
             for (method, bits, value, count, failed), is_best in zip(points, best, strict=True)
         ]
-    return sorted(found, key=lambda point: (point.task, point.rate)), label
+    return sorted(points_of, key=lambda point: (point.task, point.rate))
 
 
-def bjontegaard(table: pd.DataFrame, parts: Layout, metric: str, against: str, rate: str = "rate_bits") -> list[Bjontegaard]:
-    """Compare every method with the method ``against``, curve by curve over paired seeds.
+def bjontegaard(found: Frame, against: str) -> list[Bjontegaard]:
+    """Compare every method of a frame over rates with the method ``against``, curve by curve over paired seeds.
 
     Each seed's curves are interpolated by monotone cubics (pchip) of the rate's logarithm. A seed allows no comparison where a
-    rate of one of its curves failed, where there are fewer than four, where the curves do not overlap, or, for the rate's
-    difference, where more rate brings no less distortion.
+    rate of one of its curves failed or is 0, where there are fewer than four, where the curves do not overlap, or, for the
+    rate's difference, where more rate brings no less distortion.
 
     Raises:
-        ConfigError: ``against`` is no method; it has fewer than four rates; see ``pareto``.
+        ConfigError: ``against`` is no method; it has fewer than four rates.
     """
-    if against not in parts.names:
-        raise ConfigError(f"--against {against}: no such method; there are {', '.join(parts.names)}")
-    sign = direction(table, metric)
-    table, _ = with_rate(table, rate)
-    rows = _rows(table, parts, metric, sign)  # of a seed that failed somewhere, a trial without a rate says so
-    if rows[rows["method"] == against].groupby("task")["nominal"].nunique().max() < FEWEST_RATES:
+    if against not in found.methods:
+        raise ConfigError(f"--against {against}: no such method; there are {', '.join(found.methods)}")
+    rows = _rows(found)  # of a seed that failed somewhere, a trial without a rate says so
+    if rows[rows["method"] == against].groupby("task")["point"].nunique().max() < FEWEST_RATES:
         raise ConfigError(f"--against {against}: has fewer than {FEWEST_RATES} rates in every task; BD needs at least so many")
-    found = []
+    compared = []
     for task, group in rows.groupby("task", sort=False):
         anchor = dict(_curves(group[group["method"] == against]))
         for method in dict.fromkeys(group["method"]):
             if method != against and anchor:
-                found.append(_compare(str(task), str(method), anchor, dict(_curves(group[group["method"] == method])), sign))
-    return found
+                curves = dict(_curves(group[group["method"] == method]))
+                compared.append(_compare(str(task), str(method), anchor, curves, found.sign))
+    return compared
 
 
 def bd_rate(anchor: NDArray[np.float64], curve: NDArray[np.float64]) -> float:
@@ -140,26 +128,20 @@ def _mean_difference(anchor: NDArray[np.float64], curve: NDArray[np.float64]) ->
     return float((areas[1] - areas[0]) / (high - low))
 
 
-def _rows(table: pd.DataFrame, parts: Layout, metric: str, sign: int) -> pd.DataFrame:
-    """Trials that ran: method, task, seed, nominal and actual rate, value (less is better, infinite for a failure)."""
-    good = (table["status"] == "completed").to_numpy()
-    nominal = with_rate(table)[0][RATE] if "rate_bits" in table and table["rate_bits"].notna().any() else table[RATE]
-    rows = pd.DataFrame(
-        {
-            "method": parts.methods.to_numpy(),
-            "task": parts.tasks.to_numpy(),
-            "seed": table["seed"].to_numpy(float, na_value=np.nan),
-            "nominal": nominal.round(6).to_numpy(float),
-            "rate": table[RATE].to_numpy(float, na_value=np.nan),
-            "value": np.where(good, sign * table[metric].to_numpy(float, na_value=np.nan), np.inf),
-        }
-    )[(table["status"] != "skipped").to_numpy()]
+def share(anchor: NDArray[np.float64], curve: NDArray[np.float64]) -> float:
+    """Of the range of both curves together, the share that they have in common; values along it, in any order."""
+    low, high = max(anchor.min(), curve.min()), min(anchor.max(), curve.max())
+    whole = max(anchor.max(), curve.max()) - min(anchor.min(), curve.min())
+    return float(max(high - low, 0) / whole) if whole > 0 else 0.0
+
+
+def _rows(found: Frame) -> pd.DataFrame:
+    """Trials that ran, with their rate and value (less is better, infinite for a failure)."""
+    good = found.rows["status"] == "completed"
+    rows = found.rows.assign(value=np.where(good, found.sign * found.rows["value"], np.inf))
     # A trial that failed before it was measured has the rate of others with its settings.
-    settings = [table[name].map(text).to_numpy() for name in setting_columns([str(name) for name in table])]
-    like = [rows["method"], rows["task"], *(keys[rows.index] for keys in settings)]
-    for name in ("nominal", "rate"):
-        rows[name] = rows[name].fillna(rows.groupby(like)[name].transform("mean"))
-    return rows.dropna(subset="value")
+    rows["rate"] = rows["rate"].fillna(rows.groupby(["method", "task", "point"])["rate"].transform("mean"))
+    return rows
 
 
 def _undominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -173,15 +155,13 @@ def _undominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
 def _curves(rows: pd.DataFrame) -> Iterator[tuple[int, NDArray[np.float64] | str]]:
     """Each seed's curve (rates, [rate, quality]), or why it has none."""
     for seed in rows["seed"].dropna().unique():
-        points = (
-            rows[rows["seed"] == seed]
-            .groupby("nominal", dropna=False)[["rate", "value"]]
-            .mean()
-            .sort_values("rate")
-            .to_numpy(float)
-        )
+        points = rows[rows["seed"] == seed].groupby("point")[["rate", "value"]].mean().sort_values("rate").to_numpy(float)
         if np.isinf(points[:, 1]).any():
             yield int(seed), "a rate failed"
+        elif np.isnan(points[:, 0]).any():
+            yield int(seed), "no rate"
+        elif (points[:, 0] <= 0).any():
+            yield int(seed), "a rate of 0, which has no logarithm"
         elif len(points) < FEWEST_RATES:
             yield int(seed), f"fewer than {FEWEST_RATES} rates"
         else:
@@ -195,7 +175,7 @@ def _compare(
     curves: dict[int, NDArray[np.float64] | str],
     sign: int,
 ) -> Bjontegaard:
-    rates, distortions, reasons = [], [], []
+    rates, distortions, reasons, shares = [], [], [], []
     for seed in sorted(set(anchor) | set(curves)):
         a, b = anchor.get(seed, "a seed of one only"), curves.get(seed, "a seed of one only")
         if isinstance(a, str) or isinstance(b, str):
@@ -204,12 +184,14 @@ def _compare(
         more_rate, more_quality = bd_rate(a, b), bd_quality(a, b)
         distortions.append(-sign * more_quality)
         rates.append(more_rate)
+        shares.append((share(a[:, 1], b[:, 1]), share(np.log10(a[:, 0]), np.log10(b[:, 0]))))
         if np.isnan(more_quality):
             reasons.append("no common range of rates")
         elif np.isnan(more_rate):
             reasons.append("more rate, no better; or no common range of distortion")
     known_rates, known_distortions = (np.array(values)[~np.isnan(values)] for values in (rates, distortions))
-    percent = [100 * (10**value - 1) for value in bootstrap_mean(known_rates)]
+    percent = [100 * (10**value - 1) for value in mean_interval(known_rates)]
     counts = (len(known_rates), len(known_distortions), len(set(anchor) | set(curves)))
     why = "; ".join(f"{reason} ({reasons.count(reason)})" for reason in dict.fromkeys(reasons))
-    return Bjontegaard(task, method, Estimate(*percent), bootstrap_mean(known_distortions), counts, why)
+    least = (min(one[0] for one in shares), min(one[1] for one in shares)) if shares else (np.nan, np.nan)
+    return Bjontegaard(task, method, Estimate(*percent), mean_interval(known_distortions), counts, least, why)

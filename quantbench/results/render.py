@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from quantbench.results.cells import guard, quoting
-from quantbench.results.statistics import Estimate
+from quantbench.results.statistics import INTERVAL, Estimate
 from quantbench.terminal import visible
 
 FORMATS = ("table", "csv", "json", "markdown")
@@ -98,7 +98,7 @@ def flat(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> tuple[list[st
     wide = [any(isinstance(row[i], Estimate) for row in rows) for i in range(len(header))]
     columns: list[str] = []
     for name, is_wide in zip(header, wide, strict=True):
-        name = name.removesuffix(" [95 %]")
+        name = name.removesuffix(f" {INTERVAL}")
         columns += [name, f"{name}_low", f"{name}_high"] if is_wide else [name]
     values: list[list[Any]] = []
     for row in rows:

@@ -26,7 +26,7 @@ STEPS = 40
 
 
 def scatter(found: Transfer, path: Path) -> None:
-    """Draw the items with the 95 % intervals of their means, and a line between those that the two codecs order otherwise.
+    """Draw the items with the intervals of their means, and a line between those that the two codecs order otherwise.
 
     Raises:
         ConfigError: see ``check_picture``.
@@ -97,7 +97,7 @@ def _half_widths(side: Side) -> NDArray[np.float64]:
 
 
 def _axis(label: str, side: Side) -> str:
-    return f"{label}: {side.metric} ({'lower' if side.sign > 0 else 'higher'} is better)"
+    return f"{label}: {side.metric.titled}"
 
 
 def _title(found: Transfer) -> str:

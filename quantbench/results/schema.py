@@ -40,6 +40,7 @@ AUDIT = [
 
 STATUSES = ["completed", "diverged", "failed", "skipped"]
 
+
 def setting_columns(columns: list[str]) -> list[str]:
     """The columns of settings that vary: those with a dotted name."""
     return [name for name in columns if "." in name]

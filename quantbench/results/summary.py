@@ -5,64 +5,62 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from quantbench.results.render import Cell, Rounded, number, render
-from quantbench.results.schema import GROUPS, setting_columns
-from quantbench.results.statistics import bootstrap_mean
+from quantbench.results.frame import DROP, POLICIES, find_metric, frame
+from quantbench.results.layout import layout
+from quantbench.results.load import Results
+from quantbench.results.render import Cell, Rounded, render, wrapped
+from quantbench.results.statistics import INTERVAL, geometric_interval
 
-KNOWN = ("gap_db", "limit_mse", "reference_mse")
-"""What a codec is measured against, where it is known."""
+MEANS = ("mse", "nmse_db", "excess_bits")
+"""Metrics that are shown with their interval beside the one that the codecs were trained for."""
+PLAIN = ("rate_bits", "reference_mse", "usage")
 
 
-def summary(table: pd.DataFrame, form: str = "table") -> str:
-    """Mean and 95 % bootstrap interval over seeds of every setting, failures counted; what is known of the best beside it.
+def summary(runs: Results, form: str = "table") -> str:
+    """Means over the seeds of every method and task, failures counted; what is known of the best beside it.
 
-    Means are over completed trials; the number of the others stands beside them. ``encoder_growth`` is a ratio that may
+    Means are over completed trials; the numbers of the others stand beside them. ``encoder_growth`` is a ratio that may
     span many decades: its geometric mean is shown.
     """
-    table = table[table["status"] != "skipped"]
-    settings = [name for name in [*GROUPS, *setting_columns(list(table.columns))] if name in table]
-    varying: list[str] = []
-    for name in settings:
-        if table[name].nunique(dropna=False) > 1 and not _follows(table, name, varying):
-            varying.append(name)
-    known = [name for name in KNOWN if name in table and table[name].notna().any()]
-    header = [*varying, "trials", "failed", "mse", "nmse_db", *known, "usage", "encoder_growth"]
+    table = runs.results[runs.results["status"] != "skipped"].reset_index(drop=True)
+    runs = Results(table, metrics=runs.metrics, sizes=runs.sizes)
+    parts = layout(table, runs.sizes)
+    completed = table[table["status"] == "completed"]
+    known = [name for name in runs.metrics if name in completed and completed[name].notna().any()]
+    first = [find_metric(runs, None).name] if known else []
+    means = [name for name in dict.fromkeys([*first, *MEANS]) if name in known]
+    plain = [name for name in PLAIN if name in known]
+    with_task = parts.tasks.nunique() > 1
+    found = {name: frame(runs, name, parts=parts).means(DROP) for name in (*means, *plain)}
+    growth = frame(runs, "encoder_growth", parts=parts).means(DROP, geometric_interval) if "encoder_growth" in known else {}
+    header = ["method", *(["task"] if with_task else []), "trials", "diverged", "failed", *plain[:1], *_named(means)]
+    header += [*plain[1:], *(["encoder_growth"] if growth else [])]
     rows: list[list[Cell]] = []
-    groups = table.groupby(varying, sort=False, dropna=False) if varying else [((), table)]
-    for key, group in groups:
-        good = group[group["status"] == "completed"]
-        growth = np.log(good["encoder_growth"].dropna().to_numpy(float))
-        rows.append(
-            [
-                *map(number, key),
-                len(group),
-                len(group) - len(good),
-                *(bootstrap_mean(good[name].dropna().to_numpy(float)) for name in ("mse", "nmse_db")),
-                *(_known(good, name) for name in known),
-                Rounded(float(good["usage"].mean())),
-                Rounded(float(np.exp(growth.mean()))) if len(growth) else None,
-            ]
-        )
-    return render(header, rows, form, keys=len(varying) or 1)
+    for (method, task), group in table.groupby([parts.methods, parts.tasks], sort=False):
+        key = (str(method), str(task))
+        ended = group["status"].astype(object).value_counts()
+        bad = [int(ended.get("diverged", 0)), len(group) - int(ended.get("diverged", 0)) - int(ended.get("completed", 0))]
+        row: list[Cell] = [key[0], *([key[1]] if with_task else []), len(group), *bad]
+        shown = {name: found[name].get(key) for name in found}
+        row += [_plain(shown[name]) for name in plain[:1]]
+        row += [None if (one := shown[name]) is None else one[0] for name in means]
+        row += [_plain(shown[name]) for name in plain[1:]]
+        rows.append([*row, *([_plain(growth.get(key))] if growth else [])])
+    text = render(header, rows, form, keys=1 + with_task)
+    return text if form in ("csv", "json") else "\n".join([text, "", wrapped(_words(table))])
 
 
-def _known(trials: pd.DataFrame, name: str) -> Cell:
-    """A limit or a reference is a number, the distance to the limit an estimate."""
-    values = trials[name].dropna().to_numpy(float)
-    if not len(values):
-        return None
-    return bootstrap_mean(values) if name == "gap_db" else Rounded(float(values.mean()))
+def _named(means: list[str]) -> list[str]:
+    return [f"{name} {INTERVAL}" for name in means]
 
 
-def _follows(table: pd.DataFrame, name: str, shown: list[str]) -> bool:
-    """Whether a setting follows from those shown, as the size of a codebook may from the source's bits.
+def _plain(found: tuple[object, int] | None) -> Cell:
+    """A number alone."""
+    return None if found is None else Rounded(float(found[0].mean))  # type: ignore[attr-defined]
 
-    What follows from the choices alone is shown all the same: a strategy's commitment weight says how it was used.
-    """
 
-    def determined(by: list[str]) -> bool:
-        return bool(by) and table.groupby(by, dropna=False)[name].nunique(dropna=False).max() == 1
-
-    settings = [other for other in shown if "." in other]
-    choices = [other for other in shown if "." not in other]
-    return any(determined([other]) for other in settings) or (determined(shown) and not determined(choices))
+def _words(table: pd.DataFrame) -> str:
+    seeds = table["seed"].nunique()
+    words = f"Means over {seeds} seeds with Student's interval of each mean" if seeds > 1 else "One seed: no intervals"
+    bad = int((~np.isin(table["status"].astype(str), ["completed"])).sum())
+    return f"{words}; {POLICIES[DROP]}." if bad else f"{words}."

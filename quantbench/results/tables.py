@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from quantbench.curves import Points
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.files import replace_file
+from quantbench.metrics import METRICS
 from quantbench.results import parquet
 from quantbench.results.cells import unguarded, write_csv
-from quantbench.results.schema import COST, CURVES, IDENTITY, METRICS, NOTES, WHOLE
+from quantbench.results.schema import COST, CURVES, IDENTITY, MEASURED, NOTES, WHOLE
 
 
 def results_table(rows: Sequence[Mapping[str, Any]], settings: Sequence[str]) -> pd.DataFrame:
     """Rows as a table with all columns in their order; ``settings`` are the dotted names of settings that vary."""
-    columns = [*IDENTITY, *settings, *METRICS, *NOTES, *COST]
+    columns = [*IDENTITY, *settings, *MEASURED, *NOTES, *COST]
     table = pd.DataFrame([[row.get(name) for name in columns] for row in rows], columns=columns)
     for name in WHOLE:
         table[name] = pd.to_numeric(table[name]).astype("Int64")
@@ -81,7 +82,7 @@ def read_results(path: Path) -> pd.DataFrame:
     missing = [name for name in ("trial", "status", "seed", "quantizer", "gradient") if name not in table]
     if missing:
         raise ConfigError(f"{file}: is no results.csv of QuantBench, it has no column {', '.join(missing)}")
-    for name in table.columns.intersection([*METRICS, *WHOLE, "seconds"]):
+    for name in table.columns.intersection([*METRICS, *WHOLE]):
         try:
             numbers = pd.to_numeric(table[name], errors="coerce")
         except OverflowError as error:

@@ -6,22 +6,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from quantbench.results.ranks import TAU_INTERVAL
 from quantbench.results.render import Cell, Difference, render
-from quantbench.results.transfer import Pair, Side, Transfer, separates
+from quantbench.results.statistics import INTERVAL
+from quantbench.results.transfer import Pair, Side, Transfer
 
 MEASURES = {"tau": "Kendall's tau-b", "rho": "Spearman's rho", "agreement": "pairwise agreement"}
 
 
 def render_transfer(found: Transfer, form: str = "table") -> str:
-    """Items, measures and disagreements, what is left out, and notes.
+    """Methods, measures and disagreements, what is left out, and notes.
 
-    As CSV and JSON one long table instead: part (measure, item, pair, separated, left_out), name, other (a pair's second
-    item, or a reason), side (toy, real), value, low, high. A pair's value is its first item's metric less its second's, and
+    As CSV and JSON one long table instead: part (measure, method, pair, separated, left_out), name, other (a pair's second
+    method, or a reason), side (toy, real), value, low, high. A pair's value is its first method's metric less its second's, and
     the first is the one that the real codec finds better.
     """
     if form in ("csv", "json"):
         return render(["part", "name", "other", "side", "value", "low", "high"], _long(found), form)
-    parts = [_items(found, form), _measures(found, form), counts(found)]
+    parts = [_methods(found, form), _measures(found, form), counts(found)]
     if found.disagreements:
         parts.append(
             "The toy orders these otherwise (the first is the real codec's better one; differences first less second):"
@@ -40,30 +42,29 @@ def counts(found: Transfer) -> str:
     if not separated:
         same = sum(pair.same_order for pair in found.pairs)
         return f"The real codec separates none of {len(found.pairs)} pairs; {same} have the same order in both."
-    by_toy = [pair for pair in separated if separates(pair.toy)]
+    by_toy = [pair for pair in separated if pair.separated_by_toy]
     same, opposite = sum(pair.same_order for pair in by_toy), sum(not pair.same_order for pair in by_toy)
     return (
-        f"The real codec separates {len(separated)} of {len(found.pairs)} pairs; the toy orders "
+        f"The real codec separates {len(separated)} of {len(found.pairs)} pairs (Student, Holm over all pairs); the toy orders "
         f"{sum(pair.same_order for pair in separated)} of them the same way. It separates {len(by_toy)} of them itself: "
         f"{same} the same way, {opposite} the opposite way."
     )
 
 
-def _items(found: Transfer, form: str) -> str:
-    header = ["item"]
+def _methods(found: Transfer, form: str) -> str:
+    header = ["method"]
     columns: list[Sequence[Cell]] = [found.names]
     for label, side in (("toy", found.toy), ("real", found.real)):
-        header += [f"{label} {side.metric} [95 %]", "rank", "seeds", "failed"]
-        columns += [side.means, _ranks(side)]
-        columns += [[str(count) for count in (~np.isnan(side.values)).sum(axis=1)]]
-        columns += [[f"{bad} of {all_}" for bad, all_ in zip(side.unfinished, side.trials, strict=True)]]
-    by_rank = np.argsort([side_mean.mean * found.real.sign for side_mean in found.real.means], kind="stable")
+        header += [f"{label} {side.metric.name} {INTERVAL}", "rank", "seeds", "diverged", "failed"]
+        columns += [side.means, _ranks(side), [str(count) for count in (~np.isnan(side.values)).sum(axis=1)]]
+        columns += [[one.diverged for one in side.counts], [one.failed for one in side.counts]]
+    by_rank = np.argsort(found.real.order(), kind="stable")
     return render(header, [[column[i] for column in columns] for i in by_rank], form)
 
 
 def _ranks(side: Side) -> list[str]:
-    """1 for the best; items that are tied share the better rank."""
-    order = side.sign * np.array([one.mean for one in side.means])
+    """1 for the best; methods that are tied share the better rank."""
+    order = side.order()
     return [str(1 + int((order < own).sum())) for own in order]
 
 
@@ -71,15 +72,21 @@ def _measures(found: Transfer, form: str) -> str:
     rows: list[list[Cell]] = [[label, getattr(found, name)] for name, label in MEASURES.items()]
     if np.isnan(found.agreement.mean):
         rows[-1][1] = "none: no pair is separated"
-    return render(["measure", "value [95 %]"], rows, form)
+    return render(["measure", f"value {TAU_INTERVAL}"], rows, form)
 
 
 def _disagreements(found: Transfer, form: str) -> str:
-    header = ["better", "worse", f"toy {found.toy.metric} [95 %]", f"real {found.real.metric} [95 %]", "the toy"]
+    header = [
+        "better",
+        "worse",
+        f"toy {found.toy.metric.name} {INTERVAL}",
+        f"real {found.real.metric.name} {INTERVAL}",
+        "the toy",
+    ]
     rows: list[list[Cell]] = [
         [
             *(found.names[place] for place in (pair.first, pair.second)),
-            *(Difference(*one) for one in (pair.toy, pair.real)),
+            *(Difference(*one.estimate) for one in (pair.toy, pair.real)),
             _verdict(pair),
         ]
         for pair in found.disagreements
@@ -88,15 +95,15 @@ def _disagreements(found: Transfer, form: str) -> str:
 
 
 def _verdict(pair: Pair) -> str:
-    return "contradicts" if separates(pair.toy) else "cannot tell"
+    return "contradicts" if pair.separated_by_toy else "cannot tell"
 
 
 def _long(found: Transfer) -> list[list[Cell]]:
     rows: list[list[Cell]] = [["measure", name, "", "", *getattr(found, name)] for name in MEASURES]
     for label, side in (("toy", found.toy), ("real", found.real)):
-        rows += [["item", name, "", label, *one] for name, one in zip(found.names, side.means, strict=True)]
+        rows += [["method", name, "", label, *one] for name, one in zip(found.names, side.means, strict=True)]
     for pair in found.pairs:
         names = [found.names[pair.first], found.names[pair.second]]
         part = "separated" if pair.separated else "pair"
-        rows += [[part, *names, label, *one] for label, one in (("toy", pair.toy), ("real", pair.real))]
+        rows += [[part, *names, label, *one.estimate] for label, one in (("toy", pair.toy), ("real", pair.real))]
     return rows + [["left_out", name, reason, "", "", "", ""] for name, reason in found.left_out.items()]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -18,15 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from quantbench.errors import ConfigError
-from quantbench.results.methods import layout
+from quantbench.metrics import METRICS
+from quantbench.results.frame import DROP, USUAL, frame
+from quantbench.results.layout import Layout, layout
+from quantbench.results.load import Results, metrics_of
 from quantbench.results.progress import COMPLETE, RUNNING, STOPPED, SUBMITTED, Progress, Watch
 from quantbench.results.render import Cell, Rounded, render, text
-from quantbench.results.schema import METRICS
-from quantbench.results.statistics import bootstrap_mean
+from quantbench.results.statistics import INTERVAL, Estimate
 from quantbench.terminal import visible
-
-USUAL = ("mel_distance_db", "nmse_db")
-"""What is shown where no metric is asked for: the first that has values."""
 
 POLL_SECONDS = 1.0
 LINES_AROUND = 8
@@ -39,15 +37,16 @@ def watch(folder: Path, metric: str | None = None, once: bool = False, form: str
     """Show how far a sweep is, until it ends, stops, or Ctrl-C.
 
     Args:
-        metric: its mean is shown; by default the log-mel distance or the distortion.
+        metric: its mean is shown; by default what the codecs are trained for.
         once: show it once. So it is where standard output is no terminal, and in other forms than ``table``.
 
     Raises:
         ConfigError: the folder is none of a run; a metric that is none.
     """
-    if metric is not None and metric not in METRICS:
-        raise ConfigError(f"--metric {metric}: no such metric; there are {', '.join(METRICS)}")
     watched = Watch(folder)
+    known = METRICS | watched.facts.metrics
+    if metric is not None and metric not in known:
+        raise ConfigError(f"--metric {metric}: no such metric; there are {', '.join(known)}")
     if form != "table":
         header, rows = standings(watched.look(), metric)
         shown = render(header, rows, form)
@@ -68,37 +67,45 @@ def watch(folder: Path, metric: str | None = None, once: bool = False, form: str
 
 
 def standings(now: Progress, metric: str | None) -> tuple[list[str], list[list[Cell]]]:
-    """One row a method and task: how many of its trials are finished and failed, and the metric's mean with its interval."""
+    """One row a method and task: how many of its trials are finished, diverged and failed, and the metric's mean."""
+    header = ["method", "done", "trials", "diverged", "failed"]
     if not len(now.table):
-        return ["method", "done", "trials", "failed"], []
-    metric = metric or next((name for name in USUAL if name in now.table and now.table[name].notna().any()), USUAL[-1])
-    table = now.table[now.table["status"] != "skipped"]
-    parts = layout(table.drop(columns="rate_bits", errors="ignore"))
+        return header, []
+    table = now.table[now.table["status"] != "skipped"].reset_index(drop=True)
+    finished = _numbers_only(table[table["status"].notna()])
+    parts = layout(table.drop(columns="rate_bits", errors="ignore"), now.sizes)
     with_task = parts.tasks.nunique() > 1
+    runs = Results(finished, metrics=metrics_of(finished, now.metrics), sizes=now.sizes)
+    name, means = _means(runs, metric, parts.of(finished.index))
     rows: list[list[Cell]] = []
     for (method, task), group in table.groupby([parts.methods, parts.tasks], sort=False):
-        good = group[group["status"] == "completed"]
-        values = _numbers(good[metric]) if metric in good else np.empty(0)
-        done = int(group["status"].notna().sum())
-        seconds = _numbers(group["seconds"]) if "seconds" in group and done else np.empty(0)
-        rows.append(
-            [
-                str(method),
-                *([str(task)] if with_task else []),
-                done,
-                len(group),
-                done - len(good),
-                bootstrap_mean(values) if len(values) else None,
-                Rounded(float(seconds.mean())) if len(seconds) else None,
-            ]
-        )
-    return ["method", *(["task"] if with_task else []), "done", "trials", "failed", f"{metric} [95 %]", "seconds"], rows
+        done = finished.loc[finished.index.intersection(group.index)]
+        diverged = int((done["status"] == "diverged").sum())
+        seconds = done["seconds"].dropna().tolist() if "seconds" in done else []
+        mean = means.get((str(method), str(task)))
+        row: list[Cell] = [str(method), *([str(task)] if with_task else []), len(done), len(group), diverged]
+        row += [len(done) - diverged - int((done["status"] == "completed").sum()), None if mean is None else mean[0]]
+        rows.append([*row, Rounded(sum(seconds) / len(seconds)) if seconds else None])
+    return ["method", *(["task"] if with_task else []), *header[1:], f"{name} {INTERVAL}", "seconds"], rows
 
 
-def _numbers(column: pd.Series) -> NDArray[np.float64]:
-    """What a column of a journal has of numbers."""
-    found = [value for value in column if isinstance(value, int | float) and value == value]
-    return np.array([value for value in found if abs(value) <= sys.float_info.max or value in (math.inf, -math.inf)], float)
+def _means(runs: Results, metric: str | None, parts: Layout) -> tuple[str, dict[tuple[str, str], tuple[Estimate, int]]]:
+    """The metric's name and its means; none where no trial has it yet."""
+    try:
+        found = frame(runs, metric, parts=parts)
+    except ConfigError:
+        return metric or USUAL[1], {}
+    return found.metric.name, found.means(DROP)
+
+
+def _numbers_only(table: pd.DataFrame) -> pd.DataFrame:
+    """What the columns of a journal have of numbers: anybody may have written it."""
+    changed = {}
+    for name in table.columns:
+        if name in METRICS or name == "seed":
+            values = [value if isinstance(value, int | float) and value == value else math.nan for value in table[name]]
+            changed[name] = np.array([value if abs(value) <= sys.float_info.max else math.nan for value in values], float)
+    return table.assign(**changed)
 
 
 def view(now: Progress, metric: str | None, most: int | None) -> RenderableType:
@@ -139,10 +146,10 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in header:
         table.add_column(Text(name), justify="left" if name in ("method", "task") else "right", overflow="fold")
-    failed = header.index("failed")
+    bad = [place for place, name in enumerate(header) if name in ("diverged", "failed")]
     for row in rows:
         # Text throughout: rich would read square brackets as its own markup.
-        table.add_row(*(Text(visible(text(cell))) for cell in row), style="red" if row[failed] else None)
+        table.add_row(*(Text(visible(text(cell))) for cell in row), style="red" if any(row[place] for place in bad) else None)
     return table
 
 

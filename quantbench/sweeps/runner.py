@@ -27,6 +27,7 @@ from quantbench import __version__, imports, kernels
 from quantbench.config import COMPONENTS, build_stack, find_class, find_device, without_target
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.paths import config_folder
+from quantbench.results.load import of_table
 from quantbench.results.schema import IDENTITY
 from quantbench.results.summary import summary
 from quantbench.results.tables import curves_table, read_results, results_path, results_table, write
@@ -167,7 +168,7 @@ def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Re
     if not failed:
         for name in (checkpoint.FOLDER, warm.FOLDER):
             shutil.rmtree(folder / name, ignore_errors=True)
-    print(f"\n{summary(table)}\n\nresults: {results_path(folder)}")
+    print(f"\n{summary(of_table(table))}\n\nresults: {results_path(folder)}")
     if failed:
         for record in failed:
             print(f"failed: {record.trial}: {record.row['error']}", file=sys.stderr)

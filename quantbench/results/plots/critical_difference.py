@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 from quantbench.errors import ConfigError
-from quantbench.results.methods import layout
 from quantbench.results.palette import Style
 from quantbench.results.plots.common import BAD, INK, Picture, caption, literal, marks
 from quantbench.results.plots.data import Data
@@ -26,11 +25,13 @@ def critical_difference(data: Data, metric: str | None) -> Picture:
     Raises:
         ConfigError: see ``rank``; fewer than two methods; no task that every method has.
     """
-    metric = metric or "nmse_db"
-    table = data.ran()
-    found = rank(table, layout(table, data.by, data.within), metric)
-    if len(found.standings) < 2:
-        raise ConfigError("a single method: there is nothing to rank")
+    lists = [one for one in rank(data.frame(metric, goal=True)) if len(one.standings) > 1]
+    if not lists:
+        raise ConfigError("a single method, or one at each rate: there is nothing to rank")
+    if len(lists) > 1:
+        rates = ", ".join(str(one.rate) for one in lists)
+        raise ConfigError(f"methods stand at different rates ({rates}), and are ranked rate by rate: choose one")
+    (found,) = lists
     if not found.blocks:
         raise ConfigError("no task and seed has a trial of every method: there are no ranks")
     order = sorted(range(len(found.standings)), key=lambda place: found.standings[place].mean_rank)
@@ -93,22 +94,24 @@ def _name(axes: Axes, one: Standing, label: str, at_left: bool, y: float, style:
         ha="right" if at_left else "left",
         va="center",
         fontsize=8,
-        color=BAD if one.failed else INK,
+        color=BAD if one.diverged + one.failed else INK,
     )
 
 
 def _label(one: Standing) -> str:
-    bad = f", × {one.failed}/{one.trials}" if one.failed else ""
+    bad = f", × {one.diverged + one.failed}/{one.trials}" if one.diverged + one.failed else ""
     return f"{literal(one.method)} ({one.mean_rank:.1f}{bad})"
 
 
 def _words(found: Ranking, bars: int) -> list[str]:
-    words = [
-        f"{found.metric}: mean ranks over {found.blocks} pairs of task and seed; a bar joins methods of which no two differ "
-        "significantly (Wilcoxon's signed-rank tests, Holm's adjustment, 5 %)"
-    ]
-    if not bars:
+    words = [f"{found.metric.titled}: mean ranks over {found.blocks} {found.units}"]
+    if found.separable:
+        words[0] += (
+            "; a bar joins methods of which no two differ significantly (Wilcoxon's signed-rank tests, Holm's adjustment, 5 %; "
+            "of these tasks alone)"
+        )
+    if found.separable and not bars:
         words.append("every two methods differ significantly")
-    if any(one.failed for one in found.standings):
+    if any(one.diverged + one.failed for one in found.standings):
         words.append("×: trials that diverged or failed, which rank as worst")
     return [*words, *found.notes]

@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError
-from quantbench.results.methods import layout
+from quantbench.metrics import METRICS
+from quantbench.results.frame import Counts
 from quantbench.results.palette import Style
 from quantbench.results.plots.common import (
     BAD,
@@ -24,8 +25,8 @@ from quantbench.results.plots.common import (
     panels,
     with_counts,
 )
-from quantbench.results.plots.data import FAILURES, Data, direction_of, ended_badly, interval_words, panel_tasks
-from quantbench.results.statistics import Estimate, bootstrap_mean
+from quantbench.results.plots.data import FAILURES, Data, interval_words, panel_tasks
+from quantbench.results.statistics import Estimate, geometric_interval, mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ def curves(data: Data, metric: str | None) -> Picture:
     Raises:
         ConfigError: there are no curves, or none of the metric.
     """
-    return _over_steps(data, metric or "mse", bootstrap_mean, "mean", False)
+    return _over_steps(data, metric or "mse", mean_interval, "mean", False)
 
 
 def growth(data: Data, metric: str | None) -> Picture:
@@ -52,7 +53,7 @@ def growth(data: Data, metric: str | None) -> Picture:
     Raises:
         ConfigError: there are no curves, or none of the metric.
     """
-    return _over_steps(data, metric or "encoder_std", _geometric, "geometric mean", True)
+    return _over_steps(data, metric or "encoder_std", geometric_interval, "geometric mean", True)
 
 
 def _over_steps(
@@ -63,7 +64,7 @@ def _over_steps(
     points = points[points["task"].isin(tasks)]
     means = _means(points[points["completed"]], middle)
     methods = _by_last(means, methods)
-    counts = {str(name): ended_badly(part) for name, part in trials.groupby("method", sort=False)}
+    counts = {str(name): str(Counts.of(part)) for name, part in trials.groupby("method", sort=False)["status"]}
     labels = with_counts(methods, counts)
     styles = data.styles()
     figure, axes = panels(tasks, labels)
@@ -87,13 +88,14 @@ def _over_steps(
 
 def _points(data: Data, metric: str) -> tuple[pd.DataFrame, pd.DataFrame, list[str], list[str]]:
     """Points of the metric with the method, task, seed of their trial, and the trials."""
-    table = data.ran()
-    if data.curves.empty:
+    runs = data.ran()
+    table, points_of = runs.results, runs.curves
+    if points_of.empty:
         raise ConfigError("there are no curves: no curves.csv lies beside the results.csv given, or it is empty")
-    known = list(data.curves["metric"].astype(str).unique())
+    known = list(points_of["metric"].astype(str).unique())
     if metric not in known:
         raise ConfigError(f"--metric {metric}: no such metric in curves.csv; there are {', '.join(known)}")
-    parts = layout(table, data.by, data.within)
+    parts = data.layout()
     trials = pd.DataFrame(
         {
             "trial": table["trial"].astype(str).to_numpy(),
@@ -103,7 +105,7 @@ def _points(data: Data, metric: str) -> tuple[pd.DataFrame, pd.DataFrame, list[s
             "status": table["status"].astype(str).to_numpy(),
         }
     )
-    chosen = data.curves[(data.curves["metric"] == metric) & data.curves["value"].notna()]
+    chosen = points_of[(points_of["metric"] == metric) & points_of["value"].notna()]
     chosen = chosen[["trial", "step", "value"]].astype({"trial": str})
     points = chosen.merge(trials.assign(completed=~trials["status"].isin(FAILURES)), on="trial")
     if points.empty:
@@ -160,13 +162,7 @@ def _broken_off(axes: Axes, points: pd.DataFrame, styles: dict[str, Style]) -> N
         axes.plot(part["step"].iloc[-1:], part["value"].iloc[-1:], "x", color=BAD, markersize=6, zorder=5, clip_on=False)
 
 
-def _geometric(values: NDArray[np.float64]) -> Estimate:
-    """Of positive values; others have no logarithm."""
-    found = bootstrap_mean(np.log(values[values > 0]))
-    return Estimate(*(float(np.exp(value)) for value in found))
-
-
 def _axis(metric: str) -> str:
     if metric == "encoder_std":
         return "encoder_std (of the encoder's output)"
-    return direction_of(metric)
+    return METRICS[metric].titled if metric in METRICS else metric

@@ -92,7 +92,7 @@ def _worth_drawing(data: Data, kind: str) -> None:
     """Raise ConfigError where a picture that nobody asked for would show next to nothing."""
     if kind == "rate_distortion" and not several_rates(data):
         raise ConfigError("each source was tried at a single rate")
-    if kind == "heatmap" and min(data.ran()[name].nunique() for name in ("quantizer", "gradient")) < 2:
+    if kind == "heatmap" and min(data.ran().results[name].nunique() for name in ("quantizer", "gradient")) < 2:
         raise ConfigError("there are no two quantizers and two gradients")
 
 

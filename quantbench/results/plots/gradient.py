@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from quantbench.errors import ConfigError
-from quantbench.results.items import text
+from quantbench.results.layout import text
 from quantbench.results.palette import Style, styles
 from quantbench.results.plots.common import BAD, INK, MUTED, Picture, caption, handle, legend, marks, panels, wrapped
 from quantbench.results.plots.data import Data, interval_words
 from quantbench.results.plots.names import bars, name_points, settle
-from quantbench.results.statistics import Estimate, bootstrap_mean
+from quantbench.results.statistics import Estimate, mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +81,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, look: dict[str, Style], found: set[st
     """Draw a moment; gives bias and variance of each pair."""
     estimates = {}
     for name, part in rows.groupby("name", sort=False):
-        x, y = (bootstrap_mean(part[column].to_numpy(float)) for column in ("bias", "variance"))
+        x, y = (mean_interval(part[column].to_numpy(float)) for column in ("bias", "variance"))
         estimates[str(name)] = (x, y)
         axes.plot([x.low, x.high], [y.mean, y.mean], color=MUTED, linewidth=0.9, zorder=2)
         axes.plot([x.mean, x.mean], [y.low, y.high], color=MUTED, linewidth=0.9, zorder=2)

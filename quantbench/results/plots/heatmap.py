@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from quantbench.errors import ConfigError
-from quantbench.results.items import text
-from quantbench.results.methods import layout
+from quantbench.metrics import Metric
+from quantbench.results.frame import DROP, Frame
+from quantbench.results.layout import layout, text
 from quantbench.results.plots.common import BAD, INK, MUTED, Picture, caption, wrapped
-from quantbench.results.plots.data import FAILURES, Data, Values, direction_of, panel_tasks, values
+from quantbench.results.plots.data import Data, panel_tasks
 from quantbench.results.render import number
-from quantbench.results.schema import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,29 +35,29 @@ def heatmap(data: Data, metric: str | None) -> Picture:
     Raises:
         ConfigError: no such metric, an empty column, or ``--by`` other than quantizer and gradient.
     """
-    metric = metric or "nmse_db"
     if data.by is not None and set(data.by) != set(PAIR):
         raise ConfigError(f"--by {','.join(data.by)}: a heatmap is of quantizer,gradient")
-    found = values(Data(data.results, data.curves, data.audit, PAIR, data.within), metric)
-    table = data.results
+    found = replace(data, by=PAIR).frame(metric)
+    table = data.runs.results if data.runs is not None else pd.DataFrame()
     choices = [table[name].map(text).astype(object) for name in PAIR]
     pairs = pd.Series(list(zip(*choices, strict=True)), index=table.index)
-    names = dict(zip(layout(table, PAIR).methods, pairs, strict=True))
+    names = dict(zip(layout(table, None, PAIR).methods, pairs, strict=True))
     rows, columns = (sorted(set(one)) for one in choices)
     skipped = set(pairs[(table["status"] == "skipped").to_numpy()]) - set(pairs[(table["status"] != "skipped").to_numpy()])
     across = max(1, min(CELLS_ACROSS // len(columns), len(found.tasks)))
     tasks, notes = panel_tasks(found.tasks, MOST_ROWS * across)
     figure, axes = _panels(tasks, rows, columns, across)
-    shown = found.rows[found.rows["task"].isin(tasks)]
-    means = shown.groupby(["task", "method"])["value"].mean()
-    scale = _scale(means, metric)
+    means = {key: one.mean for key, (one, _) in found.means(DROP).items() if key[1] in tasks}
+    if not means:
+        raise ConfigError(f"--metric {found.metric.name}: no pair completed in the tasks that are drawn")
+    scale = _scale(list(means.values()), found.metric)
     for one, task in zip(axes, tasks, strict=True):
         _cells(one, _grid(found, task, means, names), scale, rows, columns, skipped)
-    _bar(figure, axes, scale, metric)
+    _bar(figure, axes, scale, found.metric)
     words = "means over completed trials"
     if skipped:
         words += f"; grey: {len(skipped)} pairs that do not fit"
-    if found.trials["status"].isin(FAILURES).any():
+    if any(one.bad for one in found.counts().values()):
         words += "; ×: trials that diverged or failed, of how many"
     caption(figure, "\n".join([words, *notes, *found.notes]))
     return Picture(figure, [*notes, *found.notes])
@@ -82,26 +84,26 @@ def _panels(tasks: list[str], rows: list[str], columns: list[str], across: int) 
     return figure, grid[: len(tasks)]
 
 
-def _scale(means: pd.Series[float], metric: str) -> Any:
+def _scale(means: Sequence[float], metric: Metric) -> Any:
     """Values to colours that lighten towards what is better, told apart with any colour vision and in grey."""
     import matplotlib
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LogNorm, Normalize
 
-    low, high = float(means.min()), float(means.max())
+    low, high = min(means), max(means)
     logarithmic = low > 0 and high > 100 * low
     norm = (LogNorm if logarithmic else Normalize)(low, high if high > low else low + 1)
-    return ScalarMappable(norm, matplotlib.colormaps["cividis_r" if metric in LOWER_IS_BETTER else "cividis"])
+    return ScalarMappable(norm, matplotlib.colormaps["cividis_r" if metric.sign > 0 else "cividis"])
 
 
 def _grid(
-    found: Values, task: str, means: pd.Series[float], names: dict[str, tuple[str, str]]
+    found: Frame, task: str, means: dict[tuple[str, str], float], names: dict[str, tuple[str, str]]
 ) -> dict[tuple[str, str], tuple[float, int, int]]:
     """Of each pair that ran: mean, trials that ended badly, trials."""
-    trials = found.trials[found.trials["task"] == task]
     return {
-        names[str(name)]: (float(means.get((task, name), math.nan)), int(part["status"].isin(FAILURES).sum()), len(part))
-        for name, part in trials.groupby("method", sort=False)
+        names[method]: (means.get((method, task), math.nan), counts.bad, counts.trials)
+        for (method, where), counts in found.counts_by_task().items()
+        if where == task
     }
 
 
@@ -136,8 +138,8 @@ def _readable(face: Any) -> str:
     return INK if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
 
 
-def _bar(figure: Figure, axes: list[Axes], scale: Any, metric: str) -> None:
+def _bar(figure: Figure, axes: list[Axes], scale: Any, metric: Metric) -> None:
     bar = figure.colorbar(scale, ax=axes, shrink=0.9, fraction=0.04, pad=0.02, aspect=25)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=7.5, color=MUTED)
-    bar.set_label(direction_of(metric), fontsize=8, color=INK)
+    bar.set_label(metric.titled, fontsize=8, color=INK)

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError
-from quantbench.results.items import text
-from quantbench.results.methods import RATE, with_rate
+from quantbench.results.frame import Frame, frame
+from quantbench.results.layout import nominal_rate, text
 from quantbench.results.palette import Style
 from quantbench.results.plots.common import (
     BAD,
@@ -26,16 +26,12 @@ from quantbench.results.plots.common import (
     panels,
     with_counts,
 )
-from quantbench.results.plots.data import FAILURES, Data, check_metric, direction_of, ended_badly, interval_words, panel_tasks
-from quantbench.results.rates import source_layout
+from quantbench.results.plots.data import FAILURES, Data, interval_words, panel_tasks
 from quantbench.results.schema import setting_columns
-from quantbench.results.statistics import bootstrap_mean
+from quantbench.results.statistics import mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-LIMITED = ("nmse_db", "mse")
-"""Metrics that the limit is known for."""
 
 SMALL: Any = {"fontsize": 7, "color": MUTED}
 SAME, NEAR = 0.15, 0.02
@@ -48,14 +44,14 @@ def rate_distortion(data: Data, metric: str | None) -> Picture:
     Raises:
         ConfigError: no such metric, or an empty column; no rate.
     """
-    metric = metric or "nmse_db"
-    rows, rate = _rows(data, metric)
+    rows, found = _rows(data, metric)
+    metric, rate = found.metric.name, found.rate
     tasks, notes = panel_tasks(list(dict.fromkeys(rows["task"])))
     rows = rows[rows["task"].isin(tasks)]
     points = _points(rows)
     order = points.groupby("method")["mean"].mean()
     methods = sorted(dict.fromkeys(rows["method"]), key=lambda name: (name not in order.index, -order.get(name, 0.0)))
-    labels = with_counts(methods, {str(name): ended_badly(part) for name, part in rows.groupby("method", sort=False)})
+    labels = with_counts(methods, {name: str(counts) for name, counts in found.counts().items()})
     limits = rows["limit"].notna().any()
     figure, axes = panels(tasks, [*labels, *(["Shannon's limit"] if limits else [])])
     styles = data.styles()
@@ -67,14 +63,12 @@ def rate_distortion(data: Data, metric: str | None) -> Picture:
     if metric == "mse" and (points["mean"] > 0).all():
         for one in axes:
             logarithmic(one)
-    label_axes(axes, rate, direction_of(metric))
+    label_axes(axes, rate, found.metric.titled)
     handles = [handle(styles[name]) for name in methods]
     legend(figure, [*handles, *([_limit_handle()] if limits else [])], [*labels, *(["Shannon's limit"] if limits else [])])
     words, more = interval_words(list(points["seeds"]) or [0])
     words += "; the limit is at the bits that trials spent, straight between them" if limits else ""
-    unmeasured = int(((rows["status"] == "completed") & ~np.isfinite(rows["value"])).sum())
-    if unmeasured:
-        notes.append(f"{unmeasured} completed trials have no finite {metric} and are not drawn")
+    notes += found.notes
     if rows["status"].isin(FAILURES).any():
         words += "; ×: trials that diverged or failed at this rate, in no mean"
         if unplaced := int((rows["status"].isin(FAILURES) & rows["nominal"].isna()).sum()):
@@ -85,41 +79,28 @@ def rate_distortion(data: Data, metric: str | None) -> Picture:
 
 def several_rates(data: Data) -> bool:
     """Whether any source was tried at more than one rate."""
-    rows, _ = _rows(data, "mse" if "mse" in data.results else "nmse_db")
-    return bool((rows.groupby("task")["nominal"].nunique() > 1).any())
+    rows = data.frame(None, over_rates=True).rows
+    return bool((rows.groupby("task")["point"].nunique() > 1).any())
 
 
-def _rows(data: Data, metric: str) -> tuple[pd.DataFrame, str]:
-    """Trials (method, task, source, seed, status, nominal rate, rate spent, value, limit), and the rate's name."""
-    table = data.ran()
-    check_metric(table, metric)
-    parts = source_layout(table, data.by, data.within)
+def _rows(data: Data, metric: str | None) -> tuple[pd.DataFrame, Frame]:
+    """Trials (method, task, source, seed, status, point, rate spent, value, limit), and the frame that they are of."""
+    runs = data.ran()
+    table = runs.results
     spent = next(
         (name for name in ("spent_bits", "rate_bits", "rate_kbps") if name in table and table[name].notna().any()), None
     )
     if spent is None:
         raise ConfigError("there are no rates: the columns spent_bits, rate_bits and rate_kbps are empty")
-    nominal = "rate_bits" if "rate_bits" in table and table["rate_bits"].notna().any() else spent
-    with_spent, name = with_rate(table, spent)
-    value = table[metric].to_numpy(float, na_value=np.nan)
-    settings = setting_columns([str(one) for one in table])
+    found = frame(runs, metric, data.by, data.within, over_rates=True, rate=spent)
     completed = (table["status"] == "completed").to_numpy()
-    rows = pd.DataFrame(
-        {
-            "method": parts.methods.to_numpy(),
-            "task": parts.tasks.to_numpy(),
-            "source": _sources(table, settings),
-            "seed": table["seed"].to_numpy(float, na_value=np.nan),
-            "status": table["status"].astype(str).to_numpy(),
-            "nominal": with_rate(table, nominal)[0][RATE].round(6).to_numpy(float),
-            "rate": with_spent[RATE].to_numpy(float),
-            "value": np.where(completed, value, np.nan),
-            "limit": np.where(completed, _limits(table, metric), np.nan),
-        }
-    )
-    if not np.isfinite(rows["value"]).any():
-        raise ConfigError(f"--metric {metric}: no completed trial has it")
-    return rows, name
+    rows = found.rows.copy()
+    rows["source"] = _sources(table, setting_columns([str(one) for one in table]))[rows.index]
+    rows["limit"] = np.where(completed, _limits(table, found.metric.name), np.nan)[rows.index]
+    # A trial that failed before it was measured stands where others with its settings do.
+    rows["rate"] = rows["rate"].fillna(rows.groupby(["method", "task", "point"])["rate"].transform("mean"))
+    rows["nominal"] = nominal_rate(table)[rows.index].fillna(rows["rate"])
+    return rows, found
 
 
 def _sources(table: pd.DataFrame, settings: list[str]) -> NDArray[np.object_]:
@@ -140,12 +121,12 @@ def _limits(table: pd.DataFrame, metric: str) -> NDArray[np.float64]:
 
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
-    """``method``, ``task``, ``rate``, ``mean``, ``low``, ``high``, ``seeds`` at each nominal rate."""
+    """``method``, ``task``, ``rate``, ``mean``, ``low``, ``high``, ``seeds`` at each rate that a method was set to."""
     good = rows[np.isfinite(rows["value"]) & rows["rate"].notna()]
-    keys = ["task", "method", "nominal"]
+    keys = ["task", "method", "point"]
     by_seed = good.groupby([*keys, "seed"], sort=False, dropna=False)[["rate", "value"]].mean().reset_index()
     found = [
-        (task, method, part["rate"].mean(), *bootstrap_mean(part["value"].to_numpy(float)), len(part))
+        (task, method, part["rate"].mean(), *mean_interval(part["value"].to_numpy(float)), len(part))
         for (task, method, _), part in by_seed.groupby(keys, sort=False, dropna=False)
     ]
     names = ["task", "method", "rate", "mean", "low", "high", "seeds"]

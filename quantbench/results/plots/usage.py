@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from quantbench.results.frame import DROP, Frame
 from quantbench.results.palette import Style
 from quantbench.results.plots.common import (
     BAD,
@@ -21,8 +23,8 @@ from quantbench.results.plots.common import (
     plain,
     wrapped,
 )
-from quantbench.results.plots.data import Data, Values, direction_of, ended_badly, interval_words, panel_tasks, values
-from quantbench.results.statistics import bootstrap_mean
+from quantbench.results.plots.data import Data, interval_words, panel_tasks
+from quantbench.results.statistics import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,21 +40,25 @@ def usage(data: Data, metric: str | None) -> Picture:
     Raises:
         ConfigError: no such metric, or an empty column.
     """
-    metric = metric or "usage"
-    found = values(data, metric)
+    found = data.frame(metric, "usage")
     tasks, notes = panel_tasks(found.tasks, MOST_PANELS)
-    rows = found.rows[found.rows["task"].isin(tasks)]
+    values, means = found.by_seed(), found.means(DROP)
+    rows = values[values["task"].isin(tasks)]
     overall = rows.groupby(["method", "task"])["value"].mean().groupby("method").mean()
     methods = sorted(found.methods, key=lambda name: (name not in overall.index, -overall.get(name, 0.0)))
     figure, axes = _rows_of(tasks, methods)
     styles = data.styles()
-    seeds = [count for one, task in zip(axes, tasks, strict=True) for count in _panel(one, found, task, methods, styles)]
-    if metric == "usage":
+    seeds = [
+        count
+        for one, task in zip(axes, tasks, strict=True)
+        for count in _panel(one, found, values, means, task, methods, styles)
+    ]
+    if found.metric.name == "usage":
         axes[0].set_xlim(-0.03, 1.03)
-    label_axes(axes, direction_of(metric), "", ACROSS)
+    label_axes(axes, found.metric.titled, "", ACROSS)
     words, more = interval_words(seeds)
     text = f"dots with bars: {words}; small dots: seeds" if max(seeds) > 1 else words
-    if found.counts():
+    if any(one.bad for one in found.counts().values()):
         text += "; ×: trials that diverged or failed, in no mean"
     caption(figure, "\n".join([text, *notes, *found.notes]))
     return Picture(figure, [*notes, *found.notes, *more])
@@ -80,21 +86,29 @@ def _rows_of(tasks: list[str], methods: list[str]) -> tuple[Figure, list[Axes]]:
     return figure, list(grid[: len(tasks)])
 
 
-def _panel(axes: Axes, found: Values, task: str, methods: list[str], styles: dict[str, Style]) -> list[int]:
+def _panel(
+    axes: Axes,
+    found: Frame,
+    values: pd.DataFrame,
+    means: dict[tuple[str, str], tuple[Estimate, int]],
+    task: str,
+    methods: list[str],
+    styles: dict[str, Style],
+) -> list[int]:
     """Draw a task; gives how many seeds each mean has."""
-    rows, trials = (table[table["task"] == task] for table in (found.rows, found.trials))
+    rows, ended = values[values["task"] == task], found.counts_by_task()
     counts = []
     for place, name in enumerate(methods):
-        mine = rows["value"][rows["method"] == name].to_numpy(float)
         style = styles[name]
-        if len(mine):
-            mean, low, high = bootstrap_mean(mine)
-            counts.append(len(mine))
-            if len(mine) > 1:
+        if (name, task) in means:
+            (mean, low, high), count = means[name, task]
+            counts.append(count)
+            if count > 1:
+                mine = rows["value"][rows["method"] == name].to_numpy(float)
                 axes.plot(mine, np.full(len(mine), place), "o", color=style.colour, markersize=2.6, alpha=0.45, zorder=2)
                 axes.plot([low, high], [place, place], color=style.colour, linewidth=1.4, zorder=3)
             axes.plot([mean], [place], color=style.colour, zorder=4, label=literal(name), **marks(style, 6))
-        if bad := ended_badly(trials[trials["method"] == name]):
+        if bad := str(ended.get((name, task), "")):
             axes.annotate(f"× {bad}", (0.01, place), xycoords=("axes fraction", "data"), va="center", **COUNT)
     axes.grid(axis="y", color=GRID)
     return counts

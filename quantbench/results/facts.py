@@ -1,0 +1,55 @@
+"""What the classes of a run say of its columns: columns.json, so that a reader needs no class."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from quantbench.errors import ConfigError
+from quantbench.metrics import METRICS, Metric
+
+COLUMNS_FILE = "columns.json"
+LARGEST = 2**20
+"""Bytes of a file that is one; a stranger's may be endless."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What classes say of columns.
+
+    Attributes:
+        sizes: settings that decide a quantizer's rate; None where nobody said.
+        metrics: those that classes add to the project's.
+    """
+
+    sizes: list[str] | None = None
+    metrics: dict[str, Metric] = field(default_factory=dict)
+
+    @staticmethod
+    def joined(parts: Sequence[Facts]) -> Facts:
+        """The facts of several runs; a metric is what the last of them says."""
+        if any(one.sizes is None for one in parts):
+            sizes = None
+        else:
+            sizes = list(dict.fromkeys(name for one in parts for name in one.sizes or []))
+        return Facts(sizes, {name: metric for one in parts for name, metric in one.metrics.items()})
+
+
+def read_facts(path: Path) -> Facts:
+    """Read columns.json; nothing where there is none. Raises ConfigError where it is none of QuantBench's."""
+    try:
+        if not path.is_file() or path.stat().st_size > LARGEST:
+            return Facts()
+        content = json.loads(path.read_text(encoding="utf-8"))
+        known = {one.name for one in fields(Metric)}
+        found = [Metric(**{name: value for name, value in one.items() if name in known}) for one in content["metrics"]]
+        sizes = [str(name) for name in content["sizes"]]
+        if any(not isinstance(text, str) for one in found for text in (one.words, one.unit, one.no_goal)):
+            raise TypeError("words, unit and no_goal must be text")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{path}: cannot be read as the columns of a run ({type(error).__name__}: {error})") from error
+    if own := next((one.name for one in found if one.name in METRICS), None):
+        raise ConfigError(f"{path}: declares {own}, which is a metric of QuantBench's")
+    return Facts(sizes, {one.name: one for one in found})

@@ -1,0 +1,278 @@
+"""What is compared with what: methods, the tasks that they are tried on, and the rate that they take.
+
+Every command tells them apart by these functions, so that a method has one name and ``--by`` and ``--within`` one meaning.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import pandas as pd
+
+from quantbench.errors import ConfigError
+from quantbench.results.render import number
+from quantbench.results.schema import GROUPS, setting_columns
+
+RATE = "rate"
+"""A method at another rate is in another task; the name of that task's setting."""
+
+NOMINAL = ("rate_bits", "rate_kbps")
+"""Rates that follow from settings, whatever training does."""
+
+RATES = {"rate_bits": "rate", "spent_bits": "spent rate", "entropy_bits": "entropy", "coded_bits": "coded rate"}
+
+Item = tuple[str, ...]
+"""The values of the columns that name it, as text."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a table falls into methods and tasks.
+
+    Attributes:
+        by: settings that make a method.
+        within: settings (and ``rate``, see ``operating_points``) that make a task.
+        methods: the name of each row's method.
+        tasks: the name of each row's task; one and the same where nothing makes a task.
+        points: the rate that each row's method was set to, as text; empty where there is one for all.
+        names: all methods, in the order of the table.
+    """
+
+    by: list[str]
+    within: list[str]
+    methods: pd.Series[str]
+    tasks: pd.Series[str]
+    points: pd.Series[str]
+
+    @property
+    def names(self) -> list[str]:
+        return list(dict.fromkeys(self.methods))
+
+    def of(self, rows: pd.Index[int] | pd.Series[bool]) -> Layout:
+        """The same for some rows, which are numbered anew."""
+        chosen = [one[rows].reset_index(drop=True) for one in (self.methods, self.tasks, self.points)]
+        return Layout(self.by, self.within, *chosen)
+
+
+def layout(
+    table: pd.DataFrame,
+    sizes: Sequence[str] | None = None,
+    by: Sequence[str] | None = None,
+    within: Sequence[str] | None = None,
+    over_rates: bool = False,
+) -> Layout:
+    """Tell methods and tasks apart.
+
+    By default a method is a quantizer with a gradient and their varying settings, but for those that decide the rate; a task
+    is what else varies: simulator, codec and their settings, and the rate. What follows from others (a latent dimension or a
+    number of steps that a quantizer is given at a rate) makes neither.
+
+    Args:
+        table: rows of results.csv; of skipped trials as well.
+        sizes: settings that decide the rate, as the classes say; None where that is not known, and found by the rates.
+        over_rates: whether rates stand side by side in one task, as for a rate-distortion curve.
+
+    Raises:
+        ConfigError: a setting that the table does not have.
+    """
+    known = settings_of(table)
+    sizes = rate_settings(table, sizes)
+    points = operating_points(table, sizes)
+    columns = {name: table[name] for name in known}
+    if points.nunique() > 1 or (RATE in (within or [])):
+        columns[RATE] = points
+    for option, names, allowed in (("--by", by, known), ("--within", within, [*columns, *({RATE} - columns.keys())])):
+        for name in names or []:
+            if name not in allowed:
+                raise ConfigError(f"{option} {name}: no such setting; there are {', '.join(allowed)}")
+    keys = {name: column.map(text).astype(object) for name, column in columns.items()}
+    by = _default_by(keys, sizes) if by is None else list(by)
+    if both := [name for name in within or [] if name in by]:
+        raise ConfigError(f"--within {both[0]}: makes a method already (--by {','.join(by)})")
+    within = _default_within(keys, by, sizes) if within is None else list(within)
+    if over_rates:
+        within = [name for name in within if name != RATE]
+    return Layout(by, within, _joined(keys, by), _joined(keys, within), points)
+
+
+def settings_of(table: pd.DataFrame) -> list[str]:
+    """Choices and settings that a table has columns of."""
+    return [*(name for name in GROUPS if name in table), *setting_columns([str(name) for name in table])]
+
+
+def rate_settings(table: pd.DataFrame, sizes: Sequence[str] | None) -> list[str]:
+    """The quantizer's varying settings that decide its rate, and nothing else.
+
+    Where two values of such a setting give the same rate, as four stages of 16 codes and two of 256, they make two methods.
+    """
+    candidates = [
+        name for name in settings_of(table) if name.startswith("quantizer.") and table[name].nunique(dropna=False) > 1
+    ]
+    if sizes is not None:
+        candidates = [name for name in candidates if name in sizes]
+    if not candidates or "quantizer" not in table:
+        return []
+    choice, nominal = table["quantizer"].map(text).astype(object), nominal_rate(table).map(text).astype(object)
+    found = []
+    for name in candidates:
+        values = table[name].map(text).astype(object)
+        rated = nominal != ""
+        follows = values[rated].groupby([choice[rated], nominal[rated]]).nunique().max() if rated.any() else 0
+        varies = bool(values.groupby(choice).nunique().gt(1).any())
+        if (sizes is not None or (varies and rated.any())) and not follows > 1:
+            found.append(name)
+    return found
+
+
+def operating_points(table: pd.DataFrame, sizes: Sequence[str]) -> pd.Series[str]:
+    """The rate that each row's method was set to: the nominal one, or the settings that decide it where there is none."""
+    found = nominal_rate(table).round(6).map(text).astype(object)
+    unrated = found == ""
+    if unrated.any() and sizes:
+        named = [table[name].map(text).map(lambda value, name=name: value and f"{_last(name)}={value}") for name in sizes]
+        settings = [" ".join(filter(None, values)) for values in zip(*named, strict=True)]
+        found = found.where(~unrated, pd.Series(settings, index=table.index, dtype=object))
+    return found
+
+
+def nominal_rate(table: pd.DataFrame) -> pd.Series[float]:
+    """The nominal rate of each row, in bits a frame or, where the source's dimension is known, a dimension; NaN for none."""
+    if "rate_bits" not in table or table["rate_bits"].isna().all():
+        return pd.Series(float("nan"), index=table.index)
+    return rates(table, "rate_bits")[0]
+
+
+def rates(table: pd.DataFrame, column: str | None = None) -> tuple[pd.Series[float], str]:
+    """The rate of each row, and its name for people.
+
+    Bits of a frame are bits a dimension of the source where the table tells its dimension, for only these can be compared
+    between frames of different sizes.
+
+    Args:
+        column: by default the nominal rate, and the bits spent of quantizers that have none, as those with an entropy coder.
+
+    Raises:
+        ConfigError: ``column`` is no column, or empty.
+    """
+    if column is None:
+        return _nominal_or_spent(table)
+    if column not in table or table[column].isna().all():
+        there = [name for name in (*RATES, "rate_kbps") if name in table and table[name].notna().any()]
+        raise ConfigError(f"--rate {column}: no such column, or it is empty; there are {', '.join(there) or 'none'}")
+    rate = _known_rate(table, column) if column in NOMINAL else table[column].astype("float64")
+    if column == "rate_kbps":
+        return rate, "rate in kbit/s"
+    kind = RATES.get(column, column)
+    if "simulator.frame_dim" in table and table["simulator.frame_dim"].notna().all():
+        return rate / table["simulator.frame_dim"].astype("float64"), f"{kind} in bits a dimension"
+    return rate, f"{kind} in bits a frame"
+
+
+def _nominal_or_spent(table: pd.DataFrame) -> tuple[pd.Series[float], str]:
+    known = [name for name in ("rate_bits", "spent_bits", "rate_kbps") if name in table and table[name].notna().any()]
+    if not known:
+        raise ConfigError("there are no rates: the columns rate_bits, spent_bits and rate_kbps are empty")
+    rate, label = rates(table, known[0])
+    if known[:2] != ["rate_bits", "spent_bits"] or "quantizer" not in table:
+        return rate, label
+    rated = rate.notna().groupby(table["quantizer"].map(text).astype(object)).transform("any")
+    if rated.all():
+        return rate, label
+    return rate.where(rated, rates(table, "spent_bits")[0]), f"{label} (spent bits where there is no nominal rate)"
+
+
+def _known_rate(table: pd.DataFrame, column: str) -> pd.Series[float]:
+    """A nominal rate, also of trials that failed before it was measured: that of others with their settings.
+
+    Without it they would be of a task of their own, in which they are compared with nothing.
+    """
+    rate = table[column].astype("float64")
+    settings = [name for name in setting_columns([str(one) for one in table]) if not name.startswith(("gradient.", "train."))]
+    groups = [name for name in ("simulator", "codec", "quantizer") if name in table]
+    if not rate.isna().any() or not groups:
+        return rate
+    alike = rate.groupby([table[name].map(text).astype(object) for name in [*groups, *settings]])
+    only = alike.transform("nunique") == 1
+    return rate.fillna(alike.transform("mean").where(only))
+
+
+def text(value: object) -> str:
+    """Text throughout, so that 1 and 1.0 of two files are the same setting; empty where there is none."""
+    return "" if pd.isna(value) else number(value, digits=12)  # type: ignore[call-overload]
+
+
+def averaged_over(table: pd.DataFrame, parts: Layout) -> list[str]:
+    """Settings that vary among trials of one method, task and seed, which are averaged."""
+    others = [name for name in settings_of(table) if name not in (*parts.by, *parts.within)]
+    varying = [name for name in others if table[name].nunique(dropna=False) > 1]
+    if not varying:
+        return []
+    groups = table.groupby([parts.methods[table.index], parts.tasks[table.index], table["seed"]], sort=False)
+    return [name for name in varying if (groups[name].nunique(dropna=False) > 1).any()]
+
+
+def _default_by(keys: dict[str, pd.Series[str]], sizes: Sequence[str]) -> list[str]:
+    usual = _joined(keys, ["quantizer", "gradient", *(name for name in sizes if name in keys)])
+    own = [name for name in keys if name.startswith(("quantizer.", "gradient.")) and name not in sizes]
+    return ["quantizer", "gradient", *(name for name in own if not _follows(keys[name], usual))]
+
+
+def _default_within(keys: dict[str, pd.Series[str]], by: list[str], sizes: Sequence[str]) -> list[str]:
+    within: list[str] = []
+    sizes = [name for name in sizes if name in keys]
+    for name in keys:
+        if name in (*by, *sizes) or name.startswith(("quantizer.", "gradient.")) or _follows(keys[name], _joined(keys, within)):
+            continue
+        # How a method is trained may depend on it; another source or another rate is another task, whoever was tried on it.
+        given = [*by, *within] if name == "simulator.frame_dim" else [*by, *sizes, *within]
+        source = name in GROUPS or name == RATE or (name.startswith("simulator.") and name != "simulator.frame_dim")
+        if source or not _follows(keys[name], _joined(keys, given)):
+            within.append(name)
+    return within
+
+
+def _joined(keys: dict[str, pd.Series[str]], by: Sequence[str]) -> pd.Series[str]:
+    """The name of each row's group."""
+    index = next(iter(keys.values())).index
+    if not by:
+        return pd.Series("", index=index)
+    items = list(zip(*(keys[name] for name in by), strict=True))
+    unique = list(dict.fromkeys(items))
+    choices = len(list(takewhile(lambda name: name in GROUPS, by)))
+    names = dict(zip(unique, item_names(unique, by, choices or len(by)), strict=True))
+    return pd.Series([names[item] for item in items], index=index, dtype=object)
+
+
+def item_names(items: Sequence[Item], by: Sequence[str], enough: int) -> list[str]:
+    """Names for people: choices as they are, settings as ``commitment=1``; what an item does not have is left out.
+
+    Args:
+        enough: an item whose first so many settings no other one has is named by these alone.
+    """
+    first = Counter(item[:enough] for item in items)
+    shown = [item[:enough] if first[item[:enough]] == 1 else item for item in items]
+    short = [_last(name) for name in by]
+    labels = [last if short.count(last) == 1 else name for last, name in zip(short, by, strict=True)]
+    names = []
+    for item in shown:
+        parts = [_said(*one) for one in zip(by, labels, item, strict=False)]
+        names.append(" ".join(filter(None, parts)) or "(no name)")
+    return names
+
+
+def _said(name: str, label: str, value: str) -> str:
+    if name == RATE and not value:
+        return "no rate"
+    return value if not value or name in GROUPS or (name == RATE and "=" in value) else f"{label}={value}"
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _follows(values: pd.Series[str], groups: pd.Series[str]) -> bool:
+    """Whether every group has one value only, as where a quantizer needs a latent dimension of its own."""
+    return bool(values.groupby(groups).nunique().max() <= 1)
