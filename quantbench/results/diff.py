@@ -15,7 +15,6 @@ from quantbench.results.frame import BAD
 from quantbench.results.layout import layout, settings_of, text
 from quantbench.results.load import Results
 from quantbench.results.merge import differing, told_apart
-from quantbench.results.schema import COST
 from quantbench.results.statistics import (
     NOTHING,
     SIGNIFICANT,
@@ -109,7 +108,7 @@ def compare(
     parts = layout(every, a.sizes, by, within) if len(every) else None
     keys = [] if parts is None else list(zip(parts.methods, parts.tasks, strict=True))
     lines: list[Line] = []
-    paired = _Pairs(pairs, [known[name] for name in metrics])
+    paired = _Pairs(pairs, [known[name] for name in metrics], known)
     for key, rows in _groups(keys[: len(pairs)]):
         lines += paired.lines(key, rows)
     done = {(line.method, line.task) for line in lines}
@@ -194,7 +193,8 @@ def _match(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
     left_b = left_b[~left_b["trial"].isin(by_settings["trial b"])] if len(by_settings) else left_b
     if len(by_settings):
         notes.append(f"{len(by_settings)} trials have other identities in B, and were matched by the settings that are columns")
-    return pd.concat([same, by_settings], ignore_index=True), left_a, left_b, notes
+    pairs = pd.concat([same, by_settings], ignore_index=True)
+    return pairs.drop(columns=[f"{name} b" for name in settings], errors="ignore"), left_a, left_b, notes
 
 
 def _groups(keys: Sequence[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], NDArray[np.int64]]]:
@@ -210,17 +210,17 @@ def _groups(keys: Sequence[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], 
 class _Pairs:
     """Paired trials as arrays: thousands of groups are quicker in numpy than in pandas."""
 
-    def __init__(self, table: pd.DataFrame, metrics: Sequence[Metric]) -> None:
+    def __init__(self, table: pd.DataFrame, metrics: Sequence[Metric], known: dict[str, Metric]) -> None:
         self.metrics = metrics
         self.seed = table["seed"].to_numpy(float, na_value=np.nan)
         self.status = [table["status"].astype(str).to_numpy(), _other(table, "status").astype(str).to_numpy()]
-        both = [str(name) for name in table if f"{name} b" in table and pd.api.types.is_numeric_dtype(table[name])]
+        both = [name for name in known if name in table and f"{name} b" in table]
         self.values = {
             name: [pd.to_numeric(table[one], errors="coerce").to_numpy(float, na_value=np.nan) for one in (name, f"{name} b")]
             for name in both
         }
         self.identical = bool((self.status[0] == self.status[1]).all()) and all(
-            np.array_equal(a, b, equal_nan=True) for name, (a, b) in self.values.items() if name not in COST
+            np.array_equal(a, b, equal_nan=True) for name, (a, b) in self.values.items() if not known[name].cost
         )
 
     def lines(self, key: tuple[str, str], rows: NDArray[np.int64]) -> Iterator[Line]:

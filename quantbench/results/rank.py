@@ -15,7 +15,6 @@ from quantbench.results.groups import groups
 from quantbench.results.layout import RATE
 from quantbench.results.statistics import (
     MOST_COUNTED,
-    NOTHING,
     SIGNIFICANT,
     Estimate,
     blocks_needed,
@@ -150,7 +149,8 @@ def _rank(
     if not common and len(tasks) > 1:
         notes.append("no task has a trial of every method: each mean is over other tasks, and there are no ranks")
     values = [cells[task][methods] for task in chosen]
-    centers = [_center([one[place] for one in values], over) for place in range(len(methods))]
+    aligned = _aligned(values, [found.seeds()[task] for task in chosen])
+    centers = [_center(aligned[:, place], over) for place in range(len(methods))]
     blocks = _blocks([cells[task][methods] for task in common], over, len(methods))
     ranks = mean_ranks(blocks) if blocks else np.full(len(methods), np.nan)
     order = sorted(range(len(methods)), key=lambda place: (np.nan_to_num(centers[place].mean, nan=np.inf), ranks[place], place))
@@ -251,12 +251,21 @@ def wilcoxon_holm(values: Values) -> Values:
     return found
 
 
-def _center(tasks: Sequence[Values], over: Over) -> Estimate:
+def _aligned(values: Sequence[Values], seeds: Sequence[Values]) -> Values:
+    """(tasks, methods, seeds) of all seeds that any task has; NaN for a seed that a task lacks."""
+    every = np.unique(np.concatenate([*seeds, np.empty(0)]))
+    found = np.full((len(values), len(values[0]) if values else 0, len(every)), np.nan)
+    for task, (cells, own) in enumerate(zip(values, seeds, strict=True)):
+        found[task][:, np.searchsorted(every, own)] = cells
+    return found
+
+
+def _center(values: Values, over: Over) -> Estimate:
+    """Of a method's values (tasks, seeds)."""
     if over == SEEDS:
-        return interquartile_interval(tasks)
-    means = np.array([interquartile_mean(one) for one in tasks])
-    means = means[~np.isnan(means)]
-    return mean_interval(means) if len(means) else NOTHING
+        return interquartile_interval(values)
+    means = interquartile_mean(values)
+    return mean_interval(means[~np.isnan(means)])
 
 
 def _blocks(cells: Sequence[Values], over: Over, methods: int) -> list[Values]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
-from scipy.stats import binom, norm, rankdata
+from scipy.stats import beta, binom, norm, rankdata
 
 LEVEL = 0.95
 SIGNIFICANT = 1 - LEVEL
@@ -26,6 +26,9 @@ ROUNDING = 1e-6
 
 EXACT = 50
 """Up to so many pairs p-values of Wilcoxon's test are counted out, ties and all; beyond, the normal approximation is good."""
+
+TRIMMED = 1.19
+"""Variance of an interquartile mean of normal values over that of their mean: at most so much for any number of them."""
 
 DOUBTFUL = 0.2
 """Approximate p-values above it decide nothing, and are not counted out where pairs of methods are very many."""
@@ -65,7 +68,8 @@ class Difference:
 def mean_interval(values: Values) -> Estimate:
     """The mean and its Student-t interval; NaN for no values.
 
-    It covers the mean of normal values in 95 % of cases for any number of them; of skewed ones less (docs/statistics.md).
+    It covers the mean of normal values in 95 % of cases for any number of them; of skewed ones less (docs/statistics.md). Values
+    in steps, as the usage of a codebook, are taken to vary by a step's rounding at least.
     """
     if len(values) == 0:
         return NOTHING
@@ -74,8 +78,23 @@ def mean_interval(values: Values) -> Estimate:
     mean = float(values.mean())
     if len(values) == 1:
         return Estimate(mean, np.nan, np.nan)
-    half = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2) * values.std(ddof=1) / np.sqrt(len(values)))
+    spread = max(float(values.std(ddof=1)), step_of(values) / np.sqrt(12))
+    half = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2) * spread / np.sqrt(len(values)))
     return Estimate(mean, mean - half, mean + half)
+
+
+def step_of(values: Values) -> float:
+    """The step of values that are whole multiples of one apart; 0 where they are not.
+
+    Three values or more that are no multiples of a step hardly ever look like it.
+    """
+    ordered = np.sort(values)
+    gaps = np.diff(ordered)
+    gaps = gaps[gaps > ROUNDING * np.abs(ordered).max(initial=0.0)]
+    if not len(gaps):
+        return 0.0
+    multiples = gaps / gaps.min()
+    return float(gaps.min()) if (np.abs(multiples - np.round(multiples)) < 1e-3).all() else 0.0
 
 
 def geometric_interval(values: Values) -> Estimate:
@@ -103,27 +122,37 @@ def interquartile_mean(values: Values) -> Values:
     return np.asarray(np.divide(middle.sum(axis=-1), kept, out=np.full(kept.shape, np.nan), where=kept > 0))
 
 
-def interquartile_interval(tasks: Sequence[Values]) -> Estimate:
+def interquartile_interval(values: Values) -> Estimate:
     """The mean over tasks of the interquartile mean of each task's seeds, with its interval for these tasks.
 
-    Tukey & McLaughlin (1963), Sankhya A 25(3): the variance of a trimmed mean from winsorised values; over tasks the degrees
-    of freedom of Welch (1947), Biometrika 34(1-2). No interval where a task has one seed, or where failures reach the mean.
+    Student's, of the means over tasks that single seeds have: what a seed does to all tasks alike stays in it. The variance is
+    that of a mean times ``TRIMMED``, as for normal values; heavier tails make it safer. Where trials failed or are missing,
+    the tasks' variances are added instead, each from winsorised values (Tukey & McLaughlin 1963, Sankhya A 25(3)), with the
+    degrees of freedom of Welch (1947), Biometrika 34(1-2). Then an end is infinite where a quarter of all trials of a task may
+    fail for all that these seeds tell (Clopper & Pearson 1934, Biometrika 26(4)).
+
+    Args:
+        values: (tasks, seeds), NaN for what is missing.
     """
-    tasks = [one[~np.isnan(one)] for one in tasks]
-    tasks = [one for one in tasks if len(one)]
-    if not tasks:
+    values = values[~np.isnan(values).all(axis=1)]
+    if not len(values):
         return NOTHING
-    mean = float(np.mean([interquartile_mean(one) for one in tasks]))
-    if not np.isfinite(mean) or min(map(len, tasks)) < 2:
+    mean = float(interquartile_mean(values).mean())
+    if not np.isfinite(mean) or int((~np.isnan(values)).sum(axis=1).min()) < 2:
         return Estimate(mean, np.nan, np.nan)
-    parts = [_trimmed_variance(one) for one in tasks]
-    variances, degrees = (np.array(one) for one in zip(*parts, strict=True))
+    if not np.isfinite(values).all():
+        return _winsorised(mean, [row[~np.isnan(row)] for row in values])
+    low, high = mean_interval(values.mean(axis=0))[1:]
+    half = (high - low) / 2 * np.sqrt(TRIMMED if values.shape[1] > 3 else 1.0)
+    return Estimate(mean, float(mean - half), float(mean + half))
+
+
+def _winsorised(mean: float, tasks: Sequence[Values]) -> Estimate:
+    variances, degrees = (np.array(one) for one in zip(*map(_trimmed_variance, tasks), strict=True))
     total = variances.sum()
-    if total == 0:
-        return Estimate(mean, mean, mean)
-    free = total**2 / (variances**2 / degrees).sum()
+    free = total**2 / (variances**2 / degrees).sum() if total else 1.0
     half = float(stdtrit(free, (1 + LEVEL) / 2) * np.sqrt(total) / len(tasks))
-    return Estimate(mean, mean - half, mean + half)
+    return Estimate(mean, mean - half, np.inf if any(map(_may_fail, tasks)) else mean + half)
 
 
 def _trimmed_variance(values: Values) -> tuple[float, int]:
@@ -136,12 +165,19 @@ def _trimmed_variance(values: Values) -> tuple[float, int]:
     return float(winsorised.var(ddof=1) * (count - 1) / (kept * (kept - 1))), kept - 1
 
 
+def _may_fail(values: Values) -> bool:
+    """Whether failures among values may be a quarter of all that there could be."""
+    bad = int(np.isinf(values).sum())
+    return bad > 0 and bool(beta.ppf((1 + LEVEL) / 2, bad + 1, len(values) - bad) >= 0.25)
+
+
 def paired_difference(differences: Values, scale: float | None = None) -> Difference:
     """The mean of paired differences, one a seed, its Student-t interval, and the test that it is zero.
 
     Where nothing changed, differences of equally distributed values are symmetric, whatever the values' distribution: the
     test then errs in at most 5 % of cases, or hardly more (docs/statistics.md). Differences that are all the same allow no
-    estimate of their spread; only their signs speak then, with ``p = 2**(1 - pairs)``.
+    estimate of their spread; only their signs speak then, with ``p = 2**(1 - pairs)``. Those in steps are taken to vary as two
+    roundings do, at least.
 
     Args:
         scale: the size of the values that were subtracted; differences below ``ROUNDING`` of it count as zero.
@@ -154,6 +190,7 @@ def paired_difference(differences: Values, scale: float | None = None) -> Differ
     spread = float(differences.std(ddof=1))
     if spread <= ROUNDING * abs(estimate.mean):
         return Difference(estimate, 2.0 ** (1 - count) if estimate.mean else 1.0, count)
+    spread = max(spread, step_of(np.append(differences, 0.0)) / np.sqrt(2))
     statistic = abs(estimate.mean) / (spread / np.sqrt(count))
     return Difference(estimate, float(2 * stdtr(count - 1, -statistic)), count)
 

@@ -13,7 +13,7 @@ from quantbench.results.statistics import INTERVAL, geometric_interval
 
 MEANS = ("mse", "nmse_db", "excess_bits")
 """Metrics that are shown with their interval beside the one that the codecs were trained for."""
-PLAIN = ("rate_bits", "reference_mse", "usage")
+PLAIN = ("reference_mse", "usage")
 
 
 def summary(runs: Results, form: str = "table") -> str:
@@ -29,12 +29,12 @@ def summary(runs: Results, form: str = "table") -> str:
     known = [name for name in runs.metrics if name in completed and completed[name].notna().any()]
     first = [find_metric(runs, None).name] if known else []
     means = [name for name in dict.fromkeys([*first, *MEANS]) if name in known]
-    plain = [name for name in PLAIN if name in known]
+    rate, plain = (["rate_bits"] if "rate_bits" in known else []), [name for name in PLAIN if name in known]
     with_task = parts.tasks.nunique() > 1
-    found = {name: frame(runs, name, parts=parts).means(DROP) for name in (*means, *plain)}
+    found = {name: frame(runs, name, parts=parts).means(DROP) for name in (*rate, *means, *plain)}
     growth = frame(runs, "encoder_growth", parts=parts).means(DROP, geometric_interval) if "encoder_growth" in known else {}
-    header = ["method", *(["task"] if with_task else []), "trials", "diverged", "failed", *plain[:1], *_named(means)]
-    header += [*plain[1:], *(["encoder_growth"] if growth else [])]
+    header = ["method", *(["task"] if with_task else []), "trials", "diverged", "failed", *rate, *_named(means)]
+    header += [*plain, *(["encoder_growth"] if growth else [])]
     rows: list[list[Cell]] = []
     for (method, task), group in table.groupby([parts.methods, parts.tasks], sort=False):
         key = (str(method), str(task))
@@ -42,9 +42,9 @@ def summary(runs: Results, form: str = "table") -> str:
         bad = [int(ended.get("diverged", 0)), len(group) - int(ended.get("diverged", 0)) - int(ended.get("completed", 0))]
         row: list[Cell] = [key[0], *([key[1]] if with_task else []), len(group), *bad]
         shown = {name: found[name].get(key) for name in found}
-        row += [_plain(shown[name]) for name in plain[:1]]
+        row += [_plain(shown[name]) for name in rate]
         row += [None if (one := shown[name]) is None else one[0] for name in means]
-        row += [_plain(shown[name]) for name in plain[1:]]
+        row += [_plain(shown[name]) for name in plain]
         rows.append([*row, *([_plain(growth.get(key))] if growth else [])])
     text = render(header, rows, form, keys=1 + with_task)
     return text if form in ("csv", "json") else "\n".join([text, "", wrapped(_words(table))])

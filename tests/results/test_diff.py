@@ -1,12 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from quantbench.errors import ConfigError
 from quantbench.results import diff
-from quantbench.results.diff import compare, render_comparison
-from quantbench.results.schema import COST, IDENTITY, METRICS, NOTES
-from quantbench.results.statistics import bootstrap_mean
+from quantbench.results.diff_text import render_comparison
+from quantbench.results.load import load, of_table
+from quantbench.results.schema import COST, IDENTITY, MEASURED, NOTES
 from quantbench.results.tables import read_results, results_table, write
 
 SEEDS = range(8)
@@ -36,63 +37,133 @@ def table(values, settings=(), seeds=SEEDS, code="v1", **columns):
     return results_table(rows, list(settings))
 
 
+def compare(a, b, metrics, **options):
+    return diff.compare(of_table(a), of_table(b), metrics, **options)
+
+
 def marks(comparison):
-    return {(*line.group, line.metric): line.mark for line in comparison.lines}
+    return {(line.method.removeprefix("vq "), line.metric): line.mark for line in comparison.lines}
 
 
 def test_paired_seeds_see_a_difference_that_their_spread_would_hide():
     a = table({("ste",): -10.0, ("mste",): -10.0, ("noise",): -10.0})
     b = table({("ste",): -10.2, ("mste",): -9.8, ("noise",): -10.0})
+    b["nmse_db"] += 0.01 * np.cos(np.arange(24))  # equal differences would speak by their signs alone
     comparison = compare(a, b, ["nmse_db", "usage"])
-    assert comparison.by == ["gradient"]
     found = marks(comparison)
     assert found[("ste", "nmse_db")] == diff.BETTER
     assert found[("mste", "nmse_db")] == diff.WORSE
     assert found[("noise", "nmse_db")] == diff.SAME
-    assert found[("ste", "usage")] == diff.SAME
+    assert found[("ste", "usage")] == diff.IDENTICAL
+    assert comparison.tests == 3
     assert comparison.regressions == 1
     line = comparison.lines[0]
     assert line.seeds == 8
-    assert line.difference.mean == pytest.approx(-0.2)
+    assert line.difference.mean == pytest.approx(-0.2, abs=0.01)
 
 
 def test_higher_is_better_for_usage():
     a, b = table({("ste",): 0.0}), table({("ste",): 0.0})
     b["usage"] = 0.7 + 0.01 * np.arange(8)
-    assert marks(compare(a, b, ["usage"])) == {("usage",): diff.BETTER}
+    assert marks(compare(a, b, ["usage"])) == {("ste", "usage"): diff.BETTER}
 
 
-def test_failures_are_marks_and_never_enter_a_mean():
+def test_failures_are_lines_of_their_own_and_never_enter_a_mean():
     a, b = table({("ste",): -10.0, ("mste",): -10.0}), table({("ste",): -10.0, ("mste",): -10.0})
-    b.loc[b.index[2], ["status", "nmse_db"]] = ["diverged", 1e9]
+    b.loc[b.index[2], ["status", "nmse_db"]] = ["failed", 1e9]
     a.loc[a.index[9], ["status", "nmse_db"]] = ["failed", np.nan]
     comparison = compare(a, b, ["nmse_db"])
-    assert marks(comparison) == {("ste", "nmse_db"): diff.NEWLY_FAILING, ("mste", "nmse_db"): diff.FIXED}
-    assert all(line.seeds == 7 and abs(line.difference.mean) < 1e-9 for line in comparison.lines)
+    assert marks(comparison) == {
+        ("ste", "nmse_db"): diff.IDENTICAL,
+        ("ste", "failed"): diff.NEWLY_FAILING,
+        ("mste", "nmse_db"): diff.IDENTICAL,
+        ("mste", "failed"): diff.FIXED,
+    }
+    assert [(line.seeds, line.a, line.b) for line in comparison.lines if line.metric == "failed"] == [(8, 0, 1), (8, 1, 0)]
+    assert all(line.seeds == 7 for line in comparison.lines if line.metric == "nmse_db")
     assert comparison.regressions == 1
 
 
-def test_a_fixed_trial_hides_no_regression():
-    a, b = table({("ste",): -10.0, ("mste",): -10.0}), table({("ste",): -9.0, ("mste",): -10.0})
-    a.loc[a.index[0], ["status", "nmse_db"]] = ["failed", np.nan]
-    b.loc[b.index[9], ["status", "nmse_db"]] = ["failed", np.nan]
-    a.loc[a.index[10], ["status", "nmse_db"]] = ["failed", np.nan]
+def test_a_trial_that_fails_in_the_place_of_another_is_a_fault_all_the_same():
+    a, b = table({("ste",): -10.0}), table({("ste",): -10.0})
+    a.loc[a.index[0], "status"] = b.loc[b.index[1], "status"] = "failed"
+    assert marks(compare(a, b, ["nmse_db"]))["ste", "failed"] == diff.NEWLY_FAILING
+
+
+@pytest.mark.parametrize(("diverging", "mark"), [(1, diff.SAME), (3, diff.SAME), (5, diff.WORSE), (8, diff.WORSE)])
+def test_that_more_diverge_is_tested(diverging, mark):
+    a, b = table({("ste",): -10.0}), table({("ste",): -10.0})
+    b.loc[b.index[:diverging], "status"] = "diverged"
     comparison = compare(a, b, ["nmse_db"])
-    assert marks(comparison) == {("ste", "nmse_db"): diff.WORSE, ("mste", "nmse_db"): diff.NEWLY_FAILING}
-    assert comparison.regressions == 2
+    assert marks(comparison)["ste", "diverged"] == mark
+    assert comparison.regressions == (mark == diff.WORSE)
+    turned = marks(compare(b, a, ["nmse_db"]))["ste", "diverged"]
+    assert turned == (diff.BETTER if mark == diff.WORSE else mark)
 
 
-def test_few_seeds_make_no_verdict():
-    a, b = table({("ste",): -1.0}, seeds=range(4)), table({("ste",): -2.0}, seeds=range(4))
-    assert compare(a, b, ["nmse_db"]).lines[0].mark == diff.FEW
+def test_a_fixed_trial_hides_no_regression():
+    a, b = table({("ste",): -10.0}), table({("ste",): -9.0})
+    b["nmse_db"] += 0.01 * np.cos(np.arange(8))
+    a.loc[a.index[0], ["status", "nmse_db"]] = ["failed", np.nan]
+    comparison = compare(a, b, ["nmse_db"])
+    assert marks(comparison) == {("ste", "nmse_db"): diff.WORSE, ("ste", "failed"): diff.FIXED}
+    assert comparison.regressions == 1
+
+
+def test_one_seed_makes_no_verdict():
+    a, b = table({("ste",): -1.0}, seeds=[0]), table({("ste",): -2.0}, seeds=[0])
+    comparison = compare(a, b, ["nmse_db"])
+    assert comparison.lines[0].mark == diff.FEW
+    assert np.isnan(comparison.lines[0].difference.low)
+    assert "a single seed decides nothing" in render_comparison(comparison)
+
+
+def test_marks_hold_for_all_lines_together():
+    """One difference at p = 0.03 is none among ten lines."""
+    settings = ["quantizer.commitment"]
+    names = {("ste", weight): -1.0 for weight in range(10)}
+    a, b = table(names, settings), table(names, settings)
+    generator = np.random.default_rng(0)
+    noise = generator.standard_normal(80)
+    noise -= np.repeat(noise.reshape(10, 8).mean(axis=1), 8)
+    noise[:8] += 0.55
+    b["nmse_db"] += noise
+    alone = compare(a.iloc[:8], b.iloc[:8], ["nmse_db"])
+    together = compare(a, b, ["nmse_db"])
+    assert 0.005 < alone.lines[0].p < 0.05
+    assert alone.lines[0].mark == diff.WORSE
+    assert together.tests == 10
+    assert together.lines[0].p == pytest.approx(min(1, 10 * alone.lines[0].p))
+    assert together.lines[0].mark == diff.SAME
+
+
+def test_pairs_are_by_seed_not_by_rank():
+    """B is better by a little at every seed; with the seeds of B renamed the differences are noise."""
+    hard = np.array([0.0, 5, 1, 7, 3, 9, 2, 8])
+    a, b = table({("ste",): 0.0}), table({("ste",): 0.0})
+    a["nmse_db"], b["nmse_db"] = hard, hard - 0.1 + 0.01 * np.cos(np.arange(8))
+    assert marks(compare(a, b, ["nmse_db"])) == {("ste", "nmse_db"): diff.BETTER}
+    moved = b.assign(nmse_db=np.roll(b["nmse_db"], 1))
+    assert marks(compare(a, moved, ["nmse_db"])) == {("ste", "nmse_db"): diff.SAME}
+
+
+def test_identical_is_said_and_rounding_is_no_change():
+    a = table({("ste",): -10.0, ("mste",): -3.0})
+    same = compare(a, a.assign(seconds=5.0), ["nmse_db", "usage"])
+    assert same.identical
+    assert render_comparison(same).endswith("identical: every trial of A has the same metrics in B")
+    rounded = compare(a, a.assign(nmse_db=a["nmse_db"] * (1 + 1e-8)), ["nmse_db"])
+    assert not rounded.identical
+    assert set(marks(rounded).values()) == {diff.SAME}
+    assert not compare(a, a.assign(mse=0.5), ["nmse_db"]).identical  # what is not shown counts, too
 
 
 def test_what_stands_in_one_table_only():
     comparison = compare(table({("ste",): -1.0, ("mste",): -2.0}), table({("ste",): -1.0, ("noise",): -3.0}), ["nmse_db"])
-    found = {line.group: (line.mark, line.a, line.b) for line in comparison.lines}
-    assert found[("mste",)][0] == diff.ONLY_A
-    assert found[("noise",)][0] == diff.ONLY_B
-    assert np.isnan(found[("noise",)][1])
+    found = {line.method: (line.mark, line.a, line.b) for line in comparison.lines}
+    assert found["vq mste"][0] == diff.ONLY_A
+    assert found["vq noise"][0] == diff.ONLY_B
+    assert np.isnan(found["vq noise"][1])
 
 
 def test_unmatched_seeds_are_noted():
@@ -108,8 +179,8 @@ def test_identity_matches_where_a_column_is_missing():
     fixed["trial"] = swept["trial"][8:].to_numpy()
     comparison = compare(swept, fixed, ["nmse_db"])
     found = marks(comparison)
-    assert found[("1", "nmse_db")] == diff.SAME
-    assert found[("0", "nmse_db")] == diff.ONLY_A
+    assert found[("ste commitment=1", "nmse_db")] == diff.IDENTICAL
+    assert found[("ste commitment=0", "nmse_db")] == diff.ONLY_A
 
 
 def test_settings_match_where_identities_differ():
@@ -118,8 +189,8 @@ def test_settings_match_where_identities_differ():
     b["novel_metric"] = 1.0
     b = b.drop(columns="reference_mse")
     comparison = compare(a, b, ["nmse_db"])
-    assert set(marks(comparison).values()) == {diff.SAME}
-    assert any("16 trials differ in settings that are no columns" in note for note in comparison.notes)
+    assert set(marks(comparison).values()) == {diff.IDENTICAL}
+    assert any("16 trials have other identities in B" in note for note in comparison.notes)
     assert "columns only in A: reference_mse" in comparison.notes
     assert "columns only in B: novel_metric" in comparison.notes
 
@@ -131,18 +202,27 @@ def test_seeds_are_what_is_resampled():
     assert comparison.lines[0].seeds == 8
 
 
-def test_one_seed_has_no_interval():
-    comparison = compare(table({("ste",): -1.0}, seeds=[0]), table({("ste",): -2.0}, seeds=[0]), ["nmse_db"])
-    assert comparison.lines[0].mark == diff.FEW
-    assert np.isnan(comparison.lines[0].difference.low)
+def test_settings_in_which_runs_differ_are_named(tmp_path):
+    for name, lr in (("a", 0.001), ("b", 0.003)):
+        (tmp_path / name).mkdir()
+        write(table({("ste",): -1.0}, code=name), tmp_path / name / "results.csv")
+        config = {"choices": {"gradient": "ste"}, "config": {"train": {"lr": lr, "steps": 5}}}
+        content = {"quantbench": "0", "combinations": [config], "axes": {}}
+        (tmp_path / name / "sweep.yaml").write_text(yaml.safe_dump(content))
+    comparison = diff.compare(load(tmp_path / "a"), load(tmp_path / "b"), ["nmse_db"])
+    assert comparison.changed == ["train.lr: 0.001 in A, 0.003 in B"]
+    assert comparison.lines[0].seeds == 8  # it is what is compared, and hinders no match
+    assert "changed: train.lr: 0.001 in A, 0.003 in B" in render_comparison(comparison)
 
 
 def test_formats():
-    comparison = compare(table({("ste",): -1.0}), table({("ste",): -2.0}), ["nmse_db"])
+    b = table({("ste",): -2.0})
+    b["nmse_db"] += 0.01 * np.cos(np.arange(8))
+    comparison = compare(table({("ste",): -1.0}), b, ["nmse_db"])
     assert "1 better" in render_comparison(comparison)
-    assert render_comparison(comparison, "markdown").startswith("|  | metric |")
+    assert render_comparison(comparison, "markdown").startswith("|  | method | metric |")
     rows = render_comparison(comparison, "csv").splitlines()
-    assert rows[0] == "metric,seeds,A,B,B - A,B - A_low,B - A_high,mark"
+    assert rows[0] == "method,metric,seeds,A,B,B - A,B - A_low,B - A_high,p,mark"
     assert rows[1].endswith(",better")
 
 
@@ -154,20 +234,11 @@ def test_unknown_metric_and_setting():
         compare(a, a, ["nmse_db"], by=["colour"])
 
 
-def test_bootstrap_covers_the_mean_of_a_normal():
-    generator = np.random.default_rng(1)
-    hits = 0
-    for _ in range(300):
-        estimate = bootstrap_mean(generator.standard_normal(40))
-        hits += estimate.low <= 0 <= estimate.high
-    assert 0.89 < hits / 300 < 0.99
-
-
 def test_tables_survive_their_file(tmp_path):
     original = table({("ste", "[8, 5]"): -1.0}, ["quantizer.levels"])
     write(original, tmp_path / "results.csv")
     read = read_results(tmp_path)
-    assert list(read.columns) == [*IDENTITY, "quantizer.levels", *METRICS, *NOTES, *COST]
+    assert list(read.columns) == [*IDENTITY, "quantizer.levels", *MEASURED, *NOTES, *COST]
     assert read["nmse_db"].tolist() == original["nmse_db"].tolist()  # not a digit lost
 
 

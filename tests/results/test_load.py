@@ -4,11 +4,11 @@ import sys
 
 import pandas as pd
 import pytest
+from quantbench.results.methods import layout, with_rate
 
 import quantbench as package
 from quantbench.curves import Points
 from quantbench.errors import ConfigError
-from quantbench.results.methods import layout, with_rate
 from quantbench.results.palette import COLOURS, styles
 from quantbench.results.tables import curves_table, results_table, write
 

@@ -1,110 +1,29 @@
 import json
-import warnings
 from itertools import combinations
 
-import bjontegaard as reference_bd
 import numpy as np
 import pandas as pd
 import pytest
 import rliable.metrics
 import scikit_posthocs
-from scipy import stats
 
 from quantbench.errors import ConfigError
-from quantbench.results.methods import layout
-from quantbench.results.rank import cliques, holm, improvement, interquartile_mean, mean_ranks, rank, wilcoxon_holm
-from quantbench.results.rates import bd_quality, bd_rate, bjontegaard, pareto, source_layout
-from quantbench.results.tables import results_table, write
+from quantbench.results.groups import MOST_GROUPS, cliques, groups, letters, neighbours
+from quantbench.results.rank import improvement
+from quantbench.results.tables import write
+from tests.results.tables import framed, grid, ranking, rankings, rate_trials, table, trial
 
 RANDOM = np.random.default_rng(7)
 
 
-def trial(gradient, seed, value, bits=6, codes=64, status="completed", quantizer="vq"):
-    return {
-        "trial": f"{quantizer}-{gradient}-{bits}-{codes}-{seed}",
-        "experiment": "test",
-        "status": status,
-        "seed": seed,
-        "simulator": "gaussian",
-        "codec": "mlp",
-        "quantizer": quantizer,
-        "gradient": gradient,
-        "simulator.bits": bits,
-        "quantizer.codes": codes,
-        "nmse_db": value,
-        "usage": 0.5,
-        "rate_bits": None if status == "failed" else float(np.log2(codes)),
-        "spent_bits": None if status == "failed" else 0.9 * float(np.log2(codes)),
-    }
-
-
-def table(trials):
-    return results_table(list(trials), ["simulator.bits", "quantizer.codes"])
-
-
-def ranking(trials, metric="nmse_db", **options):
-    rows = table(trials)
-    return rank(rows, layout(rows, **options), metric)
-
-
-def grid(means, tasks=(6, 8), seeds=5, spread=0.1):
-    generator = np.random.default_rng(3)
-    shared = {(task, seed): generator.normal() for task in tasks for seed in range(seeds)}
-    return [
-        trial(gradient, seed, mean + shared[task, seed] + spread * generator.normal(), bits=task)
-        for gradient, mean in means.items()
-        for task in tasks
-        for seed in range(seeds)
-    ]
-
-
 # Against other implementations
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 30, 31])
-def test_interquartile_mean_is_that_of_rliable_and_scipy(size):
-    values = RANDOM.normal(size=(size, 3))
-    assert interquartile_mean(values.ravel()) == pytest.approx(rliable.metrics.aggregate_iqm(values), rel=1e-12)
-    assert interquartile_mean(values.T) == pytest.approx(stats.trim_mean(values, 0.25, axis=0), rel=1e-12)
-
-
-def test_interquartile_mean_leaves_out_what_is_missing_and_keeps_what_failed():
-    assert interquartile_mean(np.array([1.0, np.nan, 3.0, 2.0, np.nan])) == 2
-    assert interquartile_mean(np.array([1.0, 2, 3, np.inf])) == 2.5
-    assert interquartile_mean(np.array([1.0, 2, np.inf, np.inf])) == np.inf
-    assert np.isnan(interquartile_mean(np.array([np.nan, np.nan])))
 
 
 def test_probability_of_improvement_is_that_of_rliable():
     x, y = RANDOM.normal(size=(6, 3)).round(1), RANDOM.normal(0.3, size=(6, 3)).round(1)  # rounded: there are ties
     ours = improvement([np.stack([x[:, task], y[:, task]]) for task in range(3)], 0, 1)
     # Less is better for us, more for rliable.
-    assert ours.mean == pytest.approx(rliable.metrics.probability_of_improvement(-x, -y), rel=1e-12)
-    assert ours.low <= ours.mean <= ours.high
-
-
-def test_interval_of_the_interquartile_mean_is_scipys_percentile_bootstrap():
-    values = RANDOM.normal(size=40)
-    found = ranking([trial(name, seed, value + (name == "b")) for name in "ab" for seed, value in enumerate(values)])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        other = stats.bootstrap(
-            (values,), lambda x, axis: stats.trim_mean(x, 0.25, axis=axis), n_resamples=20000, method="percentile", rng=1
-        ).confidence_interval
-    center = found.standings[0].center
-    assert (center.low, center.high) == pytest.approx((other.low, other.high), abs=0.05)
-
-
-def test_wilcoxon_and_holm_are_those_of_scikit_posthocs():
-    values = RANDOM.normal(size=(5, 12)) + np.arange(5)[:, None] * 0.5
-    long = pd.DataFrame({"method": np.repeat(list("abcde"), 12), "value": values.ravel()})
-    reference = scikit_posthocs.posthoc_wilcoxon(long, val_col="value", group_col="method", p_adjust="holm")
-    assert wilcoxon_holm(values) == pytest.approx(reference.to_numpy(), rel=1e-9)
-
-
-def test_holm_by_hand():
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.6, 0.9]) == pytest.approx([1, 1])
+    assert ours == pytest.approx(rliable.metrics.probability_of_improvement(-x, -y), rel=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -118,34 +37,30 @@ def test_groups_are_all_largest_sets_without_a_difference(seed):
     every = [set(group) for size in range(1, 8) for group in combinations(range(7), size) if is_alike(group)]
     largest = [group for group in every if not any(group < other for other in every)]
     assert sorted(map(sorted, largest)) == cliques(alike)
+    assert groups(alike) == (cliques(alike), True)
     frame = pd.DataFrame(alike.astype(int)).mask(np.eye(7, dtype=bool), 1)
     assert sorted(map(sorted, scikit_posthocs._plotting._find_maximal_cliques(frame))) == cliques(alike)
 
 
-def curves(seed):
-    generator = np.random.default_rng(seed)
-    rates = np.sort(generator.uniform(1, 8, size=(2, 5)), axis=1)
-    return [np.stack([rate, 6.02 * rate + 3 * generator.random() + np.cumsum(generator.random(5))], axis=1) for rate in rates]
+def test_groups_that_are_too_many_are_of_neighbours():
+    size = 60  # unlike in pairs: 2**30 largest sets
+    alike = np.ones((size, size), bool)
+    for place in range(0, size, 2):
+        alike[place, place + 1] = alike[place + 1, place] = False
+    assert cliques(alike) is None
+    found, complete = groups(alike)
+    assert not complete
+    assert len(found) <= MOST_GROUPS
+    assert found == neighbours(alike) == [[0], *([place, place + 1] for place in range(1, size - 1, 2)), [size - 1]]
+    assert all(alike[i, j] for group in found for i in group for j in group if i != j)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_bd_is_that_of_bjontegaard(seed):
-    anchor, curve = curves(seed)
-    given = (anchor[:, 0], anchor[:, 1], curve[:, 0], curve[:, 1])
-    percent = 100 * (10 ** bd_rate(anchor, curve) - 1)
-    assert percent == pytest.approx(reference_bd.bd_rate(*given, method="pchip", min_overlap=0), rel=1e-9)
-    assert bd_quality(anchor, curve) == pytest.approx(reference_bd.bd_psnr(*given, method="pchip", min_overlap=0), rel=1e-9)
+def test_a_large_clique_needs_no_recursion():
+    assert cliques(np.ones((1200, 1200), bool)) == [list(range(1200))]
 
 
-def test_bd_of_what_cannot_be_compared():
-    anchor, curve = curves(0)
-    assert np.isnan(bd_quality(anchor, curve + np.array([100, 0])))
-    assert np.isnan(bd_rate(anchor, curve + np.array([0, 100])))
-    assert np.isnan(bd_rate(anchor, curve * [1, -1]))  # more rate, less quality
-
-
-def test_mean_ranks_share_ties():
-    assert list(mean_ranks([np.array([[1.0, 1], [1, 2], [3, np.inf]])])) == [1.25, 1.75, 3]
+def test_letters():
+    assert [letters(number) for number in (0, 25, 26, 51, 52)] == ["a", "z", "aa", "az", "ba"]
 
 
 # Rankings
@@ -157,7 +72,7 @@ def test_the_best_comes_first_with_its_group():
     assert found.groups == [[0], [1, 2]]
     assert found.significant(0, 1)
     assert not found.significant(1, 2)
-    assert found.standings[0].improves.mean > 0.9
+    assert found.standings[0].improves > 0.9
     assert found.blocks == 15
     assert found.standings[0].mean_rank == 1
 
@@ -186,17 +101,97 @@ def test_a_failure_is_worst_whatever_it_reached(status):
     found = ranking(trials)
     assert [one.method for one in found.standings] == ["vq mste", "vq ste"]
     last = found.standings[1]
-    assert (last.center.mean, last.failed, last.trials) == (np.inf, 4, 10)
+    assert (last.center.mean, getattr(last, status), last.trials) == (np.inf, 4, 10)
 
 
 def test_a_few_failures_do_not_hide_behind_the_trimming_of_the_interval():
-    trials = grid({"ste": -9, "mste": -5}, seeds=8)
-    for row in trials[:4]:  # a quarter of ste's sixteen: trimmed from the mean, not from all resamples
+    trials = grid({"ste": -9, "mste": -5}, tasks=(6,), seeds=8)
+    for row in trials[:2]:  # a quarter of ste's eight: trimmed from the mean, but another eight may fail more often
         row["status"] = "diverged"
     best = ranking(trials).standings[0]
     assert best.method == "vq ste"
     assert np.isfinite(best.center.mean)
+    assert np.isfinite(best.center.low)
     assert best.center.high == np.inf
+
+
+def test_what_failures_do_is_a_choice():
+    trials = grid({"ste": -9, "mste": -5, "noise": -4}, tasks=(6,), seeds=6)
+    for row in trials[:3]:
+        row["status"] = "diverged"
+    found = {policy: ranking(trials, failures=policy) for policy in ("worst", "drop", "whole-seed")}
+    assert found["worst"].standings[-1].method == "vq ste"
+    assert found["drop"].standings[0].method == "vq ste"
+    assert {policy: one.blocks for policy, one in found.items()} == {"worst": 6, "drop": 3, "whole-seed": 3}
+    mste = {policy: next(one for one in each.standings if one.method == "vq mste") for policy, each in found.items()}
+    later = [row["nmse_db"] for row in trials[9:12]]
+    assert mste["whole-seed"].center.mean == pytest.approx(np.mean(later))
+    assert mste["drop"].center.mean == mste["worst"].center.mean != mste["whole-seed"].center.mean
+    assert all(next(one for one in each.standings if one.method == "vq ste").diverged == 3 for each in found.values())
+
+
+def test_methods_of_other_rates_are_ranked_rate_by_rate():
+    """A quantizer with ten bits more wins whatever it is worth: it is told apart."""
+    trials = grid({"ste": -9, "mste": -5}, tasks=(6,))
+    trials += [
+        row | {"trial": f"f{row['trial']}", "quantizer": "fsq", "rate_bits": 18.6, "nmse_db": -40.0} for row in trials[:5]
+    ]
+    found = {one.rate: one for one in rankings(trials)}
+    assert [one.method for one in found["6"].standings] == ["vq ste", "vq mste"]
+    assert [(one.method, one.rate) for one in found["18.6"].standings] == [("fsq ste", pytest.approx(18.6))]
+
+
+def test_methods_without_a_nominal_rate_are_ranked_by_the_setting_that_decides_it():
+    trials = [
+        trial(gradient, seed, value - weight, quantizer="entropy_scalar")
+        | {
+            "rate_bits": None,
+            "spent_bits": 3.0 / weight,
+            "quantizer.rate_weight": weight,
+            "trial": f"{gradient}{weight}-{seed}",
+        }
+        for gradient, value in (("ste", -5.0), ("noise", -4.0))
+        for weight in (0.1, 1.0)
+        for seed in range(3)
+    ]
+    trials += [trial("ste", seed, -3.0) for seed in range(3)]
+    trials += [trial("ste", seed, -30.0, quantizer="none") | {"rate_bits": None, "spent_bits": None} for seed in range(3)]
+    found = {one.rate: one for one in rankings(trials, settings=("quantizer.rate_weight",), sizes=["quantizer.rate_weight"])}
+    assert set(found) == {"rate_weight=0.1", "rate_weight=1", "6", ""}
+    assert [(one.method, one.rate) for one in found["rate_weight=1"].standings] == [
+        ("entropy_scalar ste", 16.5),
+        ("entropy_scalar noise", 16.5),
+    ]
+    assert [one.method for one in found[""].standings] == ["none ste"]
+
+
+def test_letters_speak_of_these_tasks_or_of_others():
+    """Each of two methods is better in half of the tasks, by far more than seeds differ."""
+    trials = [
+        trial(name, seed, sign * side + 0.01 * seed, bits=task)
+        for name, sign in (("ste", 1), ("mste", -1))
+        for task, side in zip(range(8), (1, 1, 1, 1, 1, 1, -1, -1), strict=True)
+        for seed in range(5)
+    ]
+    seeds, tasks = (ranking(trials, over=over) for over in ("seeds", "tasks"))
+    assert (seeds.blocks, tasks.blocks) == (40, 8)
+    assert seeds.significant(0, 1)  # of these tasks there is no doubt
+    assert not tasks.significant(0, 1)
+    assert seeds.standings[0].center.high - seeds.standings[0].center.low < 0.1
+    assert tasks.standings[0].center.high - tasks.standings[0].center.low > 1
+
+
+# Faults that would be seen
+
+
+def test_seeds_are_paired_not_ranks_of_values():
+    """The second method is better by 0.1 at every seed, and its seeds come in another order: sorted values would hide that."""
+    hard = [0.0, 5, 1, 7, 3, 9, 2, 8]
+    first = [trial("ste", seed, value) for seed, value in enumerate(hard)]
+    second = [trial("mste", seed, value - 0.1) for seed, value in enumerate(hard)]
+    assert ranking([*first, *second[::-1]]).significant(0, 1)
+    shifted = [row | {"seed": (row["seed"] + 1) % 8} for row in second]
+    assert not ranking([*first, *shifted]).significant(0, 1)
 
 
 def test_skipped_trials_are_said_and_not_ranked():
@@ -223,56 +218,9 @@ def test_a_single_seed_gives_no_interval_and_a_note():
 
 def test_too_few_blocks_to_separate_anything_are_said():
     found = ranking(grid({"ste": -9, "mste": -5}, tasks=(6,), seeds=3))
-    assert any("cannot separate 2 methods" in note for note in found.notes)
-
-
-def test_sizes_make_no_method_and_rates_make_tasks():
-    rows = table(trial(name, seed, -1.0, codes=codes) for name in ("ste", "mste") for codes in (16, 64) for seed in (0, 1))
-    parts = layout(rows)
-    assert parts.names == ["vq ste", "vq mste"]
-    assert sorted(set(parts.tasks)) == ["rate=4", "rate=6"]
-    assert set(source_layout(rows, None, None).tasks) == {""}
-
-
-def test_rates_of_frames_of_different_sizes_are_by_dimension():
-    rows = table(trial(name, 0, -1.0, codes=codes) for name, codes in (("ste", 16), ("mste", 256)))
-    rows["simulator.frame_dim"] = [2, 4]
-    assert set(layout(rows).tasks) == {""}  # both have two bits a dimension
-
-
-def rate_trials(offset, failing=()):
-    for name, worse in (("ste", 0.0), ("mste", offset)):
-        for codes in (4, 16, 64, 256):
-            for seed in range(3):
-                status = "failed" if (name, codes, seed) in failing else "completed"
-                bits = np.log2(codes)
-                yield trial(name, seed, -6.02 * bits + worse + 0.01 * seed, codes=codes, status=status)
-
-
-def test_bd_of_a_constant_offset_is_that_offset():
-    rows = table(rate_trials(6.02))
-    (found,) = bjontegaard(rows, source_layout(rows, None, None), "nmse_db", "vq ste")
-    assert found.distortion.mean == pytest.approx(6.02)
-    assert found.seeds == (3, 3, 3)
-    # One bit more at every distortion, over the two of 2..8 bits that both reach; by hand from the logarithms' mean.
-    assert 0 < found.rate.mean < 50
-
-
-def test_bd_leaves_out_seeds_in_which_a_rate_failed_and_says_so():
-    rows = table(rate_trials(1.0, failing=[("mste", 64, 1)]))
-    (found,) = bjontegaard(rows, source_layout(rows, None, None), "nmse_db", "vq ste")
-    assert found.seeds == (2, 2, 3)
-    assert found.why == "a rate failed (1)"
-
-
-def test_pareto_set():
-    rows = table(rate_trials(1.0, failing=[("ste", 256, 0), ("ste", 256, 1)]))
-    points, label = pareto(rows, source_layout(rows, None, None), "nmse_db")
-    best = {(point.method, point.rate) for point in points if point.best}
-    assert best == {("vq ste", 2.0), ("vq ste", 4.0), ("vq ste", 6.0), ("vq mste", 8.0)}
-    assert label == "rate in bits a frame"
-    (failed,) = [point for point in points if point.failed]
-    assert (failed.method, failed.rate, failed.trials, failed.failed) == ("vq ste", 8.0, 3, 2)
+    assert any("cannot separate 2 methods" in note and "groups need at least 6" in note for note in found.notes)
+    assert not found.groups
+    assert not found.separable
 
 
 # The command
@@ -300,7 +248,7 @@ def test_command(quantbench, results):
     assert {row["method"] for row in found["pareto"]} == {"vq ste"}
     assert found["bd"][0]["nmse_db"] == pytest.approx(1.0)
     code, out, _ = quantbench("rank", path, "--format", "csv")
-    assert out.splitlines()[0].startswith("place,method,nmse_db,nmse_db_low,nmse_db_high,better")
+    assert out.splitlines()[0].startswith("place,method,rate,nmse_db,nmse_db_low,nmse_db_high,better")
     code, out, _ = quantbench("rank", path, "--format", "csv", "--table", "pareto")
     assert len(out.splitlines()) == 5
 
@@ -320,6 +268,7 @@ def test_several_runs_are_one_table(quantbench, results):
     ("words", "message"),
     [
         (["--metric", "beauty"], "--metric beauty: no such metric; there are nmse_db, usage"),
+        (["--over", "moons"], "invalid choice: 'moons'"),
         (["--metric", "rate_bits"], "--metric rate_bits: whether more of it is better is not known"),
         (["--by", "colour"], "--by colour: no such setting; there are simulator, codec, quantizer"),
         (["--within", "colour"], "--within colour: no such setting"),
@@ -339,10 +288,24 @@ def test_bad_input(quantbench, results, words, message):
 def test_nothing_completed(quantbench, results):
     code, _, err = quantbench("rank", results([trial("ste", 0, None, status="failed")]))
     assert code == 2
-    assert "--metric nmse_db: no such metric" in err
+    assert "no completed trial has a metric to compare by" in err
 
 
 def test_no_rank_without_a_metric_of_a_direction():
-    rows = table(grid({"ste": -9}))
-    with pytest.raises(ConfigError, match="no such metric"):
-        rank(rows, layout(rows), "pesq")
+    with pytest.raises(ConfigError, match="the column is empty"):
+        framed(grid({"ste": -9}), "pesq")
+
+
+def test_the_distance_that_rewards_collapse_is_no_goal(quantbench, results):
+    path = results([row | {"gap_db": 1.0} for row in grid({"ste": -9, "mste": -5})])
+    code, _, err = quantbench("rank", path, "--metric", "gap_db")
+    assert code == 2
+    assert "--metric gap_db: nothing is ranked by it, for it is small for a collapsed codec" in err
+
+
+def test_waveforms_are_ranked_by_what_is_heard(quantbench, results):
+    trials = [row | {"mel_distance_db": -row["nmse_db"]} for row in grid({"ste": -9, "mste": -5})]
+    code, out, _ = quantbench("rank", results(trials))
+    assert code == 0
+    assert out.startswith("mel_distance_db (lower is better)")
+    assert out.index("vq mste") < out.index("vq ste")
