@@ -4,11 +4,11 @@ import sys
 
 import pandas as pd
 import pytest
-from quantbench.results.methods import layout, with_rate
 
 import quantbench as package
 from quantbench.curves import Points
 from quantbench.errors import ConfigError
+from quantbench.results.layout import layout, rates
 from quantbench.results.palette import COLOURS, styles
 from quantbench.results.tables import curves_table, results_table, write
 
@@ -76,7 +76,7 @@ def test_runs_of_one_name_are_told_apart(run):
 
 def test_a_setting_that_one_run_has_no_column_for(run):
     found = package.load(run("a", [row("ste", 0)]), run("b", [row("mste", 0)], settings=[]))
-    assert found.notes == ["quantizer.commitment is no column of b: the value there is not known"]
+    assert found.notes == ["quantizer.commitment: no column of b, and no sweep.yaml beside it tells the value there"]
     assert pd.isna(found.results["quantizer.commitment"][1])
 
 
@@ -130,12 +130,12 @@ def test_names_say_what_tells_methods_apart_and_no_more():
 
 def test_rates():
     table = results_table([row("ste", 0)], ["quantizer.commitment"])
-    assert with_rate(table)[1] == "rate in bits a frame"
+    assert rates(table)[1] == "rate in bits a frame"
     table["simulator.frame_dim"] = 3
-    table, label = with_rate(table)
-    assert (label, list(table["rate"])) == ("rate in bits a dimension", [2.0])
+    found, label = rates(table)
+    assert (label, list(found)) == ("rate in bits a dimension", [2.0])
     with pytest.raises(ConfigError, match="--rate coded_bits: no such column, or it is empty; there are rate_bits"):
-        with_rate(table, "coded_bits")
+        rates(table, "coded_bits")
 
 
 def test_a_method_has_the_same_colour_in_every_picture():

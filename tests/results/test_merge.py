@@ -113,7 +113,7 @@ def test_a_bomb_of_aliases_does_not_go_off(tmp_path):
     (tmp_path / "sweep.yaml").write_text(
         "axes: {}\ncombinations:\n- choices: {}\n  config:\n    train:\n" + "\n".join(f"      {line}" for line in levels)
     )
-    with pytest.raises(ConfigError, match="holds more settings than a sweep has|cannot be read as a sweep"):
+    with pytest.raises(ConfigError, match=r"holds more settings than a sweep has|cannot be read as a sweep"):
         read_configuration(tmp_path / "sweep.yaml")
 
 

@@ -9,6 +9,7 @@ from matplotlib import rc_context
 from matplotlib.colors import to_hex
 
 from quantbench.curves import Points
+from quantbench.results.load import Results, metrics_of
 from quantbench.results.palette import styles
 from quantbench.results.plots.common import STYLE
 from quantbench.results.plots.data import Data
@@ -55,12 +56,17 @@ def data(rows, **options):
         )
         for row in rows
     ]
-    return Data(results_table(rows, SETTINGS), curves_table(points), pd.DataFrame(columns=AUDIT), **options)
+    return given(results_table(rows, SETTINGS), curves_table(points), **options)
 
 
-def picture(kind, given, metric=None):
+def given(table, curves=None, **options):
+    runs = Results(table, curves_table([]) if curves is None else curves, metrics=metrics_of(table, {}))
+    return Data(runs, pd.DataFrame(columns=AUDIT), **options)
+
+
+def picture(kind, drawn, metric=None):
     with rc_context(STYLE):
-        return KINDS[kind](given, metric)
+        return KINDS[kind](drawn, metric)
 
 
 def words(figure):
@@ -96,7 +102,7 @@ def blocks(more_gap):
             "gap_db": row["gap_db"] + more_gap * dim,
         }
     table = results_table(rows, [*SETTINGS, "simulator.frame_dim"])
-    figure = picture("rate_distortion", Data(table, curves_table([]), pd.DataFrame(columns=AUDIT))).figure
+    figure = picture("rate_distortion", given(table)).figure
     (axes,) = [axes for axes in figure.axes if axes.get_lines()]
     return [line for line in axes.get_lines() if line.get_zorder() == 1.5], [text.get_text() for text in axes.texts]
 
@@ -149,9 +155,9 @@ def test_failures_stand_over_their_rate_whatever_was_measured_of_them():
 def test_curves_of_trials_that_diverged_end_in_a_cross_and_are_in_no_mean():
     rows = list(trials(("ste",), sizes=(64,)))
     rows[0] |= {"status": "diverged"}
-    given = data(rows)
-    given.curves.loc[given.curves["trial"] == rows[0]["trial"], "value"] = 1e9
-    found = picture("growth", given)
+    drawn = data(rows)
+    drawn.runs.curves.loc[drawn.runs.curves["trial"] == rows[0]["trial"], "value"] = 1e9
+    found = picture("growth", drawn)
     (axes,) = [axes for axes in found.figure.axes if axes.get_lines()]
     crosses = [line for line in axes.get_lines() if line.get_marker() == "x"]
     assert [(list(line.get_xdata()), list(line.get_ydata())) for line in crosses] == [([200], [1e9])]
@@ -172,7 +178,7 @@ def test_every_audited_pair_is_named_beside_its_points_or_in_a_legend(count):
     )
     audit["findings"] = audit["findings"].astype(object)
     audit.loc[0, "findings"] = "no gradient"
-    figure = picture("gradient", Data(pd.DataFrame(), curves_table([]), audit)).figure
+    figure = picture("gradient", Data(None, audit)).figure
     assert {"vq strategy_0 ×", *(f"vq {name}" for name in names[1:])} <= set(words(figure))
     assert bool(figure.legends) == (count > 12)
 
@@ -224,7 +230,7 @@ def test_gradient_bias_against_variance(tmp_path):
         ],
         columns=AUDIT,
     )
-    found = picture("gradient", Data(pd.DataFrame(), curves_table([]), audit))
+    found = picture("gradient", Data(None, audit))
     assert {"before training", "after a short training"} <= set(words(found.figure))
 
 
@@ -250,9 +256,9 @@ def test_a_method_has_its_colour_in_every_kind():
 
 @pytest.fixture
 def run(tmp_path):
-    given = data(trials())
-    write(given.results, tmp_path / "results.csv")
-    write(given.curves, tmp_path / "curves.csv")
+    drawn = data(trials()).runs
+    write(drawn.results, tmp_path / "results.csv")
+    write(drawn.curves, tmp_path / "curves.csv")
     return tmp_path
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from quantbench.results.render import Difference, Rounded, render
-from quantbench.results.statistics import Estimate
+from quantbench.results.statistics import INTERVAL, Estimate
 
-HEADER = ["", "method", "value [95 %]", "count"]
+HEADER = ["", "method", f"value {INTERVAL}", "count"]
 ROWS = [
     ["+", "vq ste", Estimate(1.23456, 1.0, 1.5), Rounded(3.14159)],
     ["", "fsq|x", Difference(0.5, np.nan, np.nan), None],
@@ -22,7 +22,7 @@ def test_machines_get_all_digits_and_intervals_as_columns():
 
 def test_people_get_few_digits():
     text = render(HEADER, ROWS)
-    assert "1.23 [1, 1.5]  3.14" in text
+    assert "1.23 [1, 1.5]           3.14" in text
     assert "+0.5" in text
     assert "fsq\\|x" in render(HEADER, ROWS, "markdown")
 

@@ -64,10 +64,10 @@ def test_a_sweep_under_way(sweep):
     assert (now.finished, now.finished_since, len(now.table)) == (3, 3, 6)
     assert now.remaining_seconds == pytest.approx(now.seconds, rel=0.2)
     header, rows = standings(now, None)
-    assert header == ["method", "done", "trials", "failed", "nmse_db [95 %]", "seconds"]
-    assert rows[0][:4] == ["vq ste", 3, 3, 1]
-    assert rows[0][4].mean == -3
-    assert rows[1][:5] == ["vq [red]mste", 0, 3, 0, None]
+    assert header == ["method", "done", "trials", "diverged", "failed", "nmse_db [95 % if normal]", "seconds"]
+    assert rows[0][:5] == ["vq ste", 3, 3, 1, 0]
+    assert rows[0][5].mean == -3
+    assert rows[1][:6] == ["vq [red]mste", 0, 3, 0, 0, None]
     text = " ".join(shown(now).split())  # wherever its lines break
     assert "3 of 6 trials" in text
     assert "1 x loss not finite at step 3" in text
