@@ -38,11 +38,11 @@ def measure(trials: int, folder: Path) -> dict[str, float]:
     from hydra.types import RunMode
 
     from quantbench.curves import Points
+    from quantbench.metrics import METRICS
     from quantbench.paths import config_folder
+    from quantbench.results.frame import frame
     from quantbench.results.load import load
-    from quantbench.results.methods import layout
     from quantbench.results.rank import rank
-    from quantbench.results.schema import METRICS
     from quantbench.sweeps import hydra_jobs, runner
     from quantbench.sweeps.journal import Journal
     from quantbench.sweeps.plan import Trial, plan
@@ -94,9 +94,9 @@ def measure(trials: int, folder: Path) -> dict[str, float]:
         found[f"{name}, bytes"] = (folder / name).stat().st_size
     del kept, planned
     with timed("results.csv read"):
-        table = load(folder, curves=False).results
+        runs = load(folder, curves=False)
     with timed("ranked"):
-        rank(table, layout(table), "nmse_db")
+        rank(frame(runs, "nmse_db", goal=True))
     return found
 
 

@@ -2,7 +2,8 @@
 
     python scripts/benchmarks/tables.py
 
-Two made-up tables of each size are compared: many groups of five seeds, and few groups of many seeds.
+Two made-up tables of each size are compared: many groups of five seeds, and few groups of many seeds. One of each is ranked,
+and one of a thousand methods, which have 499,500 pairs: with seeds too few to tell any two apart, and with enough.
 """
 
 from __future__ import annotations
@@ -46,6 +47,22 @@ def made_up(rows: int, seeds: int, shift: float, path: Path) -> None:
     write(results_table(records, ["train.lr"]), path)
 
 
+def many_methods(methods: int, seeds: int, path: Path) -> None:
+    """A table of methods of which neighbours hardly differ, one of them a setting of the strategy."""
+    generator = np.random.default_rng(0)
+    fixed = {"experiment": "made_up", "status": "completed", "simulator": "codeword", "codec": "mlp", "quantizer": "vq"}
+    values = generator.normal(size=(methods, seeds)) + 0.01 * np.arange(methods)[:, None]
+    values = np.round(values, 2)  # there are ties
+    records = [
+        fixed
+        | {"trial": f"{method:012x}-{seed}", "seed": seed, "gradient": "ste", "gradient.factor": method, "rate_bits": 8.0}
+        | {"nmse_db": float(values[method, seed])}
+        for method in range(methods)
+        for seed in range(seeds)
+    ]
+    write(results_table(records, ["gradient.factor"]), path)
+
+
 def command(*words: str) -> tuple[float, float]:
     """Seconds and peak mebibytes of a command."""
     code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True); "
@@ -72,9 +89,16 @@ def main() -> None:
                 for path, shift in zip(paths, (0.0, 0.1), strict=True):
                     made_up(rows, seeds, shift, path)
                 found = command("diff", *map(str, paths))
+                ranked = command("rank", str(paths[0]))
             growth = f"{found[0] / last:.1f} times the time of a tenth of the rows" if last else ""
             report(f"diff, {rows} rows, {shape}", found, growth)
+            report(f"rank, {rows} rows, {shape}", ranked)
             last = found[0]
+    for seeds in (5, 30):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "many.csv"
+            many_methods(1000, seeds, path)
+            report(f"rank, 1,000 methods, {seeds} seeds", command("rank", str(path)))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quantbench.curves import Points
+from quantbench.metrics import METRICS
 from quantbench.results.cells import guard, guarded, unguard, unguarded
-from quantbench.results.schema import COST, IDENTITY, METRICS, NOTES, WHOLE
+from quantbench.results.schema import COST, IDENTITY, MEASURED, NOTES, WHOLE
 from quantbench.results.tables import curves_table, read_results, results_table, write
 from tests.faults.tools import assert_told, call, files
 
@@ -36,7 +37,7 @@ PAGES = [
     ["plot", "a.csv", "b.csv", "--output", "{out}"],
 ]
 """Commands that write pages and pictures, slower ones; each is given a folder to write into."""
-COLUMNS = [*IDENTITY, "quantizer.codes", "quantizer.levels", *METRICS, *NOTES, *COST]
+COLUMNS = [*IDENTITY, "quantizer.codes", "quantizer.levels", *MEASURED, *NOTES, *COST]
 FORMULAS = [
     "=1+1",
     "=cmd|' /C calc'!A0",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from quantbench.results.schema import COST, IDENTITY, METRICS, NOTES
+from quantbench.results.schema import COST, IDENTITY, MEASURED, NOTES
 from quantbench.results.tables import read_results
 from quantbench.sweeps.executors import Engine, Inline, WorkerDied
 from quantbench.sweeps.journal import Journal, new_folder
@@ -23,7 +23,7 @@ def without_cost(folder):
 def test_the_files_of_a_run(small_run):
     folder = small_run(*AXES, "quantizer.commitment=0,1")
     table = read_results(folder)
-    assert list(table.columns) == [*IDENTITY, "quantizer.commitment", *METRICS, *NOTES, *COST]
+    assert list(table.columns) == [*IDENTITY, "quantizer.commitment", *MEASURED, *NOTES, *COST]
     assert len(table) == 12
     assert set(table["status"]) == {"completed"}
     assert table["trial"].is_unique
