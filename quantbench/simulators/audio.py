@@ -37,6 +37,9 @@ class Audio(Simulator):
             where there are at least three such folders.
     """
 
+    sizes = ("segment", "clip", "clips")
+    paths = ("folder",)
+
     folder: str = "data/speech"
     sample_rate: int = 16000
     segment: int = 6080

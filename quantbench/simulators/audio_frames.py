@@ -30,6 +30,9 @@ class AudioFrames(Simulator):
         held_out: share of the files kept for evaluation.
     """
 
+    sizes = ("frame_dim",)
+    paths = ("folder",)
+
     folder: str = "data/speech"
     frame_dim: int = 40
     sample_rate: int = 16000

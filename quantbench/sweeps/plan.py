@@ -17,12 +17,14 @@ from quantbench.config import (
     construct,
     find_class,
     find_device,
+    instance,
     structural,
     without_target,
 )
 from quantbench.errors import ConfigError
 from quantbench.gradients import misfit
 from quantbench.sweeps.balance import cut
+from quantbench.sweeps.facts import added_metrics
 from quantbench.sweeps.sweep import Sweep
 from quantbench.training import TrainSettings
 
@@ -96,6 +98,7 @@ def plan(sweep: Sweep, done: frozenset[str] = frozenset()) -> Plan:
         raise ConfigError("the sweep has no trials")
     settings, executor = run
     every = list(trials.values())
+    added_metrics(every)
     if all(trial.skipped for trial in every):
         raise ConfigError(f"nothing to train: {every[0].skipped}")
     to_train = [trial for trial in every if not trial.skipped and trial.id not in done]
@@ -183,7 +186,7 @@ class _Planner:
         """Why quantizer and gradient do not fit together, or None. Raises ConfigError where other parts do not."""
         key = tuple(id(checked[group]) for group in COMPONENTS)
         if key not in self.misfits:
-            parts = {group: _instance(group, checked[group]) for group in COMPONENTS}
+            parts = {group: instance(group, checked[group]) for group in COMPONENTS}
             parts["quantizer"].check_dim(parts["codec"].latent_dim)
             for part in ("codec", "loss"):
                 parts[part].check_input(parts["simulator"].waveform_rate, parts["simulator"].lengths)
@@ -204,10 +207,6 @@ def _fitting(quantizer: Any) -> str:
 
     fitting = [name for name in choices("gradient") if misfit(quantizer, default_component("gradient", name)) is None]
     return f"gradients that fit it: {', '.join(fitting)}"
-
-
-def _instance(group: str, node: Settings) -> Any:
-    return construct(find_class(node["_target_"], COMPONENTS[group], group), without_target(node))
 
 
 def _structural(group: str, node: Settings) -> Settings:
@@ -236,7 +235,7 @@ def _fitting_memory(trial: Trial) -> int:
     """How many trials' sources fit into the memory that one source may take."""
     from quantbench.simulators.base import memory_allowed
 
-    each: int = _instance("simulator", trial.config["simulator"]).bytes_per_trial
+    each: int = instance("simulator", trial.config["simulator"]).bytes_per_trial
     return max(1, memory_allowed() // max(1, each))
 
 

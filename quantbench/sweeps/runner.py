@@ -24,13 +24,15 @@ import torch
 from tqdm import tqdm
 
 from quantbench import __version__, imports, kernels
-from quantbench.config import COMPONENTS, build_stack, find_class, find_device, without_target
+from quantbench.config import COMPONENTS, build_stack, find_class, find_device, setting, without_target
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.paths import config_folder
 from quantbench.results.schema import IDENTITY
 from quantbench.results.summary import summary
 from quantbench.results.tables import curves_table, read_results, results_path, results_table, write
 from quantbench.sweeps.executors import Engine, Queued, WorkerDied
+from quantbench.sweeps.facts import FILE as FACTS_FILE
+from quantbench.sweeps.facts import write_facts
 from quantbench.sweeps.journal import Journal, new_folder
 from quantbench.sweeps.plan import Plan, Trial, make_executor, plan
 from quantbench.sweeps.queued import left_to_jobs, progress_bar, to_wait, work_off
@@ -62,6 +64,7 @@ def run(sweep: Sweep) -> Path | None:
     folder = new_folder(planned.run.output, planned.run.experiment)
     journal = Journal(folder)
     sweep.save(folder / SWEEP_FILE)
+    write_facts(planned.trials, folder)
     write_text(folder / "environment.json", json.dumps(environment(planned), indent=2) + "\n")
     execute(planned, folder, journal, {})
     return folder
@@ -110,6 +113,8 @@ def _resume(sweep: Sweep, folder: Path, collect: bool) -> None:
     planned = to_wait(plan(sweep, done), not collect)
     _check_checkpoints(planned, folder)
     print(f"resuming {folder}: {len(records)} trials are there")
+    if not (folder / FACTS_FILE).exists():  # an earlier version began it
+        write_facts(planned.trials, folder)
     prepare(planned)
     _prepare_kernels(planned)
     execute(planned, folder, journal, records)
@@ -290,8 +295,7 @@ def _row(trial: Trial, planned: Plan, records: dict[str, Record]) -> dict[str, A
     row: dict[str, Any] = {"trial": trial.id, "experiment": planned.run.experiment, "seed": trial.config["seed"]}
     row |= trial.choices
     for column in planned.columns:
-        group, _, name = column.partition(".")
-        row[column] = _find(trial.config[group], name)
+        row[column] = setting(trial.config, column)
     if trial.skipped:
         return row | {"status": "skipped", "error": trial.skipped}
     return row | records[trial.id].row if trial.id in records else None
@@ -364,10 +368,3 @@ def _git_revision() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _find(node: Any, name: str) -> Any:
-    """A setting by its dotted name; None where there is none."""
-    for part in name.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
-    return node
