@@ -127,8 +127,10 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--format", default="table", choices=FORMATS)
     audit.set_defaults(command=_audit)
 
-    listing = commands.add_parser("list", help="show the choices of every group and which pairs fit")
-    listing.add_argument("group", nargs="?", help="one group only")
+    listing = commands.add_parser(
+        "list", help="show the choices of every group and which pairs fit; `list metrics`: what is measured"
+    )
+    listing.add_argument("group", nargs="?", help="one group only, or metrics")
     listing.add_argument("--config-dir", type=Path, help="a folder with choices of your own")
     listing.add_argument("--format", default="table", choices=FORMATS)
     listing.set_defaults(command=_list)

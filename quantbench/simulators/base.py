@@ -123,7 +123,7 @@ class Simulator(Component):
         return self.draw(world, streams, self.held_out_frames, purpose="evaluation")
 
     def measures(self, output: Tensor, target: Tensor, thorough: bool) -> dict[str, Tensor]:
-        """Further metrics, (trials,) each, of all evaluation frames; ``thorough`` asks for the slow ones too."""
+        """Further metrics, (trials,) each, of all frames; ``thorough`` asks for the slow ones too, which no curve has."""
         return {}
 
     @property

@@ -14,7 +14,7 @@ from quantbench.metrics import Metric, declared
 from quantbench.sweeps.sweep import write_text
 
 if TYPE_CHECKING:
-    from quantbench.sweeps.plan import Trial
+    from quantbench.sweeps.plan import Plan, Trial
 
 FILE = "columns.json"
 
@@ -39,7 +39,7 @@ def rate_settings(trials: Sequence[Trial]) -> list[str]:
     return list(dict.fromkeys(name for one in quantizers for name in size_settings(one, "quantizer")))
 
 
-def write_facts(trials: Sequence[Trial], folder: Path) -> None:
+def write_facts(planned: Plan, folder: Path) -> None:
     """Write ``columns.json`` into the folder of a run. Raises QuantBenchError."""
-    facts = {"sizes": rate_settings(trials), "metrics": [asdict(one) for one in added_metrics(trials).values()]}
+    facts = {"sizes": rate_settings(planned.trials), "metrics": [asdict(one) for one in planned.added.values()]}
     write_text(folder / FILE, json.dumps(facts, indent=2) + "\n")

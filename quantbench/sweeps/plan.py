@@ -23,6 +23,7 @@ from quantbench.config import (
 )
 from quantbench.errors import ConfigError
 from quantbench.gradients import misfit
+from quantbench.metrics import Metric
 from quantbench.sweeps.balance import cut
 from quantbench.sweeps.facts import added_metrics
 from quantbench.sweeps.sweep import Sweep
@@ -68,6 +69,7 @@ class Plan:
             to be measured.
         measured: whether the stack size is still to be measured, on the GPU.
         columns: settings that vary, by dotted name.
+        added: metrics of the classes of the trials beyond those of the project, by name.
     """
 
     run: RunSettings
@@ -76,6 +78,7 @@ class Plan:
     stacks: list[list[Trial]]
     measured: bool
     columns: list[str]
+    added: dict[str, Metric]
 
 
 def plan(sweep: Sweep, done: frozenset[str] = frozenset()) -> Plan:
@@ -98,7 +101,7 @@ def plan(sweep: Sweep, done: frozenset[str] = frozenset()) -> Plan:
         raise ConfigError("the sweep has no trials")
     settings, executor = run
     every = list(trials.values())
-    added_metrics(every)
+    added = added_metrics(every)
     if all(trial.skipped for trial in every):
         raise ConfigError(f"nothing to train: {every[0].skipped}")
     to_train = [trial for trial in every if not trial.skipped and trial.id not in done]
@@ -108,7 +111,7 @@ def plan(sweep: Sweep, done: frozenset[str] = frozenset()) -> Plan:
     measured = engine.stack_size is None and device.type == "cuda"
     limit = None if measured else engine.stack_size or CPU_STACK
     stacks = _stacks(to_train, limit, engine.workers_on(device))
-    return Plan(settings, executor, every, stacks, measured, _columns(every, sweep))
+    return Plan(settings, executor, every, stacks, measured, _columns(every, sweep), added)
 
 
 def make_executor(node: Settings) -> Executor:

@@ -64,7 +64,7 @@ def run(sweep: Sweep) -> Path | None:
     folder = new_folder(planned.run.output, planned.run.experiment)
     journal = Journal(folder)
     sweep.save(folder / SWEEP_FILE)
-    write_facts(planned.trials, folder)
+    write_facts(planned, folder)
     write_text(folder / "environment.json", json.dumps(environment(planned), indent=2) + "\n")
     execute(planned, folder, journal, {})
     return folder
@@ -114,7 +114,7 @@ def _resume(sweep: Sweep, folder: Path, collect: bool) -> None:
     _check_checkpoints(planned, folder)
     print(f"resuming {folder}: {len(records)} trials are there")
     if not (folder / FACTS_FILE).exists():  # an earlier version began it
-        write_facts(planned.trials, folder)
+        write_facts(planned, folder)
     prepare(planned)
     _prepare_kernels(planned)
     execute(planned, folder, journal, records)
@@ -276,7 +276,7 @@ def _terminate_as_interrupt() -> Iterator[None]:
 def write_tables(planned: Plan, folder: Path, records: dict[str, Record]) -> pd.DataFrame:
     """Write results.csv and curves.csv from the records so far; gives the results."""
     rows = [row for trial in planned.trials if (row := _row(trial, planned, records)) is not None]
-    table = results_table(rows, planned.columns)
+    table = results_table(rows, planned.columns, [name for name, one in planned.added.items() if one.whole])
     write(table, folder / f"results.{planned.run.format}")
     finished = [records[trial.id] for trial in planned.trials if trial.id in records]
     write(curves_table([(one.trial, one.curves) for one in finished]), folder / f"curves.{planned.run.format}")
