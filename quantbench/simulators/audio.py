@@ -61,6 +61,9 @@ class Audio(Simulator):
     def prepare(self) -> None:
         self._load()
 
+    def fingerprint(self) -> str:
+        return recordings.fingerprint(Path(self.folder))
+
     @property
     def shared_world(self) -> bool:
         return True

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from quantbench.audio.recordings import find
+from quantbench.audio.recordings import find, fingerprint
 from quantbench.components import State, at_least, between, component
 from quantbench.errors import ConfigError
 from quantbench.simulators import recordings
@@ -56,6 +56,9 @@ class AudioFrames(Simulator):
 
     def prepare(self) -> None:
         self._load()
+
+    def fingerprint(self) -> str:
+        return fingerprint(Path(self.folder))
 
     @property
     def shared_world(self) -> bool:

@@ -110,6 +110,13 @@ class Simulator(Component):
     def prepare(self) -> None:
         """Slow work done once for all trials before anything trains, such as reading recordings into a cache."""
 
+    def fingerprint(self) -> str:
+        """What its data is: equal for the same recordings in another place, and another one once they change.
+
+        Part of a trial's identity, in the place of the settings that are ``paths``; empty where no data of the user's is read.
+        """
+        return ""
+
     def world(self, streams: Streams) -> State:
         """What is drawn once per trial (an alphabet, a rotation), from the stream ``source``."""
         return {}

@@ -25,6 +25,7 @@ from quantbench.errors import ConfigError
 from quantbench.gradients import misfit
 from quantbench.metrics import Metric
 from quantbench.sweeps.balance import cut
+from quantbench.sweeps.data import identity
 from quantbench.sweeps.facts import added_metrics
 from quantbench.sweeps.sweep import Sweep
 from quantbench.training import TrainSettings
@@ -43,7 +44,7 @@ class Trial:
     """One training of one codec.
 
     Attributes:
-        id: hash of everything but the seed, a dash, the seed.
+        id: hash of all settings, and of the data that they name, but of the seed; a dash, the seed.
         choices: the name chosen in each group.
         config: checked settings of each group, of ``train``, and the seed.
         shape: a number, equal for trials of a sweep that can share a stack.
@@ -70,6 +71,7 @@ class Plan:
         measured: whether the stack size is still to be measured, on the GPU.
         columns: settings that vary, by dotted name.
         added: metrics of the classes of the trials beyond those of the project, by name.
+        data: fingerprints of the data of the sources, by where it is.
     """
 
     run: RunSettings
@@ -79,6 +81,7 @@ class Plan:
     measured: bool
     columns: list[str]
     added: dict[str, Metric]
+    data: dict[str, str]
 
 
 def plan(sweep: Sweep, done: frozenset[str] = frozenset()) -> Plan:
@@ -111,7 +114,7 @@ def plan(sweep: Sweep, done: frozenset[str] = frozenset()) -> Plan:
     measured = engine.stack_size is None and device.type == "cuda"
     limit = None if measured else engine.stack_size or CPU_STACK
     stacks = _stacks(to_train, limit, engine.workers_on(device))
-    return Plan(settings, executor, every, stacks, measured, _columns(every, sweep), added)
+    return Plan(settings, executor, every, stacks, measured, _columns(every, sweep), added, planner.data)
 
 
 def make_executor(node: Settings) -> Executor:
@@ -148,6 +151,7 @@ class _Planner:
     shapes: dict[int, str] = field(default_factory=dict)
     texts: dict[int, str] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
 
     def trial(self, config: Mapping[str, Any], choices: dict[str, str]) -> Trial:
         checked: Settings = {group: self._component(group, _mapping(config, group)) for group in COMPONENTS}
@@ -181,7 +185,7 @@ class _Planner:
         if key not in self.nodes:
             node = check(dict(given))
             self.nodes[key] = node
-            self.texts[id(node)] = canonical(node)
+            self.texts[id(node)] = canonical(identity(group, node, self.data))
             self.shapes[id(node)] = canonical(_structural(group, node))
         return self.nodes[key]
 

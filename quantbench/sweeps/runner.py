@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -30,6 +31,7 @@ from quantbench.paths import config_folder
 from quantbench.results.schema import IDENTITY
 from quantbench.results.summary import summary
 from quantbench.results.tables import curves_table, read_results, results_path, results_table, write
+from quantbench.sweeps.data import check_unchanged, with_absolute_paths
 from quantbench.sweeps.executors import Engine, Queued, WorkerDied
 from quantbench.sweeps.facts import FILE as FACTS_FILE
 from quantbench.sweeps.facts import write_facts
@@ -54,6 +56,7 @@ def run(sweep: Sweep) -> Path | None:
         ConfigError: something in the configuration is wrong; nothing was trained.
         SweepFailed: at least one trial failed; everything else is in the tables.
     """
+    sweep = with_absolute_paths(sweep)
     planned = plan(sweep)
     print(outline(planned))
     if planned.run.dry_run:
@@ -63,7 +66,7 @@ def run(sweep: Sweep) -> Path | None:
     _prepare_kernels(planned)
     folder = new_folder(planned.run.output, planned.run.experiment)
     journal = Journal(folder)
-    sweep.save(folder / SWEEP_FILE)
+    replace(sweep, data=planned.data).save(folder / SWEEP_FILE)
     write_facts(planned, folder)
     write_text(folder / "environment.json", json.dumps(environment(planned), indent=2) + "\n")
     execute(planned, folder, journal, {})
@@ -111,6 +114,7 @@ def _resume(sweep: Sweep, folder: Path, collect: bool) -> None:
     records = journal.read()
     done = frozenset(trial for trial, one in records.items() if collect or one.row["status"] != "failed")
     planned = to_wait(plan(sweep, done), not collect)
+    check_unchanged(sweep, planned.data)
     _check_checkpoints(planned, folder)
     print(f"resuming {folder}: {len(records)} trials are there")
     if not (folder / FACTS_FILE).exists():  # an earlier version began it
@@ -127,7 +131,12 @@ def _complete(sweep: Sweep, folder: Path) -> None:
         table = read_results(folder)
     except ConfigError as error:
         raise ConfigError(f"{error}; {advice}") from error
-    if len(table) < sweep.size and (missing := {trial.id for trial in plan(sweep).trials} - set(table["trial"])):
+    if len(table) >= sweep.size:
+        print(f"{folder}: complete, nothing to resume")
+        return
+    planned = plan(sweep)
+    check_unchanged(sweep, planned.data)
+    if missing := {trial.id for trial in planned.trials} - set(table["trial"]):
         raise ConfigError(f"{results_path(folder)}: {len(missing)} of its trials are missing; {advice}")
     print(f"{folder}: complete, nothing to resume")
 

@@ -55,6 +55,7 @@ class Sweep:
         combinations: the base configurations.
         axes: values of each setting that varies within a combination, by dotted name.
         points: ``[combination, index into each axis]`` of each trial; None for the full product.
+        data: fingerprints of the data of its sources, by where it is.
     """
 
     command: list[str]
@@ -62,6 +63,7 @@ class Sweep:
     combinations: list[Combination]
     axes: dict[str, list[Any]] = field(default_factory=dict)
     points: list[list[int]] | None = None
+    data: dict[str, str] = field(default_factory=dict)
 
     def configs(self) -> Iterator[tuple[Combination, dict[str, Any]]]:
         """Every trial's combination and resolved configuration, combination by combination.
@@ -100,6 +102,8 @@ class Sweep:
             content = yaml.safe_load(path.read_text())
             content.pop("quantbench")
             combinations = [Combination(**one) for one in content.pop("combinations")]
+            if not isinstance(content.get("data", {}), dict):
+                raise ValueError("its data is no mapping")
             return Sweep(combinations=combinations, **content)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ConfigError(f"{path.parent}: no folder of a run (it has no {path.name})") from error
