@@ -22,7 +22,11 @@ SUBCOMMANDS = ("run", "resume", "audit", "list", "diff", "rank", "plot", "report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand; gives the exit code: 0, 1 for a failure, 2 for bad input, 130 after Ctrl-C."""
+    """Run a subcommand; gives the exit code.
+
+    0: all that was asked for was done; a trial that diverged is a result. 1: a trial failed, a check that was asked for says
+    no, or something could not be written. 2: bad input, and nothing was done. 130: interrupted.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         code = _or_interrupted(words)
@@ -156,11 +160,13 @@ def _run(words: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["quantbench", *words]
     failures: list[QuantBenchError] = []
+    done: list[str | None] = []
 
     def job(config: DictConfig) -> str | None:
         # Hydra prints what a job raises in its own way, so an error waits until Hydra is done.
         try:
-            return _job(config)
+            done.append(_job(config))
+            return done[-1]
         except QuantBenchError as error:
             failures.append(error)
             return None
@@ -184,6 +190,8 @@ def _run(words: list[str]) -> int:
         raise ConfigError(f"Hydra cannot compose this: {error or type(error).__name__}") from error
     for failure in failures[1:]:
         print(f"error: {failure}", file=sys.stderr)
+    if failures and (done or any(error.exit_code != ConfigError.exit_code for error in failures)):
+        raise QuantBenchError(str(failures[0])) from failures[0]  # other jobs did something: no bad input alone
     if failures:
         raise failures[0]
     return 0

@@ -40,6 +40,7 @@ from quantbench.sweeps.plan import Plan, Trial, make_executor, plan
 from quantbench.sweeps.queued import left_to_jobs, progress_bar, to_wait, work_off
 from quantbench.sweeps.supply import Supply, size_on_gpu
 from quantbench.sweeps.sweep import Sweep, write_text
+from quantbench.sweeps.verdict import tell
 from quantbench.sweeps.worker import Record, failure
 from quantbench.training import Keep, checkpoint, warm
 from quantbench.training.describe import describe, differences
@@ -158,7 +159,7 @@ class SweepFailed(QuantBenchError):
 
 
 def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Record]) -> None:
-    """Train the stacks of a plan, keep their records and write the tables, whatever happens."""
+    """Train the stacks of a plan, keep their records and write the tables, whatever happens. Raises QuantBenchError."""
     complete = False
     _write_plan(planned, journal)
     try:
@@ -167,25 +168,23 @@ def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Re
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished trials are kept, `quantbench resume {folder}` goes on", file=sys.stderr)
         raise
+    except ConfigError as error:  # as of an executor: by now something was done, so it is no bad input alone
+        raise QuantBenchError(str(error)) from error
     finally:
         try:
             table = write_tables(planned, folder, records)
         except QuantBenchError as error:
             advice = f"the journal beside it holds all trials; `quantbench resume {folder}` goes on once that is put right"
             raise QuantBenchError(f"{error}; {advice}") from error
-        failed = [record for record in records.values() if record.row["status"] == "failed"]
+        failed = sum(record.row["status"] == "failed" for record in records.values())
         journal.close(complete=complete and not failed)
-    if not complete:
-        print(left_to_jobs(planned, folder, records))
-        return
-    if not failed:
+    if complete and not failed:
         for name in (checkpoint.FOLDER, warm.FOLDER):
             shutil.rmtree(folder / name, ignore_errors=True)
-    print(f"\n{summary(table)}\n\nresults: {results_path(folder)}")
+    print(f"\n{summary(table)}\n\nresults: {results_path(folder)}" if complete else left_to_jobs(planned, folder, records))
+    tell(records.values())
     if failed:
-        for record in failed:
-            print(f"failed: {record.trial}: {record.row['error']}", file=sys.stderr)
-        raise SweepFailed(f"{len(failed)} of {len(planned.trials)} trials failed; `quantbench resume {folder}` tries again")
+        raise SweepFailed(f"{failed} of {len(planned.trials)} trials failed; `quantbench resume {folder}` tries again")
 
 
 def _train(planned: Plan, folder: Path, journal: Journal, records: dict[str, Record]) -> bool:
