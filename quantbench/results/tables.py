@@ -28,7 +28,7 @@ def results_table(rows: Sequence[Mapping[str, Any]], settings: Sequence[str], wh
     """
     before, after = [*IDENTITY, *settings, *METRICS], [*NOTES, *COST]
     known = {*before, *after}
-    further = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in known]
+    further = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in known and "." not in name]
     columns = [*before, *further, *after]
     table = pd.DataFrame([[row.get(name) for name in columns] for row in rows], columns=columns)
     for name in [*WHOLE, *(name for name in whole if name in further)]:
