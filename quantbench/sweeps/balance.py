@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from quantbench.config import COMPONENTS, Settings, find_class, instance
+from quantbench.config import COMPONENTS, Settings, canonical, find_class, instance
 
 if TYPE_CHECKING:
     from quantbench.sweeps.plan import Trial
@@ -46,17 +48,22 @@ def cost(trial: Trial) -> Cost:
     """A rough estimate for trials of this shape."""
     config = trial.config
     steps = config["train"]["steps"]
-    quantizer, gradient = (
-        find_class(config[group]["_target_"], COMPONENTS[group], group) for group in ("quantizer", "gradient")
-    )
-    dearer: float = quantizer.cost + gradient.cost  # type: ignore[attr-defined]
-    size = _weights(config) / WEIGHTS + dearer * _codes(config["quantizer"])
+    size = _weights(canonical(config["codec"]), canonical(config["simulator"])) / WEIGHTS
+    size += sum(_dearer(group, config[group]["_target_"]) for group in ("quantizer", "gradient")) * _codes(config["quantizer"])
     return Cost(steps * STEP, steps * size * config["train"]["batch"] / BATCH)
 
 
-def _weights(config: Settings) -> float:
+@lru_cache(maxsize=1024)
+def _dearer(group: str, target: str) -> float:
+    """Work of a class beyond that of a default trial's; kept, for a sweep may have thousands of shapes."""
+    found: float = find_class(target, COMPONENTS[group], group).cost  # type: ignore[attr-defined]
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _weights(codec_text: str, simulator_text: str) -> float:
     """Weights of an encoder; a small one costs hardly less than half of the default, for other work is left."""
-    codec, simulator = instance("codec", config["codec"]), instance("simulator", config["simulator"])
+    codec, simulator = instance("codec", json.loads(codec_text)), instance("simulator", json.loads(simulator_text))
     sizes = [value for name in codec.sizes if isinstance(value := getattr(codec, name), int)] or [codec.latent_dim]
     found: float = sizes[0] * (sum(sizes) + simulator.input_dim)
     return max(found, WEIGHTS / 2)

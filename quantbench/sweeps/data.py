@@ -24,9 +24,10 @@ def with_absolute_paths(sweep: Sweep) -> Sweep:
     """
     combinations = [Combination(one.choices, copy_nodes(one.config)) for one in sweep.combinations]
     names = set()
+    known: dict[tuple[str, str], type[Component]] = {}
     for one in combinations:
         for group in COMPONENTS:
-            for name, node, cls in _classes(group, one.config.get(group)):
+            for name, node, cls in _classes(group, one.config.get(group), known):
                 defaults = {field.name: field.default for field in dataclasses.fields(cls)}
                 for path in cls.paths:
                     names.add(f"{name}.{path}")
@@ -36,14 +37,19 @@ def with_absolute_paths(sweep: Sweep) -> Sweep:
     return replace(sweep, combinations=combinations, axes=axes)
 
 
-def _classes(name: str, node: Any) -> Iterator[tuple[str, Settings, type[Component]]]:
-    """Every component's settings and class below a setting, by dotted name."""
+def _classes(
+    name: str, node: Any, known: dict[tuple[str, str], type[Component]]
+) -> Iterator[tuple[str, Settings, type[Component]]]:
+    """Every component's settings and class below a setting, by dotted name; ``known`` keeps what was looked up."""
     if not isinstance(node, dict):
         return  # planning tells what is wrong
     if "_target_" in node:
-        yield name, node, find_class(node["_target_"], COMPONENTS.get(name, Component), name)
+        key = name, str(node["_target_"])
+        if key not in known:
+            known[key] = find_class(node["_target_"], COMPONENTS.get(name, Component), name)
+        yield name, node, known[key]
     for inner, value in node.items():
-        yield from _classes(f"{name}.{inner}", value)
+        yield from _classes(f"{name}.{inner}", value, known)
 
 
 def _absolute(value: Any) -> Any:

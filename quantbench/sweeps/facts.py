@@ -19,24 +19,32 @@ if TYPE_CHECKING:
 FILE = "columns.json"
 
 
-def components(configs: Sequence[Settings], groups: Sequence[str] = tuple(COMPONENTS)) -> Iterator[Component]:
-    """One component for all trials that share its settings."""
+def components(trials: Sequence[Trial], groups: Sequence[str] = tuple(COMPONENTS)) -> Iterator[tuple[str, Component]]:
+    """A group and one component for all trials that have the same classes in it."""
     for group in groups:
-        nodes = {id(config[group]): config[group] for config in configs}
-        for node in nodes.values():
-            yield instance(group, node)
+        nodes = {id(trial.config[group]): trial.config[group] for trial in trials}
+        alike = {tuple(_targets(node)): node for node in nodes.values()}
+        for node in alike.values():
+            yield group, instance(group, node)
+
+
+def _targets(node: Settings) -> Iterator[str]:
+    """Names of the classes of a component and of those within it."""
+    for name, value in node.items():
+        if isinstance(value, dict):
+            yield from _targets(value)
+        elif name == "_target_":
+            yield value
 
 
 def added_metrics(trials: Sequence[Trial]) -> dict[str, Metric]:
     """Metrics that the classes of a sweep add to the project's. Raises ConfigError where they contradict each other."""
-    every = components([trial.config for trial in trials])
-    return declared(dict.fromkeys(type(part) for one in every for _, part in within(one, "")))
+    return declared(dict.fromkeys(type(part) for group, one in components(trials) for _, part in within(one, group)))
 
 
 def rate_settings(trials: Sequence[Trial]) -> list[str]:
     """Dotted names of the settings that decide how many bits the quantizers of a sweep spend."""
-    quantizers = components([trial.config for trial in trials], ["quantizer"])
-    return list(dict.fromkeys(name for one in quantizers for name in size_settings(one, "quantizer")))
+    return list(dict.fromkeys(name for group, one in components(trials, ["quantizer"]) for name in size_settings(one, group)))
 
 
 def write_facts(planned: Plan, folder: Path) -> None:
