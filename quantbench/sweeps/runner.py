@@ -13,7 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -133,6 +133,9 @@ def _complete(sweep: Sweep, folder: Path) -> None:
     except ConfigError as error:
         raise ConfigError(f"{error}; {advice}") from error
     if len(table) >= sweep.size:
+        if not (folder / FACTS_FILE).exists():
+            with suppress(QuantBenchError):  # what cannot be planned or written any more is complete all the same
+                write_facts(plan(sweep), folder)
         print(f"{folder}: complete, nothing to resume")
         return
     planned = plan(sweep)

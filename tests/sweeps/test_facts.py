@@ -59,6 +59,9 @@ def test_a_run_has_its_facts(small_run, quantbench):
     facts = json.loads((folder / "columns.json").read_text())
     assert facts == {"sizes": ["quantizer.codes", "quantizer.stages", "quantizer.levels"], "metrics": []}
     (folder / "columns.json").unlink()
+    assert quantbench("resume", str(folder))[0] == 0  # nothing to train
+    assert json.loads((folder / "columns.json").read_text()) == facts
+    (folder / "columns.json").unlink()
     (folder / "results.csv").unlink()
     assert quantbench("resume", str(folder))[0] == 0
     assert json.loads((folder / "columns.json").read_text()) == facts
