@@ -188,13 +188,17 @@ def _run(words: list[str]) -> int:
         if interrupted(error) or not _raised_by_hydra(error):
             raise
         raise ConfigError(f"Hydra cannot compose this: {error or type(error).__name__}") from error
+    if failures:
+        raise _first(failures, bool(done))
+    return 0
+
+
+def _first(failures: Sequence[QuantBenchError], done: bool) -> QuantBenchError:
+    """The error to end with, the others printed; ``done`` says whether other jobs did what was asked for."""
     for failure in failures[1:]:
         print(f"error: {failure}", file=sys.stderr)
-    if failures and (done or any(error.exit_code != ConfigError.exit_code for error in failures)):
-        raise QuantBenchError(str(failures[0])) from failures[0]  # other jobs did something: no bad input alone
-    if failures:
-        raise failures[0]
-    return 0
+    bad_input = all(isinstance(failure, ConfigError) for failure in failures)
+    return failures[0] if bad_input and not done else QuantBenchError(str(failures[0]))
 
 
 def _overrides_of_flags(words: list[str]) -> Iterator[str]:
