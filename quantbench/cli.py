@@ -22,7 +22,11 @@ SUBCOMMANDS = ("run", "resume", "audit", "list", "diff", "rank", "plot", "report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand; gives the exit code: 0, 1 for a failure, 2 for bad input, 130 after Ctrl-C."""
+    """Run a subcommand; gives the exit code.
+
+    0: all that was asked for was done; a trial that diverged is a result. 1: a trial failed, a check that was asked for says
+    no, or something could not be written. 2: bad input, and nothing was done. 130: interrupted.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         code = _or_interrupted(words)
@@ -127,8 +131,10 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--format", default="table", choices=FORMATS)
     audit.set_defaults(command=_audit)
 
-    listing = commands.add_parser("list", help="show the choices of every group and which pairs fit")
-    listing.add_argument("group", nargs="?", help="one group only")
+    listing = commands.add_parser(
+        "list", help="show the choices of every group and which pairs fit; `list metrics`: what is measured"
+    )
+    listing.add_argument("group", nargs="?", help="one group only, or metrics")
     listing.add_argument("--config-dir", type=Path, help="a folder with choices of your own")
     listing.add_argument("--format", default="table", choices=FORMATS)
     listing.set_defaults(command=_list)
@@ -154,11 +160,13 @@ def _run(words: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["quantbench", *words]
     failures: list[QuantBenchError] = []
+    done: list[str | None] = []
 
     def job(config: DictConfig) -> str | None:
         # Hydra prints what a job raises in its own way, so an error waits until Hydra is done.
         try:
-            return _job(config)
+            done.append(_job(config))
+            return done[-1]
         except QuantBenchError as error:
             failures.append(error)
             return None
@@ -180,11 +188,17 @@ def _run(words: list[str]) -> int:
         if interrupted(error) or not _raised_by_hydra(error):
             raise
         raise ConfigError(f"Hydra cannot compose this: {error or type(error).__name__}") from error
+    if failures:
+        raise _first(failures, bool(done))
+    return 0
+
+
+def _first(failures: Sequence[QuantBenchError], done: bool) -> QuantBenchError:
+    """The error to end with, the others printed; ``done`` says whether other jobs did what was asked for."""
     for failure in failures[1:]:
         print(f"error: {failure}", file=sys.stderr)
-    if failures:
-        raise failures[0]
-    return 0
+    bad_input = all(isinstance(failure, ConfigError) for failure in failures)
+    return failures[0] if bad_input and not done else QuantBenchError(str(failures[0]))
 
 
 def _overrides_of_flags(words: list[str]) -> Iterator[str]:

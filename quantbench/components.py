@@ -6,15 +6,16 @@ that the training hands in. Every tensor has the trial axis first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform
 
 import torch
 from torch import Tensor, nn
 
 from quantbench import kernels
 from quantbench.errors import ConfigError
+from quantbench.metrics import Metric
 
 PER_TRIAL = "per trial"
 """Marks a numeric setting that may differ between the trials of one stack."""
@@ -30,6 +31,15 @@ State = dict[str, Tensor]
 class Component:
     """Base of everything that a configuration can choose."""
 
+    sizes: ClassVar[tuple[str, ...]] = ()
+    """Names of its own settings that decide how large it is; of a quantizer, how many bits it spends. A codec's width first."""
+
+    paths: ClassVar[tuple[str, ...]] = ()
+    """Names of its own settings that are paths; ``sweep.yaml`` has them absolute."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = ()
+    """Metrics that it measures beyond those of the project's table."""
+
     def check(self) -> None:
         """Raise ConfigError when a setting cannot be used; called before anything trains."""
 
@@ -41,6 +51,20 @@ Class = TypeVar("Class", bound=type)
 def component(cls: Class) -> Class:
     """Make a class a component: a frozen dataclass of settings that is compared by identity."""
     return dataclass(frozen=True, eq=False)(cls)  # type: ignore[return-value]
+
+
+def within(one: Component, name: str) -> Iterator[tuple[str, Component]]:
+    """A component and all components within it, by dotted name; ``name`` is its own."""
+    yield name, one
+    for field in fields(one):
+        value = getattr(one, field.name)
+        if isinstance(value, Component):
+            yield from within(value, f"{name}.{field.name}")
+
+
+def size_settings(one: Component, prefix: str) -> list[str]:
+    """Dotted names of the settings that decide how large a component is, those of components within it among them."""
+    return [f"{name}.{size}" for name, part in within(one, prefix) for size in part.sizes]
 
 
 def at_least(name: str, value: Any, lowest: float) -> None:

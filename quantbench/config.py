@@ -177,6 +177,11 @@ def construct(cls: type[Component], settings: Mapping[str, Any]) -> Any:
     return build(cls, [settings], None)
 
 
+def instance(group: str, node: Mapping[str, Any]) -> Any:
+    """The component of a group from its checked settings, with the name of its class among them."""
+    return construct(find_class(node["_target_"], COMPONENTS[group], group), without_target(node))
+
+
 def structural(cls: type[Component], settings: Mapping[str, Any]) -> Settings:
     """The settings that trials of one stack must share."""
     stacked = per_trial_fields(cls)
@@ -230,6 +235,13 @@ def build_stack(configs: Sequence[Mapping[str, Any]], device: torch.device, name
 def without_target(node: Mapping[str, Any]) -> Settings:
     """A group's settings without the name of its class."""
     return {name: value for name, value in node.items() if name != "_target_"}
+
+
+def setting(config: Any, name: str) -> Any:
+    """A setting by its dotted name; None where there is none."""
+    for part in name.split("."):
+        config = config.get(part) if isinstance(config, Mapping) else None
+    return config
 
 
 def canonical(value: Any) -> str:

@@ -107,14 +107,53 @@ METRICS = table(
 )
 """Those of this project, in the order of the columns. Those of cost, from ``seconds`` on, come last in a table."""
 
+OF_COMPONENTS = frozenset(
+    ["estimated_bits", "coded_bits", "mel_distance_db", "si_sdr_db", "pesq", "stoi", "visqol", "clips", "clips_skipped"]
+)
+"""Those that a component may measure; all others the training measures itself."""
+
+OTHER_COLUMNS = {
+    "trial": "identity of the trial: a hash of all settings and data that its result follows from, and its seed",
+    "experiment": "name of the experiment",
+    "status": "completed, diverged, failed (an error, or a worker that died) or skipped (a pair that does not fit)",
+    "error": "why a trial diverged, failed or was skipped",
+    "seed": "seed of all random numbers",
+    "simulator": "the choice of the source",
+    "codec": "the choice of the codec",
+    "quantizer": "the choice of the quantizer",
+    "gradient": "the choice of the gradient-passing strategy",
+    "loss": "the choice of the reconstruction loss",
+    "limit_note": "which limit limit_mse is, or why there is none",
+    "reference_note": "which quantizer reference_mse is of, or why there is none",
+    "device": "what the trial was trained on",
+}
+"""The columns of results.csv that are no metrics, beside those of settings that vary, which have a dot in their name."""
+
+
+def taken(name: str) -> str | None:
+    """Why a component cannot return a metric of this name, or None."""
+    if not name.isidentifier():
+        return "a metric's name is a word of letters, digits and underscores"
+    if name in OTHER_COLUMNS or (name in METRICS and name not in OF_COMPONENTS):
+        return "that is a column of results.csv already, with another meaning; choose another name"
+    return None
+
 
 def declared(classes: Iterable[type]) -> dict[str, Metric]:
-    """The metrics that classes add. Raises ConfigError where one is declared twice, in different words."""
+    """The metrics that classes add.
+
+    Raises:
+        ConfigError: one is declared twice, in different words, or has the name of another column.
+    """
     found: dict[str, Metric] = {}
     for cls in classes:
         for one in getattr(cls, "metrics", ()):
+            if not isinstance(one, Metric):
+                raise ConfigError(f"{cls.__name__}.metrics: {one!r} is no Metric")
             known = METRICS.get(one.name) or found.get(one.name)
             if known is not None and known != one:
                 raise ConfigError(f"{cls.__name__}.metrics: {one.name} is a metric already, declared otherwise")
+            if reason := taken(one.name):
+                raise ConfigError(f"{cls.__name__}.metrics: {one.name}: {reason}")
             found[one.name] = one
     return {name: one for name, one in found.items() if name not in METRICS}

@@ -123,7 +123,10 @@ BAD = {
     "affine of averages": (["run", "quantizer.affine=true", "quantizer.update_by=ema"], ["quantizer.affine=true: needs"]),
     "empty axis": (["run", "-m", "seed=range(0,0)"], ["seed=range(0,0)", "no values"]),
     "empty value": (["run", "seed="], ["seed=''"]),
-    "missing folder": (["run", "simulator=audio_frames"], ["simulator.folder=data/speech", "scripts/get_audio.sh"]),
+    "missing folder": (
+        ["run", "simulator=audio_frames"],
+        ["simulator.folder=/", "/data/speech: no such folder", "scripts/get_audio.sh"],  # where it was looked for
+    ),
     "no such GPU": (["run", "device=cuda:77"], ["device=cuda:77: must be auto, cpu", "CUDA devices on this machine"]),
     "no device": (["run", "device=abacus"], ["device=abacus: must be auto, cpu, cuda or cuda:N"]),
     "another device of torch": (["run", "device=meta"], ["device=meta: must be auto, cpu, cuda or cuda:N"]),

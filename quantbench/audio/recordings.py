@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -40,6 +42,7 @@ AUDIBLE = 10 ** (-50 / 20)
 """RMS (-50 dBFS) above which a segment is worth training on."""
 NAMED = 5
 CACHE_VERSION = 3
+FINGERPRINT_VERSION = 1
 MIN_SPEAKERS = 3
 
 
@@ -76,6 +79,31 @@ def find(folder: Path) -> list[Path]:
             f"(one to train, one held out); allowed are {', '.join(SUFFIXES)}"
         )
     return found
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash of the recordings below ``folder``: of their names relative to it, and of what is in them.
+
+    Kept in the cache by the names, sizes and times of the files, so that they are read once.
+    """
+    files = find(folder)
+    cache = cache_path("content", f"content {FINGERPRINT_VERSION}", folder, files, ".txt")
+    with contextlib.suppress(OSError, ValueError):  # there is none yet, or it is damaged and made anew
+        if re.fullmatch("[0-9a-f]{64}", kept := cache.read_text()):
+            return kept
+    found = digest("\n".join(f"{path.relative_to(folder)} {_content(path)}" for path in files))
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
+        write_cache(cache, lambda file: file.write(found.encode()))
+    return found
+
+
+def _content(path: Path) -> str:
+    """A hash of a file; of one that cannot be read, for decoding leaves it out, too, that it cannot."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return "unreadable"
 
 
 def read(path: Path, sample_rate: int) -> Array:

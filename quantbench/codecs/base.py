@@ -26,6 +26,8 @@ class Codec(Component):
     stackable: ClassVar[bool] = True
     """Whether trials train faster together than one by one."""
 
+    sizes: ClassVar[tuple[str, ...]] = ("latent_dim",)
+
     latent_dim: int = 8
 
     def check(self) -> None:

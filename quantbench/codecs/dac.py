@@ -21,6 +21,8 @@ class DAC(WaveformCodec):
         decoder_channels: of the decoder's first layer; every block halves them.
     """
 
+    sizes = ("encoder_channels", "decoder_channels", "latent_dim")
+
     encoder_channels: int = 64
     decoder_channels: int = 1536
 

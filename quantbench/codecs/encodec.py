@@ -22,6 +22,8 @@ class EnCodec(WaveformCodec):
         causal: whether convolutions see the past only.
     """
 
+    sizes = ("channels", "lstm_layers", "latent_dim")
+
     strides: tuple[int, ...] = (2, 4, 5, 8)
     channels: int = 32
     lstm_layers: int = 2

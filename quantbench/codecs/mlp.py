@@ -48,6 +48,8 @@ class MLP(Codec):
         latent_dim: features of the encoder's output.
     """
 
+    sizes = ("hidden", "latent_dim")
+
     hidden: int = 64
 
     def check(self) -> None:

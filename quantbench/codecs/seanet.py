@@ -24,6 +24,8 @@ class SEANet(WaveformCodec):
         channels: of the encoder's first layer; every block doubles them.
     """
 
+    sizes = ("channels", "latent_dim")
+
     channels: int = 16
 
     def check(self) -> None:

@@ -27,6 +27,8 @@ class SoftToHard(Gradient):
         hard_fraction: share of the steps, at the end, that form the hard phase.
     """
 
+    cost = 0.75
+
     temperature: Schedule = Schedule(start=1.0, end=0.1, shape="exponential")
     hard_fraction: float = 0.1
 

@@ -17,6 +17,9 @@ class Gradient(Component):
     hard_forward: ClassVar[bool] = False
     """Whether the decoder receives exactly the hard code; `quantbench audit` checks it."""
 
+    cost: ClassVar[float] = 0.0
+    """Work of a trial beyond that of the straight-through estimator with vector quantization, in a default trial's work."""
+
     @property
     def needs(self) -> frozenset[str]:
         """What the quantizer must offer."""

@@ -85,6 +85,8 @@ class SFDiVeQ(DiVeQ):
     Recommended: no loss of the codebook; noise 1e-3; a warm-up.
     """
 
+    cost = 0.75
+
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         codebook = quantizer.codebook(state)
         first, second = codebook[:, :-1], codebook[:, 1:]

@@ -80,6 +80,8 @@ class VP(Gradient):
         k: neighbour for the estimate of density.
     """
 
+    cost = 10.0
+
     eta: PerTrial = 1.0
     k: int = 8
 

@@ -43,6 +43,8 @@ class GumbelST(Sampled):
     Recommended: T falls from 1 to 0.1 or above.
     """
 
+    cost = 3.0
+
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         logits = quantizer.logits(state, latents, 1.0)
         temperature = _like(self.temperature.at(moment.progress), logits)
@@ -62,6 +64,8 @@ class ReinMax(Sampled):
     Recommended: T of 1 or above, for one-hot logits that are learned; for distances T is relative to their squares.
     """
 
+    cost = 4.0
+
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         logits = quantizer.logits(state, latents, self.temperature.at(moment.progress))
         drawn = one_hot(logits.detach() + gumbel(logits, moment))
@@ -78,6 +82,8 @@ class ScoreFunction(Sampled):
     Source: Williams (1992), Machine Learning 8.
     Recommended: nothing beyond a baseline.
     """
+
+    cost = 4.0
 
     @property
     def needs(self) -> frozenset[str]:

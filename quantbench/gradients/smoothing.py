@@ -29,6 +29,7 @@ class Smoothed(Gradient):
         pairs: antithetic pairs a frame.
     """
 
+    cost = 0.9
     hard_forward = True
 
     sigma: Schedule = Schedule(start=0.3, end=0.3)

@@ -35,6 +35,8 @@ class AdversarialAudio(Audio):
         critic_lr: their learning rate.
     """
 
+    sizes = ("critic_channels",)
+
     adversarial: float = 1.0
     feature_matching: float = 2.0
     critic_channels: int = 32

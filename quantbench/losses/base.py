@@ -42,6 +42,10 @@ class Loss(Component):
         """The mean loss of every trial, (trials,)."""
         return trial_mean(self.each(output, target, sample_rate))
 
+    def measures(self, output: Tensor, target: Tensor, sample_rate: int | None) -> dict[str, Tensor]:
+        """Further metrics, (trials,) each, of all evaluation frames."""
+        return {}
+
 
 @component
 class MSE(Loss):

@@ -122,6 +122,9 @@ class Quantizer(Component):
     own_gradient: ClassVar[bool] = False
     """Whether the quantizer passes the gradient by itself, so that no strategy but ``own`` can be chosen."""
 
+    cost: ClassVar[float] = 0.0
+    """Work of a trial beyond that of vector quantization with the straight-through estimator, in a default trial's work."""
+
     commitment: PerTrial = 0.0
 
     def check(self) -> None:

@@ -35,6 +35,8 @@ class LFQ(PerDimension):
         sharpness: inverse temperature of p.
     """
 
+    cost = 1.1
+
     commitment: PerTrial = 0.25
     entropy_weight: PerTrial = 0.1
     diversity: PerTrial = 1.0
@@ -87,6 +89,8 @@ class BSQ(LFQ):
     Source: Zhao et al. (2024), arXiv 2406.07548.
     Recommended: all weights 1 in the authors' code, without a commitment loss.
     """
+
+    cost = 0.0
 
     commitment: PerTrial = 0.25
     sharpness: PerTrial = 1.0

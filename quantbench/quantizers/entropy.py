@@ -41,6 +41,9 @@ class EntropyScalar(PerDimension):
         bound: codes are integers from ``-bound`` to ``bound``.
     """
 
+    sizes = ("rate_weight",)  # what it spends follows from it
+    cost = 3.3
+
     rate_weight: PerTrial = 0.01
     bound: int = 63
 

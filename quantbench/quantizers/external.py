@@ -18,6 +18,8 @@ from quantbench.streams import Streams
 
 DECODERS = ("get_output_from_indices", "indices_to_codes")
 """Names under which such modules decode indices."""
+SIZES = ("codebook_size", "levels", "num_quantizers", "num_codebooks", "groups", "heads")
+"""Keyword arguments of such modules that decide how many bits they spend."""
 
 
 @component
@@ -41,6 +43,9 @@ class External(Quantizer):
     """
 
     own_gradient = True
+
+    sizes = ("slots", *(f"arguments.{name}" for name in SIZES))
+    cost = 3.0
 
     module: str = "vector_quantize_pytorch.VectorQuantize"
     arguments: Any = None

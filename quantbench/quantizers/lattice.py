@@ -49,6 +49,8 @@ class Lattice(Quantizer):
 
     offers = frozenset({DITHER, WHOLE})
 
+    sizes = ("levels",)
+
     lattice: Literal["Z", "A2", "D4", "E8", "Leech"] = "E8"
     levels: int = 2
     commitment: PerTrial = 0.25

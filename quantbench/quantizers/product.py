@@ -31,6 +31,9 @@ class ProductVQ(VectorQuantizer):
 
     offers = frozenset({CODEBOOK, SOFT})
 
+    sizes = ("codes", "groups")
+    cost = 0.6
+
     groups: int = 2
 
     def check_dim(self, dim: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +34,8 @@ class Residual(Quantizer):
         dropout: share of the frames that a training step codes with a random number of stages, 1 to ``stages``, each equally
             likely (quantizer dropout of Zeghidour et al.; DAC's share is 1 in some releases, 0.5 in others).
     """
+
+    sizes: ClassVar[tuple[str, ...]] = ("stages",)
 
     stages: int = 4
     shared: bool = False
@@ -159,6 +162,9 @@ class ResidualVQ(Residual, VectorQuantizer):
 
     offers = frozenset({CODEBOOK, SOFT})
 
+    sizes = ("codes", "stages")
+    cost = 0.5
+
     commitment: PerTrial = 0.25
 
 
@@ -176,6 +182,8 @@ class ResidualFSQ(Residual, Uniform):
     """
 
     offers = frozenset({GRID, SOFT})
+
+    sizes = ("levels", "stages")
 
     commitment: PerTrial = 0.25
 
@@ -200,6 +208,9 @@ class ResidualLFQ(Residual, LFQ):
     """
 
     offers = frozenset({GRID, SOFT})
+
+    sizes = ("stages",)
+    cost = 1.3
 
     commitment: PerTrial = 0.25
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +68,8 @@ class Leveled(PerDimension):
     Attributes:
         levels: one number for all dimensions, or one a dimension.
     """
+
+    sizes: ClassVar[tuple[str, ...]] = ("levels",)
 
     levels: Levels = 2
 

@@ -47,6 +47,9 @@ class TrellisCoded(Quantizer):
 
     offers = frozenset({WHOLE})
 
+    sizes = ("levels",)
+    cost = 1.0
+
     levels: int = 4
     states: int = 8
     commitment: PerTrial = 0.25

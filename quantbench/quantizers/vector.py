@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,8 @@ class CodebookQuantizer(Quantizer):
     """
 
     offers = frozenset({CODEBOOK, SOFT, WHOLE})
+
+    sizes: ClassVar[tuple[str, ...]] = ("codes",)
 
     codes: int = 256
     commitment: PerTrial = 0.25

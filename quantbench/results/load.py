@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,9 +101,14 @@ def metrics_of(table: pd.DataFrame, declared: dict[str, Metric]) -> dict[str, Me
     return METRICS | declared | {name: Metric(name, "") for name in others if name not in METRICS and name not in declared}
 
 
-def of_table(table: pd.DataFrame, sizes: Sequence[str] | None = None) -> Results:
-    """Results of a table in memory, as of a sweep that is under way."""
-    return Results(table, metrics=metrics_of(table, {}), sizes=None if sizes is None else list(sizes))
+def of_table(table: pd.DataFrame, sizes: Sequence[str] | None = None, added: Mapping[str, Metric] | None = None) -> Results:
+    """Results of a table in memory, as of a sweep that is under way.
+
+    Args:
+        sizes: settings that decide a quantizer's rate.
+        added: metrics that classes add to the project's.
+    """
+    return Results(table, metrics=metrics_of(table, dict(added or {})), sizes=None if sizes is None else list(sizes))
 
 
 def read_curves(path: Path) -> pd.DataFrame:

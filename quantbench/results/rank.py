@@ -108,10 +108,10 @@ def rank(found: Frame, over: Over = "seeds", failures: str = WORST) -> list[Rank
         over: what intervals and tests generalise to: other seeds of these tasks, or other tasks.
         failures: one of ``POLICIES``.
     """
-    cells = found.cells(failures)
+    cells, seeds = found.cells(failures), found.seeds()
     has = np.array([(~np.isnan(values)).any(axis=1) for values in cells]).T  # (methods, tasks)
     parts = _by_rate(found, has)
-    return [_rank(found, cells, has, methods, tasks, rate, over, failures) for rate, methods, tasks in parts]
+    return [_rank(found, cells, seeds, has, methods, tasks, rate, over, failures) for rate, methods, tasks in parts]
 
 
 Part = tuple[str | None, list[int], list[int]]
@@ -135,6 +135,7 @@ def _by_rate(found: Frame, has: NDArray[np.bool_]) -> list[Part]:
 def _rank(
     found: Frame,
     cells: Sequence[Values],
+    seeds: Sequence[Values],
     has: NDArray[np.bool_],
     methods: list[int],
     tasks: list[int],
@@ -149,7 +150,7 @@ def _rank(
     if not common and len(tasks) > 1:
         notes.append("no task has a trial of every method: each mean is over other tasks, and there are no ranks")
     values = [cells[task][methods] for task in chosen]
-    aligned = _aligned(values, [found.seeds()[task] for task in chosen])
+    aligned = _aligned(values, [seeds[task] for task in chosen])
     centers = [_center(aligned[:, place], over) for place in range(len(methods))]
     blocks = _blocks([cells[task][methods] for task in common], over, len(methods))
     ranks = mean_ranks(blocks) if blocks else np.full(len(methods), np.nan)

@@ -63,7 +63,7 @@ def tau_interval(toy: NDArray[np.float64], real: NDArray[np.float64]) -> tuple[f
     Resampling seeds does not do: means of resamples have twice the noise of the means themselves, so that tau is too small in
     nearly all of them. Here the true means are drawn given the measured ones, under a normal model: the methods' means of both
     sides together normal with a covariance from an inverse Wishart distribution, seeds' noise about them, its variance of each
-    method drawn to that of all (an empirical Bayes posterior; Gelman et al. 2013, Bayesian Data Analysis, sections 3.6 and 5.4).
+    method drawn to that of all (an empirical Bayes posterior; Gelman et al. 2013, Bayesian Data Analysis, sections 3.6, 5.4).
     What a seed does to all methods cancels. Calibrated in docs/statistics.md. NaN where nothing varies.
     """
     generator = np.random.default_rng(0)  # a fixed one, so that the output does not change from run to run

@@ -68,8 +68,8 @@ class Difference:
 def mean_interval(values: Values) -> Estimate:
     """The mean and its Student-t interval; NaN for no values.
 
-    It covers the mean of normal values in 95 % of cases for any number of them; of skewed ones less (docs/statistics.md). Values
-    in steps, as the usage of a codebook, are taken to vary by a step's rounding at least.
+    It covers the mean of normal values in 95 % of cases for any number of them; of skewed ones less (docs/statistics.md).
+    Values in steps, as the usage of a codebook, are taken to vary by a step's rounding at least.
     """
     if len(values) == 0:
         return NOTHING

@@ -20,11 +20,19 @@ from quantbench.results.cells import unguarded, write_csv
 from quantbench.results.schema import COST, CURVES, IDENTITY, MEASURED, NOTES, WHOLE
 
 
-def results_table(rows: Sequence[Mapping[str, Any]], settings: Sequence[str]) -> pd.DataFrame:
-    """Rows as a table with all columns in their order; ``settings`` are the dotted names of settings that vary."""
-    columns = [*IDENTITY, *settings, *MEASURED, *NOTES, *COST]
+def results_table(rows: Sequence[Mapping[str, Any]], settings: Sequence[str], whole: Sequence[str] = ()) -> pd.DataFrame:
+    """Rows as a table with all columns in their order: what else a row holds follows the known metrics.
+
+    Args:
+        settings: dotted names of settings that vary.
+        whole: metrics beyond those of the project that are whole numbers.
+    """
+    before, after = [*IDENTITY, *settings, *MEASURED], [*NOTES, *COST]
+    known = {*before, *after}
+    further = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in known and "." not in name]
+    columns = [*before, *further, *after]
     table = pd.DataFrame([[row.get(name) for name in columns] for row in rows], columns=columns)
-    for name in WHOLE:
+    for name in [*WHOLE, *(name for name in whole if name in further)]:
         table[name] = pd.to_numeric(table[name]).astype("Int64")
     for name in settings:
         table[name] = table[name].map(lambda value: json.dumps(value) if isinstance(value, list | tuple) else value)

@@ -37,6 +37,9 @@ class Audio(Simulator):
             where there are at least three such folders.
     """
 
+    sizes = ("segment", "clip", "clips")
+    paths = ("folder",)
+
     folder: str = "data/speech"
     sample_rate: int = 16000
     segment: int = 6080
@@ -57,6 +60,9 @@ class Audio(Simulator):
 
     def prepare(self) -> None:
         self._load()
+
+    def fingerprint(self) -> str:
+        return recordings.fingerprint(Path(self.folder))
 
     @property
     def shared_world(self) -> bool:

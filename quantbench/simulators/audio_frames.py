@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from quantbench.audio.recordings import find
+from quantbench.audio.recordings import find, fingerprint
 from quantbench.components import State, at_least, between, component
 from quantbench.errors import ConfigError
 from quantbench.simulators import recordings
@@ -29,6 +29,9 @@ class AudioFrames(Simulator):
         window, hop: of the short-time spectrum, in samples.
         held_out: share of the files kept for evaluation.
     """
+
+    sizes = ("frame_dim",)
+    paths = ("folder",)
 
     folder: str = "data/speech"
     frame_dim: int = 40
@@ -53,6 +56,9 @@ class AudioFrames(Simulator):
 
     def prepare(self) -> None:
         self._load()
+
+    def fingerprint(self) -> str:
+        return fingerprint(Path(self.folder))
 
     @property
     def shared_world(self) -> bool:

@@ -110,6 +110,13 @@ class Simulator(Component):
     def prepare(self) -> None:
         """Slow work done once for all trials before anything trains, such as reading recordings into a cache."""
 
+    def fingerprint(self) -> str:
+        """What its data is: equal for the same recordings in another place, and another one once they change.
+
+        Part of a trial's identity, in the place of the settings that are ``paths``; empty where no data of the user's is read.
+        """
+        return ""
+
     def world(self, streams: Streams) -> State:
         """What is drawn once per trial (an alphabet, a rotation), from the stream ``source``."""
         return {}
@@ -123,7 +130,7 @@ class Simulator(Component):
         return self.draw(world, streams, self.held_out_frames, purpose="evaluation")
 
     def measures(self, output: Tensor, target: Tensor, thorough: bool) -> dict[str, Tensor]:
-        """Further metrics, (trials,) each, of all evaluation frames; ``thorough`` asks for the slow ones too."""
+        """Further metrics, (trials,) each, of all frames; ``thorough`` asks for the slow ones too, which no curve has."""
         return {}
 
     @property

@@ -24,6 +24,8 @@ class Codeword(Simulator):
         nuisance: standard deviation of Gaussian noise on the input that the target does not have.
     """
 
+    sizes = ("bits", "frame_dim")
+
     bits: int = 8
     frame_dim: int = 16
     nuisance: float = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import ClassVar
 
 import torch
 
@@ -20,6 +21,8 @@ class Memoryless(Simulator):
     Attributes:
         frame_dim: features of a frame.
     """
+
+    sizes: ClassVar[tuple[str, ...]] = ("frame_dim",)
 
     frame_dim: int = 8
 

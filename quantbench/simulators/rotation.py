@@ -27,6 +27,8 @@ class Rotation(Simulator):
         frame_dim: features of the Gaussian frame; the encoder sees twice as many.
     """
 
+    sizes = ("bits", "frame_dim")
+
     bits: int = 4
     frame_dim: int = 4
 

@@ -57,6 +57,8 @@ class Sawbridge(Simulator):
         frame_dim: features of a frame; one less than the number of symbols.
     """
 
+    sizes = ("frame_dim",)
+
     frame_dim: int = 255
 
     def check(self) -> None:

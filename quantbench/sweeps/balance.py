@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from quantbench.config import Settings
+from quantbench.config import COMPONENTS, Settings, canonical, find_class, instance
 
 if TYPE_CHECKING:
     from quantbench.sweeps.plan import Trial
@@ -21,24 +23,6 @@ STEP = 2.5
 """What a step costs a stack of any size: 0.8 ms of Python on one core, where a default trial adds 0.32 ms."""
 BATCH, WEIGHTS = 256, 64 * (16 + 64 + 8)
 """Frames a step and weights of an encoder of the default trial, whose work is 1."""
-DEARER = {
-    "SoftToHard": 0.75,
-    "SFDiVeQ": 0.75,
-    "VP": 10.0,
-    "GumbelST": 3.0,
-    "ReinMax": 4.0,
-    "ScoreFunction": 4.0,
-    "Smoothed": 0.9,
-    "EntropyScalar": 3.3,
-    "External": 3.0,
-    "LFQ": 1.1,
-    "ProductVQ": 0.6,
-    "ResidualVQ": 0.5,
-    "ResidualLFQ": 1.3,
-    "TrellisCoded": 1.0,
-}
-"""Work of a trial beyond that of VQ with STE, measured at 8 bits a frame in stacks of 5; between those where quantizers
-differ."""
 FINISHED = 1.05
 """A sweep that ends this close to the ideal is left as it is; smaller stacks must win as much as that, for the estimates err
 by more than a few percent, and a cut that they got wrong costs more than it can win."""
@@ -64,16 +48,24 @@ def cost(trial: Trial) -> Cost:
     """A rough estimate for trials of this shape."""
     config = trial.config
     steps = config["train"]["steps"]
-    dearer = sum(DEARER.get(config[group]["_target_"].rpartition(".")[2], 0.0) for group in ("quantizer", "gradient"))
-    size = _weights(config["codec"], config["simulator"]) / WEIGHTS + dearer * _codes(config["quantizer"])
+    size = _weights(canonical(config["codec"]), canonical(config["simulator"])) / WEIGHTS
+    size += sum(_dearer(group, config[group]["_target_"]) for group in ("quantizer", "gradient")) * _codes(config["quantizer"])
     return Cost(steps * STEP, steps * size * config["train"]["batch"] / BATCH)
 
 
-def _weights(codec: Settings, simulator: Settings) -> float:
+@lru_cache(maxsize=1024)
+def _dearer(group: str, target: str) -> float:
+    """Work of a class beyond that of a default trial's; kept, for a sweep may have thousands of shapes."""
+    found: float = find_class(target, COMPONENTS[group], group).cost  # type: ignore[attr-defined]
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _weights(codec_text: str, simulator_text: str) -> float:
     """Weights of an encoder; a small one costs hardly less than half of the default, for other work is left."""
-    hidden, frame = codec.get("hidden", 64), simulator.get("frame_dim", 16)
-    numbers = [value if isinstance(value, int) else 16 for value in (hidden, frame, codec.get("latent_dim", 8))]
-    found: float = numbers[0] * sum(numbers)
+    codec, simulator = instance("codec", json.loads(codec_text)), instance("simulator", json.loads(simulator_text))
+    sizes = [value for name in codec.sizes if isinstance(value := getattr(codec, name), int)] or [codec.latent_dim]
+    found: float = sizes[0] * (sum(sizes) + simulator.input_dim)
     return max(found, WEIGHTS / 2)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,35 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from quantbench.choices import choices
+from quantbench.components import Component
 from quantbench.config import COMPONENTS, check_settings, construct, find_class, without_target
 from quantbench.errors import ConfigError
+
+
+def named_classes(config_dir: Path) -> Iterator[type[Component]]:
+    """Every class that a choice in a folder of the user's own names. Raises ConfigError."""
+    for group in COMPONENTS:
+        for path in sorted((config_dir / group).glob("*.yaml")):
+            for target in _targets(_read(path)):
+                yield find_class(target, Component, str(path))
+
+
+def _targets(node: Any) -> Iterator[Any]:
+    """Every ``_target_`` in a file's settings."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name == "_target_":
+                yield value
+            else:
+                yield from _targets(value)
+
+
+def _read(path: Path) -> Any:
+    """The content of a choice's file. Raises ConfigError."""
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path))
+    except (YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
 
 
 def default_component(group: str, name: str, config_dir: Path | None = None, settings: Mapping[str, Any] | None = None) -> Any:
@@ -20,12 +47,9 @@ def default_component(group: str, name: str, config_dir: Path | None = None, set
     files = choices(group, config_dir)
     if name not in files:
         raise ConfigError(f"{group}={name}: no such choice; there are {', '.join(files)}")
-    try:
-        node = OmegaConf.to_container(OmegaConf.load(files[name]))
-    except (YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        raise ConfigError(f"{files[name]}: cannot be read ({' '.join(str(error).split())})") from error
+    node = _read(files[name])
     if not isinstance(node, dict):
         raise ConfigError(f"{files[name]}: must be a mapping of settings, with _target_")
     cls = find_class(node.get("_target_"), COMPONENTS[group], group)
-    given = {name: value for name, value in without_target(node).items() if "${" not in str(value)}  # type: ignore[arg-type]
+    given = {name: value for name, value in without_target(node).items() if "${" not in str(value)}
     return construct(cls, check_settings(cls, given | dict(settings or {}), group))

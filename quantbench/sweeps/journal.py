@@ -90,19 +90,20 @@ class Journal:
         return self.folder / f"{hashlib.sha256(chr(10).join(trials).encode()).hexdigest()[:16]}.json"
 
     def read(self, parts: Iterable[Path] | None = None) -> dict[str, Record]:
-        """All records by trial, or those of some parts; a trial that failed once and was trained later counts as trained.
+        """All records by trial, or those of some parts: of a trial's records the last one that is no failure, else the last.
 
         A file that is damaged is named, and its trials are not among the records.
         """
         found: dict[str, Record] = {}
-        for path in sorted(self.folder.glob("*.json") if parts is None else parts):
+        for path in sorted(self.folder.glob("*.json") if parts is None else parts, key=_written):
             try:
                 records = [_record(item) for item in json.loads(path.read_text(encoding="utf-8"))]
             except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 print(f"{path}: is damaged ({type(error).__name__}: {error}); its trials are trained again", file=sys.stderr)
                 continue
             for record in records:
-                if record.trial not in found or record.row["status"] != "failed":
+                before = found.get(record.trial)
+                if before is None or record.row["status"] != "failed" or before.row["status"] == "failed":
                     found[record.trial] = record
         return found
 
@@ -115,6 +116,14 @@ class Journal:
             self.folder.rename(finished)
             shutil.rmtree(finished, ignore_errors=True)
         self._lock.close()
+
+
+def _written(path: Path) -> tuple[int, str]:
+    """When a file was written, for files in the order in which they were; where that is not known, first."""
+    try:
+        return path.stat().st_mtime_ns, path.name
+    except OSError:
+        return 0, path.name
 
 
 def _checksum(item: dict[str, Any]) -> str:

@@ -11,18 +11,21 @@ from pathlib import Path
 from quantbench import __version__
 from quantbench.choices import GROUPS, choices, description
 from quantbench.errors import ConfigError
+from quantbench.metrics import METRICS, declared
 from quantbench.paths import cache_folder, config_folder
 from quantbench.results.render import render
 
 
 def listing(group: str | None = None, config_dir: Path | None = None, form: str = "table") -> str:
     """Every choice with one line each, and the table of pairs; for machines the choices alone. Raises ConfigError."""
-    if group is not None and group not in GROUPS:
-        raise ConfigError(f"group {group}: there are {', '.join(GROUPS)}")
+    if group is not None and group not in (*GROUPS, "metrics"):
+        raise ConfigError(f"group {group}: there are {', '.join(GROUPS)}, and metrics")
     if config_dir is not None:
         if not config_dir.is_dir():
             raise ConfigError(f"--config-dir {config_dir}: no such folder")
         sys.path.append(str(config_dir))
+    if group == "metrics":
+        return _metrics(config_dir, form)
     if form != "table":
         chosen = [(one, choices(one, config_dir)) for one in ([group] if group else GROUPS)]
         rows = [[one, name, description(path)] for one, files in chosen for name, path in files.items()]
@@ -31,6 +34,17 @@ def listing(group: str | None = None, config_dir: Path | None = None, form: str 
     if group in (None, "quantizer", "gradient"):
         parts.append(pairs(config_dir))
     return "\n\n".join(parts)
+
+
+def _metrics(config_dir: Path | None, form: str) -> str:
+    """The table of metrics, and those that classes in a folder of the user's own add."""
+    every = dict(METRICS)
+    if config_dir is not None:
+        from quantbench.sweeps.catalogue import named_classes  # and with it torch
+
+        every |= declared(dict.fromkeys(named_classes(config_dir)))
+    rows = [[one.name, one.unit, one.better, one.words] for one in every.values()]
+    return render(["metric", "unit", "better", "description"], rows, form, keys=None)
 
 
 def _group(group: str, config_dir: Path | None) -> str:

@@ -17,12 +17,16 @@ from quantbench.config import (
     construct,
     find_class,
     find_device,
+    instance,
     structural,
     without_target,
 )
 from quantbench.errors import ConfigError
 from quantbench.gradients import misfit
+from quantbench.metrics import Metric
 from quantbench.sweeps.balance import cut
+from quantbench.sweeps.data import identity
+from quantbench.sweeps.facts import added_metrics
 from quantbench.sweeps.sweep import Sweep
 from quantbench.training import TrainSettings
 
@@ -40,7 +44,7 @@ class Trial:
     """One training of one codec.
 
     Attributes:
-        id: hash of everything but the seed, a dash, the seed.
+        id: hash of all settings, and of the data that they name, but of the seed; a dash, the seed.
         choices: the name chosen in each group.
         config: checked settings of each group, of ``train``, and the seed.
         shape: a number, equal for trials of a sweep that can share a stack.
@@ -66,6 +70,8 @@ class Plan:
             to be measured.
         measured: whether the stack size is still to be measured, on the GPU.
         columns: settings that vary, by dotted name.
+        added: metrics of the classes of the trials beyond those of the project, by name.
+        data: fingerprints of the data of the sources, by where it is.
     """
 
     run: RunSettings
@@ -74,6 +80,8 @@ class Plan:
     stacks: list[list[Trial]]
     measured: bool
     columns: list[str]
+    added: dict[str, Metric]
+    data: dict[str, str]
 
 
 def plan(sweep: Sweep, done: frozenset[str] = frozenset()) -> Plan:
@@ -96,6 +104,7 @@ def plan(sweep: Sweep, done: frozenset[str] = frozenset()) -> Plan:
         raise ConfigError("the sweep has no trials")
     settings, executor = run
     every = list(trials.values())
+    added = added_metrics(every)
     if all(trial.skipped for trial in every):
         raise ConfigError(f"nothing to train: {every[0].skipped}")
     to_train = [trial for trial in every if not trial.skipped and trial.id not in done]
@@ -105,7 +114,7 @@ def plan(sweep: Sweep, done: frozenset[str] = frozenset()) -> Plan:
     measured = engine.stack_size is None and device.type == "cuda"
     limit = None if measured else engine.stack_size or CPU_STACK
     stacks = _stacks(to_train, limit, engine.workers_on(device))
-    return Plan(settings, executor, every, stacks, measured, _columns(every, sweep))
+    return Plan(settings, executor, every, stacks, measured, _columns(every, sweep), added, planner.data)
 
 
 def make_executor(node: Settings) -> Executor:
@@ -142,6 +151,7 @@ class _Planner:
     shapes: dict[int, str] = field(default_factory=dict)
     texts: dict[int, str] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
 
     def trial(self, config: Mapping[str, Any], choices: dict[str, str]) -> Trial:
         checked: Settings = {group: self._component(group, _mapping(config, group)) for group in COMPONENTS}
@@ -175,7 +185,7 @@ class _Planner:
         if key not in self.nodes:
             node = check(dict(given))
             self.nodes[key] = node
-            self.texts[id(node)] = canonical(node)
+            self.texts[id(node)] = canonical(identity(group, node, self.data))
             self.shapes[id(node)] = canonical(_structural(group, node))
         return self.nodes[key]
 
@@ -183,7 +193,7 @@ class _Planner:
         """Why quantizer and gradient do not fit together, or None. Raises ConfigError where other parts do not."""
         key = tuple(id(checked[group]) for group in COMPONENTS)
         if key not in self.misfits:
-            parts = {group: _instance(group, checked[group]) for group in COMPONENTS}
+            parts = {group: instance(group, checked[group]) for group in COMPONENTS}
             parts["quantizer"].check_dim(parts["codec"].latent_dim)
             for part in ("codec", "loss"):
                 parts[part].check_input(parts["simulator"].waveform_rate, parts["simulator"].lengths)
@@ -204,10 +214,6 @@ def _fitting(quantizer: Any) -> str:
 
     fitting = [name for name in choices("gradient") if misfit(quantizer, default_component("gradient", name)) is None]
     return f"gradients that fit it: {', '.join(fitting)}"
-
-
-def _instance(group: str, node: Settings) -> Any:
-    return construct(find_class(node["_target_"], COMPONENTS[group], group), without_target(node))
 
 
 def _structural(group: str, node: Settings) -> Settings:
@@ -236,7 +242,7 @@ def _fitting_memory(trial: Trial) -> int:
     """How many trials' sources fit into the memory that one source may take."""
     from quantbench.simulators.base import memory_allowed
 
-    each: int = _instance("simulator", trial.config["simulator"]).bytes_per_trial
+    each: int = instance("simulator", trial.config["simulator"]).bytes_per_trial
     return max(1, memory_allowed() // max(1, each))
 
 

@@ -13,7 +13,8 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -24,19 +25,23 @@ import torch
 from tqdm import tqdm
 
 from quantbench import __version__, imports, kernels
-from quantbench.config import COMPONENTS, build_stack, find_class, find_device, without_target
+from quantbench.config import COMPONENTS, build_stack, find_class, find_device, setting, without_target
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.paths import config_folder
+from quantbench.results.facts import COLUMNS_FILE
 from quantbench.results.load import of_table
 from quantbench.results.schema import IDENTITY
 from quantbench.results.summary import summary
 from quantbench.results.tables import curves_table, read_results, results_path, results_table, write
+from quantbench.sweeps.data import check_unchanged, with_absolute_paths
 from quantbench.sweeps.executors import Engine, Queued, WorkerDied
+from quantbench.sweeps.facts import rate_settings, write_facts
 from quantbench.sweeps.journal import Journal, new_folder
 from quantbench.sweeps.plan import Plan, Trial, make_executor, plan
 from quantbench.sweeps.queued import left_to_jobs, progress_bar, to_wait, work_off
 from quantbench.sweeps.supply import Supply, size_on_gpu
 from quantbench.sweeps.sweep import Sweep, write_text
+from quantbench.sweeps.verdict import tell
 from quantbench.sweeps.worker import Record, failure
 from quantbench.training import Keep, checkpoint, warm
 from quantbench.training.describe import describe, differences
@@ -53,6 +58,7 @@ def run(sweep: Sweep) -> Path | None:
         ConfigError: something in the configuration is wrong; nothing was trained.
         SweepFailed: at least one trial failed; everything else is in the tables.
     """
+    sweep = with_absolute_paths(sweep)
     planned = plan(sweep)
     print(outline(planned))
     if planned.run.dry_run:
@@ -62,7 +68,8 @@ def run(sweep: Sweep) -> Path | None:
     _prepare_kernels(planned)
     folder = new_folder(planned.run.output, planned.run.experiment)
     journal = Journal(folder)
-    sweep.save(folder / SWEEP_FILE)
+    replace(sweep, data=planned.data).save(folder / SWEEP_FILE)
+    write_facts(planned, folder)
     write_text(folder / "environment.json", json.dumps(environment(planned), indent=2) + "\n")
     execute(planned, folder, journal, {})
     return folder
@@ -109,8 +116,11 @@ def _resume(sweep: Sweep, folder: Path, collect: bool) -> None:
     records = journal.read()
     done = frozenset(trial for trial, one in records.items() if collect or one.row["status"] != "failed")
     planned = to_wait(plan(sweep, done), not collect)
+    check_unchanged(sweep, planned.data)
     _check_checkpoints(planned, folder)
     print(f"resuming {folder}: {len(records)} trials are there")
+    if not (folder / COLUMNS_FILE).exists():  # an earlier version began it
+        write_facts(planned, folder)
     prepare(planned)
     _prepare_kernels(planned)
     execute(planned, folder, journal, records)
@@ -123,7 +133,15 @@ def _complete(sweep: Sweep, folder: Path) -> None:
         table = read_results(folder)
     except ConfigError as error:
         raise ConfigError(f"{error}; {advice}") from error
-    if len(table) < sweep.size and (missing := {trial.id for trial in plan(sweep).trials} - set(table["trial"])):
+    if len(table) >= sweep.size:
+        if not (folder / COLUMNS_FILE).exists():
+            with suppress(QuantBenchError):  # what cannot be planned or written any more is complete all the same
+                write_facts(plan(sweep), folder)
+        print(f"{folder}: complete, nothing to resume")
+        return
+    planned = plan(sweep)
+    check_unchanged(sweep, planned.data)
+    if missing := {trial.id for trial in planned.trials} - set(table["trial"]):
         raise ConfigError(f"{results_path(folder)}: {len(missing)} of its trials are missing; {advice}")
     print(f"{folder}: complete, nothing to resume")
 
@@ -145,7 +163,7 @@ class SweepFailed(QuantBenchError):
 
 
 def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Record]) -> None:
-    """Train the stacks of a plan, keep their records and write the tables, whatever happens."""
+    """Train the stacks of a plan, keep their records and write the tables, whatever happens. Raises QuantBenchError."""
     complete = False
     _write_plan(planned, journal)
     try:
@@ -154,25 +172,26 @@ def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Re
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished trials are kept, `quantbench resume {folder}` goes on", file=sys.stderr)
         raise
+    except ConfigError as error:  # as of an executor: by now something was done, so it is no bad input alone
+        raise QuantBenchError(str(error)) from error
     finally:
         try:
             table = write_tables(planned, folder, records)
         except QuantBenchError as error:
             advice = f"the journal beside it holds all trials; `quantbench resume {folder}` goes on once that is put right"
             raise QuantBenchError(f"{error}; {advice}") from error
-        failed = [record for record in records.values() if record.row["status"] == "failed"]
+        failed = sum(record.row["status"] == "failed" for record in records.values())
         journal.close(complete=complete and not failed)
-    if not complete:
-        print(left_to_jobs(planned, folder, records))
-        return
-    if not failed:
+    if complete and not failed:
         for name in (checkpoint.FOLDER, warm.FOLDER):
             shutil.rmtree(folder / name, ignore_errors=True)
-    print(f"\n{summary(of_table(table))}\n\nresults: {results_path(folder)}")
+    if complete:
+        print(f"\n{summary(of_table(table, rate_settings(planned.trials), planned.added))}\n\nresults: {results_path(folder)}")
+    else:
+        print(left_to_jobs(planned, folder, records))
+    tell(records.values())
     if failed:
-        for record in failed:
-            print(f"failed: {record.trial}: {record.row['error']}", file=sys.stderr)
-        raise SweepFailed(f"{len(failed)} of {len(planned.trials)} trials failed; `quantbench resume {folder}` tries again")
+        raise SweepFailed(f"{failed} of {len(planned.trials)} trials failed; `quantbench resume {folder}` tries again")
 
 
 def _train(planned: Plan, folder: Path, journal: Journal, records: dict[str, Record]) -> bool:
@@ -272,7 +291,7 @@ def _terminate_as_interrupt() -> Iterator[None]:
 def write_tables(planned: Plan, folder: Path, records: dict[str, Record]) -> pd.DataFrame:
     """Write results.csv and curves.csv from the records so far; gives the results."""
     rows = [row for trial in planned.trials if (row := _row(trial, planned, records)) is not None]
-    table = results_table(rows, planned.columns)
+    table = results_table(rows, planned.columns, [name for name, one in planned.added.items() if one.whole])
     write(table, folder / f"results.{planned.run.format}")
     finished = [records[trial.id] for trial in planned.trials if trial.id in records]
     write(curves_table([(one.trial, one.curves) for one in finished]), folder / f"curves.{planned.run.format}")
@@ -291,8 +310,7 @@ def _row(trial: Trial, planned: Plan, records: dict[str, Record]) -> dict[str, A
     row: dict[str, Any] = {"trial": trial.id, "experiment": planned.run.experiment, "seed": trial.config["seed"]}
     row |= trial.choices
     for column in planned.columns:
-        group, _, name = column.partition(".")
-        row[column] = _find(trial.config[group], name)
+        row[column] = setting(trial.config, column)
     if trial.skipped:
         return row | {"status": "skipped", "error": trial.skipped}
     return row | records[trial.id].row if trial.id in records else None
@@ -365,10 +383,3 @@ def _git_revision() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _find(node: Any, name: str) -> Any:
-    """A setting by its dotted name; None where there is none."""
-    for part in name.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
-    return node

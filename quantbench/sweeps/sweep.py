@@ -17,19 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 from quantbench import __version__
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.files import replace_file
+from quantbench.resolvers import interpolated, register
 
-LARGEST_POWER = 62
-"""Codes are counted with 64 bits; a much larger power alone would take all time and memory."""
-
-
-def two_to(power: float) -> float:
-    """What ``${two_to:power}`` stands for. Raises ValueError."""
-    if not abs(power) <= LARGEST_POWER:
-        raise ValueError(f"two_to:{power} takes at most {LARGEST_POWER}")
-    return float(2**power) if isinstance(power, float) else 2**power
-
-
-OmegaConf.register_new_resolver("two_to", two_to, replace=True)
+register()
 
 
 @dataclass(frozen=True)
@@ -55,6 +45,7 @@ class Sweep:
         combinations: the base configurations.
         axes: values of each setting that varies within a combination, by dotted name.
         points: ``[combination, index into each axis]`` of each trial; None for the full product.
+        data: fingerprints of the data of its sources, by where it is.
     """
 
     command: list[str]
@@ -62,6 +53,7 @@ class Sweep:
     combinations: list[Combination]
     axes: dict[str, list[Any]] = field(default_factory=dict)
     points: list[list[int]] | None = None
+    data: dict[str, str] = field(default_factory=dict)
 
     def configs(self) -> Iterator[tuple[Combination, dict[str, Any]]]:
         """Every trial's combination and resolved configuration, combination by combination.
@@ -100,6 +92,8 @@ class Sweep:
             content = yaml.safe_load(path.read_text())
             content.pop("quantbench")
             combinations = [Combination(**one) for one in content.pop("combinations")]
+            if not isinstance(content.get("data", {}), dict):
+                raise ValueError("its data is no mapping")
             return Sweep(combinations=combinations, **content)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ConfigError(f"{path.parent}: no folder of a run (it has no {path.name})") from error
@@ -122,7 +116,7 @@ class _Template:
         self.plain = config
         self.live = OmegaConf.create(config)
         assert isinstance(self.live, DictConfig)
-        self.interpolated = list(_interpolated(config))
+        self.interpolated = list(interpolated(config))
         self.applied: dict[str, Any] = {}
 
     def apply(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -149,16 +143,6 @@ class _Template:
 def copy_nodes(value: Any) -> Any:
     """A copy of nested dictionaries; everything else is shared."""
     return {name: copy_nodes(item) for name, item in value.items()} if isinstance(value, dict) else value
-
-
-def _interpolated(config: Any, path: str = "") -> Iterator[str]:
-    """Dotted names of leaves that hold an interpolation."""
-    for name, value in config.items():
-        dotted = f"{path}.{name}" if path else str(name)
-        if isinstance(value, dict):
-            yield from _interpolated(value, dotted)
-        elif "${" in str(value):
-            yield dotted
 
 
 def _set(config: dict[str, Any], name: str, value: Any) -> None:

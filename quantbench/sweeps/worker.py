@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from quantbench.config import build_stack, find_device
+from quantbench.components import Component, size_settings
+from quantbench.config import build_stack, find_device, instance, setting
 from quantbench.curves import Points
 from quantbench.errors import interrupted
 from quantbench.sweeps.plan import Trial
-from quantbench.training import NOTHING, Keep, Outcome, train
+from quantbench.training import NOTHING, Keep, Outcome, TrainSettings, train
 
 Advance = Callable[[float], None]
 """Told by how many trials the work has come forward; a part of a trial's steps is a part of a trial."""
@@ -28,17 +29,6 @@ Advance = Callable[[float], None]
 
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
 """Signs of it in the text of a RuntimeError; PyTorch has an error of its own for the GPU's allocator only."""
-LOWER = (
-    "train.batch",
-    "codec.hidden",
-    "codec.latent_dim",
-    "quantizer.codes",
-    "quantizer.levels",
-    "quantizer.stages",
-    "simulator.bits",
-    "simulator.frame_dim",
-)
-"""Settings that decide how much memory a trial takes."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +97,11 @@ def free_memory() -> None:
 
 def _too_large(trial: Trial, device: str, error: BaseException) -> str:
     """What to say of a trial that does not fit by itself: the settings that decide how much memory it takes."""
-    values = {name: trial.config[group].get(setting) for name in LOWER for group, setting in [name.split(".")]}
-    settings = ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)
+    parts: dict[str, Component] = {"train": TrainSettings(**trial.config["train"])}
+    parts |= {group: instance(group, trial.config[group]) for group in ("codec", "quantizer", "gradient", "loss", "simulator")}
+    values = {name: setting(trial.config, name) for group, part in parts.items() for name in size_settings(part, group)}
+    # A number that is not whole, as a weight of the rate, takes no memory.
+    settings = ", ".join(f"{name}={value}" for name, value in values.items() if isinstance(value, int | tuple | list))
     return f"out of memory: this trial alone does not fit on device={device}; lower {settings} ({' '.join(str(error).split())})"
 
 

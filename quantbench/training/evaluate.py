@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from quantbench.components import Component
+from quantbench.errors import ConfigError
 from quantbench.gradients import Moment
+from quantbench.losses import Loss
+from quantbench.metrics import taken
 from quantbench.quantizers import Quantizer
-from quantbench.simulators import Frames
+from quantbench.simulators import Frames, Simulator
 from quantbench.streams import Streams
 from quantbench.training.model import Model
 
@@ -29,20 +34,73 @@ Metrics = dict[str, Tensor]
 def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = False) -> Metrics:
     """Metrics over all ``frames``, (trials,) each, in double precision.
 
-    ``thorough`` adds the quantizer's own metrics, ``mse_error``, the standard error of ``mse`` where frames are a sample of the
-    source, and ``spent_bits``: the bits of the entropy coder below, or of a real one where the quantizer has one. The entropy
-    of a sample is corrected for its size (Miller 1955), and a slot with too few frames a code counts with its nominal bits.
+    ``thorough`` adds the quantizer's and the loss's own metrics, ``mse_error``, the standard error of ``mse`` where frames are
+    a sample of the source, and ``spent_bits``: the bits of the entropy coder below, or of a real one where the quantizer has
+    one. The entropy of a sample is corrected for its size (Miller 1955), and a slot with too few frames a code counts with its
+    nominal bits.
 
     ``entropy_bits`` is the sum of the entropies of the single slots of the code: the rate of an entropy coder that knows
     each slot's distribution and nothing else. ``perplexity`` is the mean over slots of 2**entropy. ``mismatch_db``
     compares the distortion under the hard quantizer with that under the strategy's surrogate (positive: hard is worse).
+
+    Raises:
+        ConfigError: a component gives a metric the name of another column.
     """
-    sums: dict[str, Tensor] = {}
-    codes: list[Tensor] = []
-    outputs: list[Tensor] = []
-    waveforms = model.stack.simulator.waveform_rate is not None
-    exact = model.stack.simulator.exact
-    measured = thorough and type(model.stack.quantizer).measure is not Quantizer.measure
+    stack = model.stack
+    measured = thorough and type(stack.quantizer).measure is not Quantizer.measure
+    judged = thorough and type(stack.loss).measures is not Loss.measures
+    heard = type(stack.simulator).measures is not Simulator.measures
+    seen = _look(model, frames, streams, thorough, codes=measured, outputs=heard or judged)
+    sums, count, latents = seen.sums, frames.target.shape[1], stack.codec.latents_per_frame(frames.input.shape[2])
+    metrics = {
+        "mse": sums["error"] / (count * frames.target.shape[2]),
+        "nmse_db": decibel(sums["error"] / sums["power"]),
+        "mismatch_db": decibel(sums["error"] / sums["surrogate"]),
+        "encoder_std": _std(sums["encoded"], sums["encoded_square"], latents * count),
+    }
+    if heard:
+        _add(metrics, stack.simulator, stack.simulator.measures(seen.output, frames.target, thorough))
+    if "error_square" in sums:
+        metrics["mse_error"] = ((sums["error_square"] / count - metrics["mse"].square()).clamp_min(0) / count).sqrt()
+    if "counts" in sums:
+        alphabet = stack.quantizer.alphabet(seen.dim)
+        metrics["quantization_error"] = sums["quantization"] / (latents * count * seen.dim)
+        metrics |= code_usage(sums["counts"], alphabet)
+        if thorough:
+            metrics["spent_bits"] = spent_bits(sums["counts"], alphabet, stack.simulator.exact)
+        if measured:
+            _add(metrics, stack.quantizer, stack.quantizer.measure(model.quantizer, torch.cat(seen.codes, dim=1)))
+            metrics["spent_bits"] = metrics.get("coded_bits", metrics["spent_bits"])
+    if judged:
+        found = stack.loss.measures(seen.output, frames.target, stack.simulator.waveform_rate)
+        _add(metrics, stack.loss, found)
+    return metrics
+
+
+@dataclass
+class _Seen:
+    """What a codec did with all frames.
+
+    Attributes:
+        sums: over frames, by what was added up.
+        dim: dimensions that are quantized.
+        codes, outputs: indices and decoded frames, part by part; empty where nobody needs them.
+    """
+
+    sums: dict[str, Tensor]
+    dim: int
+    codes: list[Tensor]
+    outputs: list[Tensor]
+
+    @property
+    def output(self) -> Tensor:
+        """All decoded frames, (trials, frames, features)."""
+        return torch.cat(self.outputs, dim=1)
+
+
+def _look(model: Model, frames: Frames, streams: Streams, thorough: bool, codes: bool, outputs: bool) -> _Seen:
+    """Encode, quantize and decode all frames, a part at a time; ``codes`` and ``outputs`` ask for these to be kept."""
+    seen = _Seen({}, 0, [], [])
     moment = Moment(1.0, streams, purpose="evaluation noise", training=False)
     for part in _parts(frames):
         encoded, latents = model.latents(part)
@@ -50,8 +108,8 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
         received = model.surrogate(latents, moment).received
         output = model.decode(code.values, part)
         error = (output - part.target).square()
-        if waveforms:
-            outputs.append(output)
+        if outputs:
+            seen.outputs.append(output)
         new = {
             "error": _sum(error),
             "surrogate": _sum((model.decode(received, part) - part.target).square()),
@@ -60,34 +118,29 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
             "encoded": encoded.double().sum(1),
             "encoded_square": encoded.double().square().sum(1),
         }
-        if thorough and not exact:
+        if thorough and not model.stack.simulator.exact:
             new["error_square"] = _sum(error.double().mean(-1).square())
         if code.indices is not None:
-            if measured:
-                codes.append(code.indices)
+            if codes:
+                seen.codes.append(code.indices)
             new["counts"] = _counts(code.indices, model.stack.quantizer.alphabet(latents.shape[-1]))
-        sums = {name: sums[name] + value if sums else value for name, value in new.items()}
-    count, latents_of_frame = frames.target.shape[1], model.stack.codec.latents_per_frame(frames.input.shape[2])
-    metrics = {
-        "mse": sums["error"] / (count * frames.target.shape[2]),
-        "nmse_db": decibel(sums["error"] / sums["power"]),
-        "mismatch_db": decibel(sums["error"] / sums["surrogate"]),
-        "encoder_std": _std(sums["encoded"], sums["encoded_square"], latents_of_frame * count),
-    }
-    if waveforms:
-        metrics |= model.stack.simulator.measures(torch.cat(outputs, dim=1), frames.target, thorough)
-    if "error_square" in sums:
-        metrics["mse_error"] = ((sums["error_square"] / count - metrics["mse"].square()).clamp_min(0) / count).sqrt()
-    if "counts" in sums:
-        alphabet = model.stack.quantizer.alphabet(latents.shape[-1])
-        metrics["quantization_error"] = sums["quantization"] / (latents_of_frame * count * latents.shape[-1])
-        metrics |= code_usage(sums["counts"], alphabet)
-        if thorough:
-            metrics["spent_bits"] = spent_bits(sums["counts"], alphabet, exact)
-        if measured:
-            metrics |= model.stack.quantizer.measure(model.quantizer, torch.cat(codes, dim=1))
-            metrics["spent_bits"] = metrics.get("coded_bits", metrics["spent_bits"])
-    return metrics
+        seen.sums = {name: seen.sums[name] + value if seen.sums else value for name, value in new.items()}
+        seen.dim = latents.shape[-1]
+    return seen
+
+
+def _add(metrics: Metrics, one: Component, found: Metrics) -> None:
+    """Take over what a component measured. Raises ConfigError for what can be no column of its own."""
+    trials = metrics["mse"].shape
+    for name, values in found.items():
+        what = f"{type(one).__name__} measures {name!r}"
+        if reason := taken(name):
+            raise ConfigError(f"{what}: {reason}")
+        if name in metrics:
+            raise ConfigError(f"{what}: another part of the trial does so, too; choose another name")
+        if values.shape != trials:
+            raise ConfigError(f"{what} in the shape {tuple(values.shape)}: must be one number a trial, {tuple(trials)}")
+        metrics[name] = values
 
 
 def code_usage(counts: Tensor, alphabet: list[int]) -> Metrics:

@@ -22,6 +22,8 @@ class TrainSettings(Component):
         explode: distortion, in multiples of the target's power, from which a trial counts as diverged.
     """
 
+    sizes = ("batch",)
+
     steps: int = 4000
     batch: int = 256
     warm_start: int = 0

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from quantbench.components import State, trial_error, trial_mean
+from quantbench.components import State, trial_error, trial_mean, within
 from quantbench.gradients import Moment
 from quantbench.losses import MSE
+from quantbench.metrics import METRICS, declared
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
 from quantbench.training import checkpoint
+from quantbench.training.describe import PARTS
 from quantbench.training.evaluate import evaluate
 from quantbench.training.export import export
 from quantbench.training.keep import NOTHING, Keep
@@ -89,6 +91,8 @@ class Training:
         self.outcomes = [Outcome({}) for _ in stack.seeds]
         self.norm = torch.full((trials,), math.nan, device=stack.device)
         self.stepping = 0.0
+        known = METRICS | declared(type(part) for name in PARTS for _, part in within(getattr(stack, name), name))
+        self.drawn = [name for name, metric in known.items() if metric.curve]
 
     def run(self, report: Report) -> list[Outcome]:
         """All steps, and the measurements of every trial."""
@@ -203,8 +207,7 @@ class Training:
     def _log(self, step: int, training: dict[str, Tensor]) -> None:
         """Add a point to the curves of the trials that still train."""
         measured = evaluate(self.model, self.curve_frames, self.streams)
-        wanted = ("mse", "mel_distance_db", "si_sdr_db", "encoder_std", "quantization_error", "usage")
-        points = training | {name: measured[name] for name in wanted if name in measured}
+        points = training | {name: measured[name] for name in self.drawn if name in measured}
         columns = {name: values.tolist() for name, values in points.items()}
         for trial, frozen in enumerate(self.frozen.tolist()):
             if not frozen:

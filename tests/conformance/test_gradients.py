@@ -378,6 +378,21 @@ def test_score_function():
     assert torch.allclose(found.sum(1), expected[0], atol=0.05 * expected.norm().item())
 
 
+def test_score_function_has_a_baseline():
+    """What is added to the loss of every frame of a batch changes no gradient."""
+    state, _ = vq()
+    y = Y.expand(1, 50, 3).clone().requires_grad_()
+    gradient = G.ScoreFunction(temperature=G.Schedule(1.0, 1.0))
+    found = []
+    for more in (0.0, 10.0):
+        got = received(
+            gradient, VQ, state, y, VQ.quantize(state, y), frame_loss=lambda values, more=more: frame_loss(values) + more
+        )
+        found.append(torch.autograd.grad(got.sum(), y)[0])
+    assert found[0].abs().max() > 1e-3
+    assert torch.allclose(*found, atol=1e-12)
+
+
 @checks("smoothed")
 def test_smoothed():
     """For a linear loss of rounding: the derivative of Gaussian-smoothed rounding, step sum_k phi((t_k - y)/sigma) / sigma."""

@@ -54,6 +54,19 @@ def test_mste_knows_how_scale_acts_and_ste_does_not():
     assert torch.allclose(scale_derivative(STE(), latents, code), latents, atol=1e-5)
 
 
+@pytest.mark.parametrize("scope", ["all", "dimension"])
+def test_mste_measures_the_spread_and_not_the_distance_from_zero(scope):
+    """All latents moved alike keep their standard deviation, so the decoder sees them move and nothing else."""
+    latents = STREAMS.normal("x", 300, 4) + torch.tensor([3.0, -2.0, 1.0, 0.0])
+    code = Code(latents.round(), None)
+
+    def received(shift):
+        return MSTE(scope=scope).pass_through(Identity(), {}, latents + shift, code, MOMENT)
+
+    moved = torch.autograd.functional.jvp(received, torch.tensor(0.0), torch.tensor(1.0))[1]
+    assert torch.allclose(moved, torch.ones_like(moved), atol=1e-5)
+
+
 def test_mste_scopes_differ_in_gradient():
     latents = STREAMS.normal("x", 300, 4).requires_grad_()
     code = Code(latents.detach().round(), None)

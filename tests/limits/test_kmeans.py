@@ -35,6 +35,24 @@ def test_codewords_are_centroids_of_what_is_nearest():
     assert codebook == pytest.approx(centroids, abs=0.05)
 
 
+def test_starts_are_far_apart():
+    """A point that is far from all others is among the starts; were they drawn evenly, it would be 3 times in 1000."""
+    points = np.concatenate([NORMAL[:999], [[1000.0]]]).astype(np.float32)
+    for seed in range(20):
+        starts = kmeans._plus_plus(points, 3, np.random.default_rng(seed))
+        assert starts.max() == 1000
+
+
+def test_starts_are_drawn_by_the_square_of_the_distance():
+    """The second of two starts, where the first is at 0: at 1, 2 and 3 with shares 1, 4 and 9 of 14."""
+    points = np.array([[0.0], [1.0], [2.0], [3.0]], dtype=np.float32)
+    random = np.random.default_rng(0)
+    drawn = [kmeans._plus_plus(points, 2, random).ravel() for _ in range(8000)]
+    second = [int(two) for one, two in drawn if one == 0]
+    shares = np.bincount(second, minlength=4) / len(second)
+    assert shares == pytest.approx([0, 1 / 14, 4 / 14, 9 / 14], abs=0.04)
+
+
 def test_the_number_of_codes_is_checked():
     with pytest.raises(ValueError, match="codes=5: must lie between 1 and 4"):
         kmeans.kmeans(NORMAL[:4], 5)

@@ -12,6 +12,7 @@ GRID = ["-m", "gradient=ste,mste", "seed=0,1"]
 def test_the_same_tables_in_either_format(small_run):
     csv, packed = small_run(*GRID), small_run(*GRID, "--format", "parquet")
     assert sorted(path.name for path in packed.iterdir()) == [
+        "columns.json",
         "curves.parquet",
         "environment.json",
         "results.parquet",

@@ -1,5 +1,6 @@
 import pytest
 
+from quantbench.config import COMPONENTS
 from quantbench.errors import ConfigError
 from quantbench.sweeps.plan import plan
 from quantbench.sweeps.sweep import Combination, Sweep
@@ -61,6 +62,36 @@ def test_identity_ignores_what_cannot_change_the_result_and_nothing_else():
     assert base != identity(train={"steps": 11})
     assert identity(seed=7).partition("-")[0] == base.partition("-")[0]
     assert identity(seed=7).endswith("-7")
+
+
+CHANGES = {
+    "simulator": {"frame_dim": 8},
+    "codec": {"hidden": 8},
+    "quantizer": {"commitment": 0.5},
+    "gradient": {"_target_": "quantbench.gradients.MSTE"},
+    "loss": {"weight": 2.0},
+    "train": {"lr": 0.002},
+}
+
+
+@pytest.mark.parametrize("group", [*COMPONENTS, "train"])
+def test_every_group_is_part_of_a_trials_identity(group):
+    """The choices, by their names, are the same here: what they hold differs."""
+    one, other = (
+        plan(sweep(combinations=[Combination(CHOICES, made)])) for made in (config(), config(**{group: CHANGES[group]}))
+    )
+    assert one.trials[0].id != other.trials[0].id
+
+
+@pytest.mark.parametrize("setting", ["steps", "batch", "warm_start", "log_every", "explode"])
+def test_trials_that_are_trained_otherwise_share_no_stack(setting):
+    """A stack is trained as its first trial says."""
+    values = [5, 6]
+    base = config(train={setting: values[0]})
+    planned = plan(sweep({f"train.{setting}": values, "seed": [0, 1]}, combinations=[Combination(CHOICES, base)]))
+    assert [len(stack) for stack in planned.stacks] == [2, 2]
+    for stack in planned.stacks:
+        assert len({trial.config["train"][setting] for trial in stack}) == 1
 
 
 def test_points_name_the_trials_that_are_no_full_product():

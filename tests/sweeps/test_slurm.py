@@ -223,6 +223,25 @@ def test_collect_submits_only_what_no_job_has_and_resume_waits(cluster, quantben
     assert "complete, nothing to resume" in out
 
 
+def test_collect_tells_of_trials_that_failed(cluster, quantbench, tmp_path):
+    """The sweep goes on, and what failed is a failure all the same."""
+    cluster.at_once = False
+    mine = tmp_path / "mine"
+    (mine / "gradient").mkdir(parents=True)
+    (mine / "gradient" / "bad.yaml").write_text("# Mine.\n_target_: my_unable.Bad\n")
+    code = "from quantbench.components import component\nfrom quantbench.gradients import Gradient\n"
+    (mine / "my_unable.py").write_text(f"{code}\n\n@component\nclass Bad(Gradient):\n    pass\n")
+    own = ["--config-dir", str(mine)]
+    words = [*WORDS[:-2], "gradient=bad,ste", "seed=0,1", "executor.stacks_per_job=1", "executor.wait=false"]
+    assert quantbench("run", *own, *words)[0] == 0
+    cluster.work(but=1)
+    code, out, err = quantbench("resume", str(only_run(tmp_path)), "--collect", *own)
+    assert code == 1
+    assert "3 of 4 trials are in the table" in out
+    assert err.count("failed: ") == 2
+    assert "2 of 4 trials failed" in err
+
+
 def test_nothing_is_submitted_where_the_queue_cannot_be_seen(cluster, quantbench, tmp_path):
     cluster.at_once = False
     assert quantbench("run", *WORDS, "executor.wait=false")[0] == 0

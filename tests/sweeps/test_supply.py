@@ -140,7 +140,8 @@ def test_a_trial_that_does_not_fit_says_what_to_lower(monkeypatch):
     for record in run_stack(three, "cpu"):
         assert record.row["status"] == "failed"
         assert (
-            "device=cpu; lower train.batch=16, codec.hidden=64, codec.latent_dim=4, quantizer.codes=16" in record.row["error"]
+            "device=cpu; lower train.batch=16, codec.hidden=64, codec.latent_dim=4, quantizer.codes=16, "
+            "simulator.bits=4, simulator.frame_dim=16 (" in record.row["error"]
         )
         assert "CUDA out of memory." in record.row["error"]
 

@@ -3,7 +3,16 @@ import math
 import pytest
 import torch
 
-from quantbench.training.evaluate import _counts, code_usage
+from quantbench.codecs import MLP
+from quantbench.components import component
+from quantbench.gradients import Gradient
+from quantbench.quantizers import Uniform
+from quantbench.simulators import Gaussian
+from quantbench.training import Stack, TrainSettings
+from quantbench.training.evaluate import _counts, code_usage, evaluate
+from quantbench.training.trainer import Training
+
+CPU = torch.device("cpu")
 
 
 def test_code_usage_by_hand():
@@ -19,3 +28,27 @@ def test_code_usage_by_hand():
 def test_counts_keep_slots_and_trials_apart():
     indices = torch.tensor([[[0, 1], [2, 1]], [[1, 0], [1, 1]]])
     assert _counts(indices, [3, 2]).tolist() == [[1, 0, 1, 0, 2], [0, 2, 0, 1, 1]]
+
+
+@component
+class Unquantized(Gradient):
+    """The decoder is trained on the latents themselves."""
+
+    def pass_through(self, quantizer, state, latents, code, moment):
+        return latents
+
+
+def test_mismatch_is_positive_where_the_hard_code_is_worse():
+    settings = TrainSettings(steps=200, batch=64, lr=3e-3, log_every=200)
+    stack = Stack(Gaussian(frame_dim=4), MLP(hidden=16, latent_dim=4), Uniform(levels=2), Unquantized(), settings, (0, 1), CPU)
+    training = Training(stack)
+    training.advance()
+    model, frames = training.model, training.held_out
+    found = evaluate(model, frames, training.streams)
+    with torch.no_grad():
+        latents = model.latents(frames)[1]
+        code = stack.quantizer.quantize(model.quantizer, latents).values
+        hard, trained_on = ((model.decode(what, frames) - frames.target).square().mean((1, 2)) for what in (code, latents))
+    assert (hard > trained_on).all()
+    assert found["mismatch_db"].tolist() == pytest.approx((10 * torch.log10(hard / trained_on)).tolist(), abs=1e-3)
+    assert (found["mismatch_db"] > 1).all()

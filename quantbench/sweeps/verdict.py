@@ -1,0 +1,29 @@
+"""What became of a sweep's trials, told on standard error."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+
+from quantbench.sweeps.worker import Record
+
+MOST_REASONS = 4
+
+
+def tell(records: Iterable[Record]) -> None:
+    """Print every failed trial, and why trials diverged: a result, but one to look into."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for record in records:
+        reason = str(record.row.get("error") or "")
+        if record.row["status"] == "failed":
+            print(f"failed: {record.trial}: {reason}", file=sys.stderr)
+        elif record.row["status"] == "diverged":
+            reasons[re.sub(r"\d[\d.e+-]*", "", reason)].append(reason)  # alike but for the step and the distortion
+    kinds = sorted(reasons.values(), key=len, reverse=True)
+    for alike in kinds[:MOST_REASONS]:
+        others = "" if len(set(alike)) == 1 else ", and the like"
+        print(f"diverged: {len(alike)} x {alike[0]}{others}", file=sys.stderr)
+    if rest := sum(map(len, kinds[MOST_REASONS:])):
+        print(f"diverged: {rest} x for other reasons, in the column error", file=sys.stderr)

@@ -1,0 +1,187 @@
+"""The table of metrics, and metrics of classes of one's own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from quantbench.errors import ConfigError
+from quantbench.metrics import LESS, METRICS, OF_COMPONENTS, OTHER_COLUMNS, Metric, declared
+from quantbench.results.schema import COST, IDENTITY, NOTES
+from quantbench.results.schema import METRICS as COLUMNS
+from quantbench.results.tables import read_results
+from tests.conftest import SMALL
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
+
+import glossary
+
+CLASSES = '''
+import torch
+from quantbench.components import component
+from quantbench.losses import MSE
+from quantbench.metrics import LESS, MORE, Metric
+from quantbench.quantizers import VectorQuantizer
+from quantbench.simulators import Gaussian
+
+
+@component
+class Counting(VectorQuantizer):
+    """Counts codes, and says something that it does not declare."""
+
+    metrics = (Metric("first_codes", "frames that have the first code", better=LESS, whole=True),)
+    name: str = "odd_share"
+
+    def measure(self, state, indices):
+        first = (indices == 0).double().sum((1, 2))
+        return {self.name: (indices % 2).double().mean((1, 2)), "first_codes": first}
+
+
+@component
+class Peaks(Gaussian):
+    """Measures at every point of a curve."""
+
+    metrics = (Metric("peak", "largest error of a feature", curve=True), Metric("slow", "a slow one", curve=True))
+
+    def measures(self, output, target, thorough):
+        found = {"peak": (output - target).abs().amax((1, 2)).double()}
+        return found | ({"slow": found["peak"] * 2} if thorough else {})
+
+
+@component
+class Absolute(MSE):
+    """Judges the whole evaluation set."""
+
+    metrics = (Metric("mean_error", "mean absolute error", better=LESS),)
+
+    def measures(self, output, target, sample_rate):
+        assert sample_rate is None
+        return {"mean_error": (output - target).abs().mean((1, 2)).double()}
+
+
+@component
+class Contrary(MSE):
+    """Declares another's metric in words of its own."""
+
+    metrics = (Metric("first_codes", "something else"),)
+'''
+
+
+@pytest.fixture
+def mine(tmp_path):
+    folder = tmp_path / "mine"
+    choices = {"quantizer": ["Counting"], "simulator": ["Peaks"], "loss": ["Absolute", "Contrary"]}
+    for group, classes in choices.items():
+        (folder / group).mkdir(parents=True)
+        for name in classes:
+            (folder / group / f"{name.lower()}.yaml").write_text(f"# Mine.\n_target_: my_metrics.{name}\n")
+    with (folder / "quantizer" / "counting.yaml").open("a") as file:
+        file.write("name: odd_share\ncodes: 16\n")
+    with (folder / "simulator" / "peaks.yaml").open("a") as file:
+        file.write("frame_dim: 4\n")
+    (folder / "my_metrics.py").write_text(CLASSES)
+    yield folder
+    sys.modules.pop("my_metrics", None)
+
+
+RUN = ["executor=inline", *SMALL[:-1], "quantizer=counting", "simulator=peaks"]
+
+
+def test_ones_own_metrics_reach_the_tables(quantbench, mine, tmp_path):
+    code, _, err = quantbench("run", "--config-dir", str(mine), *RUN, "loss=absolute", "-m", "seed=0,1")
+    assert code == 0, err
+    (folder,) = (tmp_path / "outputs" / "default").iterdir()
+    table = read_results(folder)
+    own = ["peak", "slow", "odd_share", "first_codes", "mean_error"]
+    assert list(table.columns) == [*IDENTITY, *COLUMNS, *own, *NOTES, *COST]
+    assert table[own].notna().all().all()
+    assert (table["slow"] == 2 * table["peak"]).all()
+    assert (table["mean_error"] < table["mse"] ** 0.5).all()
+    cells = pd.read_csv(folder / "results.csv", dtype=str)["first_codes"]
+    assert cells.str.fullmatch("[0-9]+").all()  # whole, as declared
+    curves = pd.read_csv(folder / "curves.csv")
+    assert set(curves[curves["metric"] == "peak"]["step"]) == {0, 10, 20}
+    assert not {"slow", "odd_share", "mean_error"} & set(curves["metric"])  # what takes long is measured once
+    facts = json.loads((folder / "columns.json").read_text())
+    assert facts["sizes"] == ["quantizer.codes"]
+    assert [one["name"] for one in facts["metrics"]] == ["peak", "slow", "first_codes", "mean_error"]
+    assert facts["metrics"][2] == {
+        "name": "first_codes",
+        "words": "frames that have the first code",
+        "unit": "",
+        "better": "less",
+        "whole": True,
+        "curve": False,
+        "no_goal": "",
+    }
+
+
+def test_metrics_that_contradict_each_other_are_told_before_anything_trains(quantbench, mine, tmp_path):
+    code, _, err = quantbench("run", "--config-dir", str(mine), *RUN, "loss=contrary")
+    assert code == 2
+    assert "Contrary.metrics: first_codes is a metric already, declared otherwise" in err
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("name", ["seed", "seconds", "mse", "reference_mse", "quantizer.codes", "peak"])
+def test_a_metric_that_takes_the_name_of_a_column_is_named(quantbench, mine, tmp_path, name):
+    code, _, err = quantbench("run", "--config-dir", str(mine), *RUN, f"quantizer.name={name}")
+    assert code == 1
+    assert f"Counting measures '{name}'" in err
+    assert "Traceback" not in err
+    (folder,) = (tmp_path / "outputs" / "default").iterdir()
+    row = read_results(folder).iloc[0]
+    assert row["seed"] == 0
+    assert row["status"] == "failed"
+
+
+def test_what_may_be_declared():
+    def of(*metrics):
+        return declared([type("Mine", (), {"metrics": metrics})])
+
+    mine = Metric("mine", "a thing", better=LESS)
+    assert of(mine, METRICS["pesq"]) == {"mine": mine}
+    for name, reason in (("device", "with another meaning"), ("gap_db", "declared otherwise")):
+        with pytest.raises(ConfigError, match=rf"Mine.metrics: {name}.*{reason}"):
+            of(Metric(name, "a thing"))
+    with pytest.raises(ConfigError, match="a metric's name is a word"):
+        Metric("a.b", "a thing")
+    with pytest.raises(ConfigError, match="'better' is no Metric"):
+        of("better")
+
+
+def test_list_metrics(quantbench, mine):
+    code, out, _ = quantbench("list", "metrics")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[2:]] == list(METRICS)
+    (mine / "loss" / "contrary.yaml").unlink()
+    code, out, err = quantbench("list", "metrics", "--config-dir", str(mine), "--format", "json")
+    assert code == 0, err
+    rows = {row["metric"]: row for row in json.loads(out)}
+    assert list(rows) == [*METRICS, "peak", "slow", "first_codes", "mean_error"]
+    assert rows["first_codes"] == {
+        "metric": "first_codes",
+        "unit": "",
+        "better": "less",
+        "description": "frames that have the first code",
+    }
+    assert "and metrics" in quantbench("list", "nothing")[2]
+
+
+def test_the_table_has_every_column():
+    assert set(COLUMNS) <= set(METRICS)
+    assert [*IDENTITY, *NOTES, "device"] == list(OTHER_COLUMNS)
+    assert set(COST) - {"device"} <= set(METRICS)
+    assert set(METRICS) >= OF_COMPONENTS
+
+
+def test_the_glossary_is_up_to_date():
+    assert glossary.PAGE.read_text() == glossary.page(), "run python scripts/glossary.py"
+
+
+def test_the_table_is_read_at_once():
+    code = "import sys, quantbench.metrics; print(sorted({'torch', 'pandas', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
