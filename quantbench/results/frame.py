@@ -82,7 +82,8 @@ class Frame:
 
     def counts(self) -> dict[str, Counts]:
         """Of each method, how many of its trials ended how."""
-        return {name: Counts.of(self.rows["status"][self.rows["method"] == name]) for name in self.methods}
+        found = {str(name): Counts.of(part) for name, part in self.rows.groupby("method", sort=False)["status"]}
+        return {name: found.get(name, Counts()) for name in self.methods}
 
     def counts_by_task(self) -> dict[tuple[str, str], Counts]:
         """The same for each task."""
