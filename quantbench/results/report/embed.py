@@ -1,0 +1,33 @@
+"""Numbers and text as a page's script reads them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+COLUMN_DIGITS = 7
+
+Number = float | int | str | None
+
+
+def number(value: float) -> Number:
+    """What JSON can hold: infinity, which it has not, as text."""
+    if math.isnan(value):
+        return None
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return int(value) if value.is_integer() and abs(value) < 1e15 else float(f"{value:.{COLUMN_DIGITS}g}")
+
+
+def numbers(values: Iterable[float]) -> list[Number]:
+    return [number(float(value)) for value in values]
+
+
+def embedded(data: dict[str, Any]) -> str:
+    """JSON that is inert within a script element, whatever its strings hold."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # ASCII only
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
