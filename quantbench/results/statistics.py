@@ -16,7 +16,7 @@ from scipy.special import stdtr, stdtrit
 from scipy.stats import binom, norm, rankdata
 
 LEVEL = 0.95
-SIGNIFICANT = 1 - LEVEL
+SIGNIFICANT = 0.05
 
 INTERVAL = "[95 % if normal]"
 """What an interval of a mean is called: it holds what it says for values that vary about normally from seed to seed."""
