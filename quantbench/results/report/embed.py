@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from quantbench.results.statistics import SIGNIFICANT
+
 COLUMN_DIGITS = 7
 
 Number = float | int | str | None
@@ -23,6 +25,15 @@ def number(value: float) -> Number:
 
 def numbers(values: Iterable[float]) -> list[Number]:
     return [number(float(value)) for value in values]
+
+
+def shown_p(value: float) -> float:
+    """A p-value of two digits, or of as many as show on which side of the bound of what is significant it is."""
+    for digits in range(2, 17):
+        rounded = float(f"{value:.{digits}g}")
+        if (rounded < SIGNIFICANT) == (value < SIGNIFICANT):
+            return rounded
+    return value
 
 
 def embedded(data: dict[str, Any]) -> str:

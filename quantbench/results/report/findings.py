@@ -18,6 +18,7 @@ from quantbench.results.rank import Ranking
 from quantbench.results.rank_text import rate_words
 from quantbench.results.render import estimate, number
 from quantbench.results.report.curves import GROWTH, Curves
+from quantbench.results.report.embed import shown_p
 from quantbench.results.statistics import Difference, Estimate, paired_difference, size_of
 
 GREW = 10
@@ -163,7 +164,7 @@ def said_of_pair(ranking: Ranking, higher: int, lower: int) -> str:
             return f"of {len(ranking.standings):,} methods no pairs are tested"
         at_least = f"at least {ranking.needed} are needed for {counted(len(ranking.standings), 'method')}"
         return f"whether that is more than chance cannot be told from {ranking.blocks} {ranking.units}, {at_least}"
-    p = number(float(ranking.p_values[higher, lower]), 2)
+    p = number(shown_p(float(ranking.p_values[higher, lower])), 17)
     test = f"(Wilcoxon's signed-rank test with Holm's adjustment over all pairs of the ranking, p = {p})"
     if not ranking.significant(higher, lower):
         return f"not significant {test}"

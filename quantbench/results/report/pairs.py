@@ -11,8 +11,8 @@ import numpy as np
 from quantbench.results.frame import Frame, Values
 from quantbench.results.rank import Ranking
 from quantbench.results.rank_text import rate_words
-from quantbench.results.report.embed import Number, number, numbers
-from quantbench.results.statistics import SIGNIFICANT, paired_difference, size_of
+from quantbench.results.report.embed import Number, number, numbers, shown_p
+from quantbench.results.statistics import paired_difference, size_of
 
 MOST_LINES = 20_000
 """Lines (a pair in a task, by a metric) that are embedded: more make a page of megabytes, and take long."""
@@ -81,7 +81,7 @@ def _list(one: Ranking, numbers_of: dict[str, int], compared: set[str]) -> dict[
         "units": one.units,
         "separable": one.separable,
         "tested": [numbers_of[one.standings[place].method] for place in tested],
-        "p": [_p(float(one.p_values[pair])) for pair in pairs],
+        "p": [number(shown_p(float(one.p_values[pair]))) for pair in pairs],
         "verdicts": "".join(verdict(one, *pair) for pair in pairs),
     }
 
@@ -91,12 +91,6 @@ def verdict(one: Ranking, higher: int, lower: int) -> str:
     if not one.significant(higher, lower):
         return ALIKE
     return BETTER if one.leaning(higher, lower) > 0 else NOT_ONE_WAY
-
-
-def _p(value: float) -> Number:
-    """Three digits, but never rounded over the bound of what is significant."""
-    rounded = float(f"{value:.3g}")
-    return number(rounded) if (rounded < SIGNIFICANT) == (value < SIGNIFICANT) else value
 
 
 def differences(found: Frame, compared: Sequence[str], methods: Sequence[str], tasks: Sequence[str]) -> dict[str, Any]:

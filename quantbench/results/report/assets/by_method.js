@@ -119,7 +119,7 @@ function byMethodText({ rows, methods, tasks, apart, good, failures }) {
   if (good.length) parts.push(extremes(methods));
   if (good.length && apart) {
     const order = tasks.length > 1 ? `, from top to bottom ${tasks.map(taskName).join(", ")}` : "";
-    parts.push(`Bars: means over seeds with Student's interval of each${order} ${data.interval}.`);
+    parts.push(`Bars${order}: means over seeds with Student's interval ${data.interval}.`);
   }
   const have = absent === 1 ? "has" : "have";
   if (absent) parts.push(`${absent} of the methods shown ${have} no trial of ${taskName(state.task)}.`);

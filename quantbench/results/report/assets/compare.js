@@ -29,42 +29,43 @@ function turned(line) {
   return { ...line, ...ends, a: line.b, b: line.a };
 }
 
-/** What a list's test says of two of its methods. */
+/** What a list's test says of two of its methods: in short, and why. */
 function verdictOf(list, first, second) {
   const methods = `${list.methods.length} methods`;
-  if (!list.separable && list.blocks >= list.needed) return `No verdict: of ${methods} no pairs are tested.`;
+  if (!list.separable && list.blocks >= list.needed) return ["No verdict", `of ${methods} no pairs are tested.`];
   if (!list.separable) {
-    const few = `Whether they differ cannot be told from ${list.blocks} ${list.units} that all methods of the ranking have`;
-    return `${few}: at least ${list.needed} are needed for its ${methods}.`;
+    const few = `Cannot be told from ${list.blocks} ${list.units}`;
+    return [few, `at least ${list.needed}, each with all ${methods} of the ranking, are needed to tell any two apart.`];
   }
   const places = [list.tested.indexOf(first), list.tested.indexOf(second)];
   const [higher, lower] = [Math.min(...places), Math.max(...places)];
   const pair = (higher * (2 * list.tested.length - higher - 1)) / 2 + lower - higher - 1;
-  const test = `Wilcoxon's signed-rank test over ${list.blocks} ${list.units}, Holm over all pairs of the ranking, `;
-  const because = ` (${test}p = ${short(list.p[pair], 2)}).`;
+  const test = `Wilcoxon's signed-rank test over ${list.blocks} ${list.units}, Holm over all pairs of the ranking`;
   const better = places[0] < places[1] ? "A" : "B";
   const said = {
     "=": "Not significant",
     ">": `${better} better`,
-    x: `They differ significantly, but not one way: ${better} is ahead in the ranking, the ranks that are tested speak for the other`,
+    x: `They differ significantly, but not one way, for ${better} is ahead in the ranking and the ranks speak for the other`,
   };
-  return said[list.verdicts[pair]] + because;
+  return [said[list.verdicts[pair]], `${test}, p = ${list.p[pair]}.`];
 }
 
 /** The verdict of every list that has both; why there is none where none has. */
 function verdicts(metric, first, second) {
   const told = data.metrics[metric];
-  if (!told.sign) return [`No verdict: neither more nor less ${metric} is better by itself.`];
-  if (told.noGoal) return [`No verdict: nothing is ranked by ${metric}, for ${told.noGoal}.`];
+  if (!told.sign) return [["No verdict", `neither more nor less ${metric} is better by itself.`]];
+  if (told.noGoal) return [["No verdict", `nothing is ranked by ${metric}, for ${told.noGoal}.`]];
   const lists = data.rankings[metric];
   const both = lists.filter((list) => list.methods.includes(first) && list.methods.includes(second));
-  const at = (list) => (list.words && lists.length > 1 ? `At ${list.words}: ` : "");
-  if (both.length) return both.map((list) => at(list) + verdictOf(list, first, second));
-  const ratesOf = (method) => lists.filter((list) => list.methods.includes(method)).map((list) => list.words).join(", ");
-  const [a, b] = [ratesOf(first), ratesOf(second)];
-  if (!a || !b) return [`No verdict: ${metric} was not measured with ${a ? "B" : b ? "A" : "either"}.`];
-  const why = `Their rates differ: A has ${a}, B has ${b} (${data.compare.rate})`;
-  return [`No verdict: ${why.charAt(0).toLowerCase()}${why.slice(1)}. A higher rate alone makes a better codec.`];
+  const at = (list, [said, why]) => [list.words ? `At ${list.words}: ${said}` : said, why];
+  if (both.length) return both.map((list) => at(list, verdictOf(list, first, second)));
+  const [a, b] = [first, second].map((method) => {
+    return lists.filter((list) => list.methods.includes(method)).map((list) => list.words ?? "").join(", ");
+  });
+  const lacking = [first, second].filter((method) => !lists.some((list) => list.methods.includes(method))).map(methodName);
+  if (lacking.length) return [["No verdict", `${metric} was not measured with ${lacking.join(" and ")}.`]];
+  const why = `A has ${a}, B has ${b} (${data.compare.rate}). A higher rate alone makes a better codec.`;
+  return [["No verdict: their rates differ", why]];
 }
 
 /** Each task and seed that both have: the values of A and B. */
@@ -72,7 +73,8 @@ function pairsOf(metric, first, second) {
   return data.compare.metrics[metric].cells.flatMap(({ task, seeds: own, values }) => {
     const [a, b] = [values[first], values[second]];
     if (!a || !b) return [];
-    return own.map((seed, index) => ({ task, seed, a: a[index], b: b[index] })).filter((one) => one.a !== null && one.b !== null);
+    const all = own.map((seed, index) => ({ task, seed, a: a[index], b: b[index] }));
+    return all.filter((one) => one.a !== null && one.b !== null);
   });
 }
 
@@ -89,7 +91,8 @@ function refreshCompare() {
   fill("compare-table", ["task", "pairs", "failed", "A", "B", `B - A ${data.interval}`], rows);
   const cell = (value) => (value === "failed" ? "\u2715 failed" : short(value));
   const pairs = first === second ? [] : pairsOf(metric, first, second);
-  fill("pairs", ["task", "seed", "A", "B"], pairs.map((one) => [taskName(one.task), short(one.seed), cell(one.a), cell(one.b)]));
+  const line = (one) => [taskName(one.task), short(one.seed), cell(one.a), cell(one.b)];
+  fill("pairs", ["task", "seed", "A", "B"], pairs.map(line));
   at("pairs-box").hidden = !pairs.length;
   at("compare-table").parentElement.hidden = !rows.length;
   const overall = lines.find((line) => line.task === EVERY) || lines[0];
@@ -99,11 +102,11 @@ function refreshCompare() {
 function compareText(metric, first, second, overall, difference) {
   const parts = [`A is ${methodName(first)}, B is ${methodName(second)}. `];
   if (first === second) return [...parts, "Choose two different methods."];
-  parts.push(element("strong", {}, verdicts(metric, first, second).join(" ")), " ");
+  for (const [said, why] of verdicts(metric, first, second)) parts.push(element("strong", {}, said), `: ${why} `);
   if (!overall) return [...parts, "They have no task and seed in common."];
   if (difference) {
     parts.push(`B - A = ${difference} ${metric} over ${overall.pairs} pairs of task and seed: Student's interval of the paired `);
-    parts.push("differences, of this pair of methods alone. It is not what the verdict is by. ");
+    parts.push("differences, of this pair of methods alone; the verdict is not by it. ");
   }
   if (overall.failed) parts.push(`${overall.failed} pairs of which one failed are counted, and in no mean.`);
   return parts;
