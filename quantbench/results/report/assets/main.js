@@ -39,8 +39,7 @@ function select(row) {
 /** What the chosen metric is, in words below the control. */
 function describeMetric(select, words) {
   const name = at(select).value;
-  at(words).textContent = data.metrics[name]?.words ?? "";
-  at(select).title = data.metrics[name]?.words ?? "";
+  at(words).textContent = at(select).title = wordsOf(name) ?? "";
 }
 
 function describeSelected(found) {
