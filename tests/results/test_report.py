@@ -179,7 +179,7 @@ def test_growth_that_ended_is_none(tmp_path):
 def test_a_single_seed_gets_a_note_and_no_interval(tmp_path):
     found = made(write_run(tmp_path / "run", seeds=[0], bits=[6]))
     assert "a single seed: no intervals" in found.notes
-    assert "cannot be told from 1 pairs of task and seed, at least 7 are needed for 3 methods" in said(found)
+    assert "cannot be told from 1 pair of task and seed, at least 7 are needed for 3 methods" in said(found)
     assert not re.search(r"Best by[^.]*\[", said(found))
 
 

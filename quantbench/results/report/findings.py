@@ -163,14 +163,20 @@ def said_of_pair(ranking: Ranking, higher: int, lower: int) -> str:
         if ranking.blocks >= ranking.needed:
             return f"of {len(ranking.standings):,} methods no pairs are tested"
         at_least = f"at least {ranking.needed} are needed for {counted(len(ranking.standings), 'method')}"
-        return f"whether that is more than chance cannot be told from {ranking.blocks} {ranking.units}, {at_least}"
-    p = number(shown_p(float(ranking.p_values[higher, lower])), 17)
+        return f"whether that is more than chance cannot be told from {blocks_of(ranking)}, {at_least}"
+    p = number(shown_p(float(ranking.p_values[higher, lower])), 12)
     test = f"(Wilcoxon's signed-rank test with Holm's adjustment over all pairs of the ranking, p = {p})"
     if not ranking.significant(higher, lower):
         return f"not significant {test}"
     if ranking.leaning(higher, lower) > 0:
         return f"a significant difference {test}"
     return f"a significant difference {test}, but the ranks that are tested speak for {ranking.standings[lower].method}"
+
+
+def blocks_of(ranking: Ranking) -> str:
+    """What ranks and tests are over, with their number: ``1 pair of task and seed``."""
+    first, _, rest = ranking.units.partition(" ")
+    return " ".join(filter(None, (counted(ranking.blocks, first.removesuffix("s")), rest)))
 
 
 def _unit(metric: Metric) -> str:
@@ -186,7 +192,8 @@ def _alike(ranking: Ranking) -> Iterator[Finding]:
         yield Finding("result", f"{at}Not significantly different from one another: {listed(group)}.")
     if len(groups) > SHOWN:
         yield Finding("note", f"{at}{len(groups) - SHOWN} more such groups: see the column groups of the ranking.")
-    if all(ranking.significant(*pair) for pair in combinations(range(len(ranking.standings)), 2)):
+    count = len(ranking.standings)
+    if count > 2 and all(ranking.significant(*pair) for pair in combinations(range(count), 2)):
         yield Finding("result", f"{at}All pairs of methods differ significantly.")
 
 

@@ -17,7 +17,7 @@ from quantbench.results.rank import Ranking
 from quantbench.results.rank_text import BETTER, heading, rate_words, standings
 from quantbench.results.render import text
 from quantbench.results.report.embed import embedded
-from quantbench.results.report.findings import Finding
+from quantbench.results.report.findings import Finding, blocks_of
 from quantbench.results.report.payload import Report, make_report
 
 INSTALL = "pip install 'quantbench[report]'"
@@ -129,7 +129,7 @@ def _untested(one: Ranking) -> list[str]:
     if one.blocks >= one.needed:
         return [f"Of {len(one.standings):,} methods no pairs are tested, and there are no letters."]
     return [
-        f"No letters: {one.blocks} {one.units} cannot tell {len(one.standings):,} methods apart, however much they differ; at "
+        f"No letters: {blocks_of(one)} cannot tell {len(one.standings):,} methods apart, however much they differ; at "
         f"least {one.needed} are needed."
     ]
 

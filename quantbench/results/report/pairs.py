@@ -12,6 +12,7 @@ from quantbench.results.frame import Frame, Values
 from quantbench.results.rank import Ranking
 from quantbench.results.rank_text import rate_words
 from quantbench.results.report.embed import Number, number, numbers, shown_p
+from quantbench.results.report.findings import blocks_of
 from quantbench.results.statistics import paired_difference, size_of
 
 MOST_LINES = 20_000
@@ -78,7 +79,7 @@ def _list(one: Ranking, numbers_of: dict[str, int], compared: set[str]) -> dict[
         "centers": [numbers(standing.center) for standing in one.standings],
         "blocks": one.blocks,
         "needed": one.needed,
-        "units": one.units,
+        "over": blocks_of(one),
         "separable": one.separable,
         "tested": [numbers_of[one.standings[place].method] for place in tested],
         "p": [number(shown_p(float(one.p_values[pair]))) for pair in pairs],

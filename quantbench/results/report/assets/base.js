@@ -108,6 +108,10 @@ function short(value, digits = 4) {
   return String(Number(value.toPrecision(digits)));
 }
 
+function plural(count, word) {
+  return `${count} ${word}${count === 1 ? "" : "s"}`;
+}
+
 function finite(value) {
   return typeof value === "number" && Number.isFinite(value);
 }

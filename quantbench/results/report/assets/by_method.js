@@ -79,8 +79,9 @@ function meansOf({ lines, tasks, lane }, method) {
     .filter(([, one]) => one && drawable(one.mean, state.log));
   const ink = theme("--ink");
   const name = safe(methodName(method));
-  const seeds = (one) => `${one.count} seed${one.count === 1 ? "" : "s"}`;
-  const text = found.map(([task, one]) => `mean ${safe(interval(one))}, ${seeds(one)}<br>${name}, ${safe(taskName(task))}`);
+  const text = found.map(([task, one]) => {
+    return `mean ${safe(interval(one))}, ${plural(one.count, "seed")}<br>${name}, ${safe(taskName(task))}`;
+  });
   const marker = { symbol: "line-ns", size: 14, line: { width: 3, color: ink } };
   const half = found.map(([, one]) => (one.low === null ? 0 : one.high - one.mean));
   const heights = found.map(([task]) => lines.get(method) - lane(task));

@@ -34,13 +34,13 @@ function verdictOf(list, first, second) {
   const methods = `${list.methods.length} methods`;
   if (!list.separable && list.blocks >= list.needed) return ["No verdict", `of ${methods} no pairs are tested.`];
   if (!list.separable) {
-    const few = `Cannot be told from ${list.blocks} ${list.units}`;
+    const few = `Cannot be told from ${list.over}`;
     return [few, `at least ${list.needed}, each with all ${methods} of the ranking, are needed to tell any two apart.`];
   }
   const places = [list.tested.indexOf(first), list.tested.indexOf(second)];
   const [higher, lower] = [Math.min(...places), Math.max(...places)];
   const pair = (higher * (2 * list.tested.length - higher - 1)) / 2 + lower - higher - 1;
-  const test = `Wilcoxon's signed-rank test over ${list.blocks} ${list.units}, Holm over all pairs of the ranking`;
+  const test = `Wilcoxon's signed-rank test over ${list.over}, Holm over all pairs of the ranking`;
   const better = places[0] < places[1] ? "A" : "B";
   const said = {
     "=": "Not significant",
@@ -105,10 +105,11 @@ function compareText(metric, first, second, overall, difference) {
   for (const [said, why] of verdicts(metric, first, second)) parts.push(element("strong", {}, said), `: ${why} `);
   if (!overall) return [...parts, "They have no task and seed in common."];
   if (difference) {
-    parts.push(`B - A = ${difference} ${metric} over ${overall.pairs} pairs of task and seed: Student's interval of the paired `);
-    parts.push("differences, of this pair of methods alone; the verdict is not by it. ");
+    parts.push(`B - A = ${difference} ${metric} over ${plural(overall.pairs, "pair")} of task and seed`);
+    const interval = ": Student's interval of the paired differences, of this pair of methods alone; the verdict is not by it";
+    parts.push(`${overall.low === null ? "" : interval}. `);
   }
-  if (overall.failed) parts.push(`${overall.failed} pairs of which one failed are counted, and in no mean.`);
+  if (overall.failed) parts.push(`${plural(overall.failed, "pair")} of which one failed: counted, and in no mean.`);
   return parts;
 }
 

@@ -31,7 +31,7 @@ function rateTrace(method, metric) {
   const pick = (values) => own.map((index) => values[index]);
   const text = own.map((index) => {
     const found = { mean: all.mean[index], low: all.low[index], high: all.high[index] };
-    const told = `${safe(metric)} ${safe(interval(found))}, ${all.seeds[index]} seeds`;
+    const told = `${safe(metric)} ${safe(interval(found))}, ${plural(all.seeds[index], "seed")}`;
     return `${safe(methodName(method))}<br>${safe(data.rates.label)} ${short(all.rate[index], 3)}<br>${told}`;
   });
   const marker = { size: 9, symbol: symbol(method) };
