@@ -109,14 +109,15 @@ def _rankings(found: Sequence[Ranking]) -> str:
     """Every list as a table, under what its numbers are."""
     if not found:
         return "<p>No completed trial has a metric to rank by.</p>"
-    several = len(found) > 1
-    parts = []
-    if several:
-        parts.append(_help(["Methods of different rates are ranked rate by rate; tests are of the pairs of each list."]))
-    for one in found[:MOST_LISTS]:
+    several = ["Methods of different rates are ranked rate by rate; tests are of the pairs of each list."] * (len(found) > 1)
+    words = [[*heading(one)[:2], BETTER.capitalize(), *heading(one)[2:], *_untested(one)] for one in found[:MOST_LISTS]]
+    shared = [line for line in words[0] if all(line in lines for lines in words)]
+    parts = [_help([*several, *shared])]
+    for one, lines in zip(found, words, strict=False):
         title = f"At {rate_words(one.rate)}" if one.rate is not None else "Ranking"
         parts += [f"<h4>{escape(title)}</h4>"] if several else []
-        parts += [_help([*heading(one)[:2], BETTER.capitalize(), *heading(one)[2:], *_untested(one)]), _table(one, title)]
+        parts += [_help(own)] if (own := [line for line in lines if line not in shared]) else []
+        parts.append(_table(one, title))
     if (more := len(found) - MOST_LISTS) > 0:
         parts.append(f"<p>{more} more rates: <code>quantbench rank</code> lists them all.</p>")
     return "\n".join(parts)
