@@ -103,13 +103,13 @@ class Ranking:
         """Whether two methods differ, by their places."""
         return bool(self.p_values[first, second] < SIGNIFICANT)
 
-    def leaning(self, first: int, second: int) -> int:
-        """Which of two methods the test speaks for, by their places: 1 for the first, -1 for the second, 0 for neither.
+    def leaning(self, first: Sequence[int], second: Sequence[int]) -> list[int]:
+        """Which of two methods the test of each pair speaks for, by places: 1 for the first, -1 for the second, 0 for neither.
 
         Not always the one that stands before the other: places are by means, the test is of ranks.
         """
-        differences, scale = _differences(self.values, np.array([first]), np.array([second]))
-        return -int(leaning(differences, scale)[0])
+        differences, scale = _differences(self.values, np.array(first, int), np.array(second, int))
+        return [-int(one) for one in leaning(differences, scale)]
 
 
 def rank(found: Frame, over: Over = "seeds", failures: str = WORST) -> list[Ranking]:

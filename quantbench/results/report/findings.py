@@ -83,7 +83,8 @@ def paired(found: Frame, rate: str | None, first: str, second: str) -> tuple[Dif
     cells = [values[places] for task, values in zip(found.tasks, found.cells(), strict=True) if task in tasks]
     a, b = found.sign * np.hstack([np.empty((2, 0)), *(values[:, ~np.isnan(values).any(axis=0)] for values in cells)])
     good = np.isfinite(a) & np.isfinite(b)
-    return paired_difference((b - a)[good], size_of(a[good], b[good])), int((~good).sum())
+    a, b = a[good], b[good]
+    return paired_difference(b - a, size_of(a, b)), int((~good).sum())
 
 
 def listed(names: Sequence[str]) -> str:
@@ -168,7 +169,7 @@ def said_of_pair(ranking: Ranking, higher: int, lower: int) -> str:
     test = f"(Wilcoxon's signed-rank test with Holm's adjustment over all pairs of the ranking, p = {p})"
     if not ranking.significant(higher, lower):
         return f"not significant {test}"
-    if ranking.leaning(higher, lower) > 0:
+    if ranking.leaning([higher], [lower]) == [1]:
         return f"a significant difference {test}"
     return f"a significant difference {test}, but the ranks that are tested speak for {ranking.standings[lower].method}"
 

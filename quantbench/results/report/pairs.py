@@ -83,15 +83,15 @@ def _list(one: Ranking, numbers_of: dict[str, int], compared: set[str]) -> dict[
         "separable": one.separable,
         "tested": [numbers_of[one.standings[place].method] for place in tested],
         "p": [number(shown_p(float(one.p_values[pair]))) for pair in pairs],
-        "verdicts": "".join(verdict(one, *pair) for pair in pairs),
+        "verdicts": _verdicts(one, pairs),
     }
 
 
-def verdict(one: Ranking, higher: int, lower: int) -> str:
-    """What the ranking's test says of two methods, by their places."""
-    if not one.significant(higher, lower):
-        return ALIKE
-    return BETTER if one.leaning(higher, lower) > 0 else NOT_ONE_WAY
+def _verdicts(one: Ranking, pairs: Sequence[tuple[int, int]]) -> str:
+    """What the ranking's test says of each pair of places, the higher one first."""
+    differ = [pair for pair in pairs if one.significant(*pair)]
+    leaning = dict(zip(differ, one.leaning([pair[0] for pair in differ], [pair[1] for pair in differ]), strict=True))
+    return "".join(ALIKE if pair not in leaning else BETTER if leaning[pair] > 0 else NOT_ONE_WAY for pair in pairs)
 
 
 def differences(found: Frame, compared: Sequence[str], methods: Sequence[str], tasks: Sequence[str]) -> dict[str, Any]:
