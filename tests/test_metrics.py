@@ -11,7 +11,7 @@ import pytest
 from quantbench.errors import ConfigError
 from quantbench.metrics import LESS, METRICS, OF_COMPONENTS, OTHER_COLUMNS, Metric, declared
 from quantbench.results.schema import COST, IDENTITY, NOTES
-from quantbench.results.schema import METRICS as COLUMNS
+from quantbench.results.schema import MEASURED as COLUMNS
 from quantbench.results.tables import read_results
 from tests.conftest import SMALL
 

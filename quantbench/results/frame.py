@@ -82,7 +82,8 @@ class Frame:
 
     def counts(self) -> dict[str, Counts]:
         """Of each method, how many of its trials ended how."""
-        return {name: Counts.of(self.rows["status"][self.rows["method"] == name]) for name in self.methods}
+        found = {str(name): Counts.of(part) for name, part in self.rows.groupby("method", sort=False)["status"]}
+        return {name: found.get(name, Counts()) for name in self.methods}
 
     def counts_by_task(self) -> dict[tuple[str, str], Counts]:
         """The same for each task."""
@@ -233,7 +234,8 @@ def find_metric(runs: Results, name: str | None, goal: bool = False) -> Metric:
     goals = [one for one in there if runs.metrics[one].sign and not runs.metrics[one].no_goal]
     if name is None:
         completed = runs.results[runs.results["status"] == "completed"]
-        usual = [one for one in [*USUAL, *goals] if one in there and completed[one].notna().any()]
+        known = [one for one in [*USUAL, *goals] if one in there]
+        usual = [one for one in known if np.isfinite(completed[one].to_numpy(float, na_value=np.nan)).any()]
         if not usual:
             raise ConfigError(f"no completed trial has a metric to compare by; there are {', '.join(there) or 'none'}")
         return runs.metrics[usual[0]]

@@ -61,8 +61,9 @@ def load(*paths: str | Path, curves: bool = True) -> Results:
     files = [results_path(path) for path in map(Path, paths)]
     names = _names(files)
     tables = [read_results(file).assign(run=name) for file, name in zip(files, names, strict=True)]
-    configurations = [read_configuration(file.with_name("sweep.yaml")) for file in files]
+    configurations, unread = _configurations(files)
     tables, notes = told_apart(tables, configurations, names)
+    notes = unread + notes
     merged = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
     if double := int(merged.duplicated("trial").sum()):
         notes.append(f"{double} trials are there more than once; the last one counts")
@@ -85,6 +86,19 @@ def load(*paths: str | Path, curves: bool = True) -> Results:
         facts.sizes,
         notes,
     )
+
+
+def _configurations(files: Sequence[Path]) -> tuple[list[Configuration | None], list[str]]:
+    """The configuration of each run; None and a note where its sweep.yaml cannot be read, for its table still can."""
+    found: list[Configuration | None] = []
+    notes = []
+    for file in files:
+        try:
+            found.append(read_configuration(file.with_name("sweep.yaml")))
+        except ConfigError as error:
+            found.append(None)
+            notes.append(f"{error}: settings that its table does not tell are not known")
+    return found, notes
 
 
 def metrics_of(table: pd.DataFrame, declared: dict[str, Metric]) -> dict[str, Metric]:

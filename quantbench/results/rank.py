@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from quantbench.results.statistics import (
     holm,
     interquartile_interval,
     interquartile_mean,
+    leaning,
     mean_interval,
     mean_ranks,
     wilcoxon,
@@ -30,6 +31,8 @@ SEEDS, TASKS = "seeds", "tasks"
 Over = Literal["seeds", "tasks"]
 
 TESTS_AT_ONCE = 20_000
+MOST_TESTED = 2_000
+"""Methods of a list of which all pairs are tested: more take minutes, and gigabytes."""
 MOST_UNMATCHED = 40
 
 
@@ -67,6 +70,7 @@ class Ranking:
         over: what letters and intervals speak of: ``seeds``, other seeds of these tasks; ``tasks``, other tasks like these.
         groups: the largest sets of methods (by place in ``standings``) of which no two differ significantly.
         p_values: (methods, methods) of Wilcoxon's signed-rank test over blocks, adjusted by Holm; 1 where there are too few.
+        values: (methods, blocks) what is tested; less is better, infinite for a failure.
         blocks: what every method has, and ranks and tests are over: pairs of task and seed, or tasks.
         needed: blocks from which any difference could be significant.
     """
@@ -78,6 +82,7 @@ class Ranking:
     standings: list[Standing]
     groups: list[list[int]]
     p_values: Values
+    values: Values
     blocks: int
     needed: int
     tasks: list[str]
@@ -85,8 +90,8 @@ class Ranking:
 
     @property
     def separable(self) -> bool:
-        """Whether there are blocks enough for any difference to be significant."""
-        return self.blocks >= self.needed and len(self.standings) > 1
+        """Whether pairs were tested: there are blocks enough for any difference to be significant."""
+        return self.blocks >= self.needed and 1 < len(self.standings) <= MOST_TESTED
 
     @property
     def units(self) -> str:
@@ -96,6 +101,14 @@ class Ranking:
     def significant(self, first: int, second: int) -> bool:
         """Whether two methods differ, by their places."""
         return bool(self.p_values[first, second] < SIGNIFICANT)
+
+    def leaning(self, first: Sequence[int], second: Sequence[int]) -> list[int]:
+        """Which of two methods the test of each pair speaks for, by places: 1 for the first, -1 for the second, 0 for neither.
+
+        Not always the one that stands before the other: places are by means, the test is of ranks.
+        """
+        differences, scale = _differences(self.values, np.array(first, int), np.array(second, int))
+        return [-int(one) for one in leaning(differences, scale)]
 
 
 def rank(found: Frame, over: Over = "seeds", failures: str = WORST) -> list[Ranking]:
@@ -157,19 +170,21 @@ def _rank(
     order = sorted(range(len(methods)), key=lambda place: (np.nan_to_num(centers[place].mean, nan=np.inf), ranks[place], place))
     joined = np.hstack(blocks)[order] if blocks else np.empty((len(order), 0))
     needed = blocks_needed(len(methods))
-    separable = joined.shape[1] >= needed and len(order) > 1
-    p_values = wilcoxon_holm(joined) if separable else np.ones((len(order), len(order)))
+    separable = joined.shape[1] >= needed and 1 < len(order) <= MOST_TESTED
+    p_values = wilcoxon_holm(joined) if separable else np.broadcast_to(1.0, (len(order), len(order)))
     sets, complete = groups(p_values >= SIGNIFICANT) if separable else ([], True)
     if not complete:
         notes.append("groups are too many to name all: letters join neighbours in the list of whom no two differ")
+    own = replace(found, rows=found.rows[found.rows["task"].isin([found.tasks[task] for task in tasks])])
     ranking = Ranking(
         found.metric,
         rate,
         over,
         failures,
-        _standings(found, names, order, centers, ranks, sets, values, has[methods][:, tasks]),
+        _standings(own, names, order, centers, ranks, sets, values, has[methods][:, tasks]),
         sets,
         p_values,
+        joined,
         joined.shape[1],
         needed,
         [found.tasks[task] for task in chosen],
@@ -189,6 +204,7 @@ def _standings(
     values: list[Values],
     has: NDArray[np.bool_],
 ) -> list[Standing]:
+    """Standings in a list. ``found`` has the rows of its tasks alone, for a method may stand at other rates, too."""
     counts, rates = found.counts(), found.rows.groupby("method")["rate"].mean()
     member: dict[int, list[int]] = {}
     for number, group in enumerate(sets):
@@ -238,18 +254,23 @@ def wilcoxon_holm(values: Values) -> Values:
     count = len(values)
     first, second = np.triu_indices(count, 1)
     p = np.ones(len(first))
-    sizes = np.abs(np.where(np.isfinite(values), values, 0.0)).max(axis=1, initial=0.0)
     for start in range(0, len(first), TESTS_AT_ONCE):
         i, j = first[start : start + TESTS_AT_ONCE], second[start : start + TESTS_AT_ONCE]
-        both = np.isinf(values[i]) & np.isinf(values[j])
-        with np.errstate(invalid="ignore"):
-            differences = np.where(both, 0.0, values[i] - values[j])
-        scale = np.maximum(sizes[i], sizes[j])
+        differences, scale = _differences(values, i, j)
         p[start : start + TESTS_AT_ONCE] = wilcoxon(differences, scale, always_exact=len(first) <= MOST_COUNTED)
     found = np.ones((count, count))
     if len(first):
         found[first, second] = found[second, first] = holm(p)
     return found
+
+
+def _differences(values: Values, i: NDArray[np.int64], j: NDArray[np.int64]) -> tuple[Values, Values]:
+    """(pairs, blocks) of methods ``i`` less methods ``j``, and the size of what was subtracted."""
+    sizes = np.abs(np.where(np.isfinite(values), values, 0.0)).max(axis=1, initial=0.0)
+    both = np.isinf(values[i]) & np.isinf(values[j])
+    with np.errstate(invalid="ignore"):
+        differences = np.where(both, 0.0, values[i] - values[j])
+    return differences, np.maximum(sizes[i], sizes[j])
 
 
 def _aligned(values: Sequence[Values], seeds: Sequence[Values]) -> Values:
@@ -306,7 +327,9 @@ def _few(ranking: Ranking, values: Sequence[Values]) -> list[str]:
     if max((int((~np.isnan(cells)).sum(axis=1).max(initial=0)) for cells in values), default=0) < 2:
         notes.append("a single seed: no intervals")
     count = len(ranking.standings)
-    if count > 1 and ranking.blocks and not ranking.separable:
+    if count > MOST_TESTED and ranking.blocks >= ranking.needed:
+        notes.append(f"of more than {MOST_TESTED:,} methods no pairs are tested, and there are no groups")
+    elif count > 1 and ranking.blocks and not ranking.separable:
         notes.append(
             f"{ranking.blocks} {ranking.units} cannot separate {count} methods by Wilcoxon's test with Holm's adjustment, "
             f"however much they differ: groups need at least {ranking.needed}"

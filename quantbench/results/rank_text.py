@@ -41,7 +41,7 @@ def render_ranking(
         tables["pareto"] = _pareto(metric, points, rate)
     if curves:
         tables["bd"] = _bjontegaard(metric, curves)
-    notes = [*dict.fromkeys(note for one in found for note in _notes(one, len(found) > 1)), *_no_curves(curves)]
+    notes = [*notes_of(found), *_no_curves(curves)]
     if form == "json" and only is None:
         named = {
             name: [dict(zip(columns, row, strict=True)) for row in rows] for name, (columns, rows) in _flat(tables).items()
@@ -51,8 +51,8 @@ def render_ranking(
         return render(*tables.get(only or "ranking", ([], [])), form)
     parts = [_heading(found)]
     for one in found:
-        title = [f"At {_rate_words(one.rate)}:"] if one.rate is not None else []
-        parts.append("\n".join([*title, render(*_standings(one), form, keys=2)]))
+        title = [f"At {rate_words(one.rate)}:"] if one.rate is not None else []
+        parts.append("\n".join([*title, render(*standings(one), form, keys=2)]))
     if "pareto" in tables:
         words = "Pareto set: nothing else in the task is as good at the same rate or less."
         parts += [words, render(*tables["pareto"], form, keys=2)]
@@ -62,6 +62,8 @@ def render_ranking(
         parts.append("\n".join(f"- {note}" if form == "markdown" else wrapped(f"note: {note}") for note in notes))
     return "\n\n".join(parts)
 
+
+BETTER = "better: the probability to be better than the next one."
 
 BD_WORDS = (
     "Rate-distortion curves against the chosen method, per seed (Bjøntegaard, pchip): rate for equal distortion, and "
@@ -86,30 +88,32 @@ def heading(one: Ranking) -> list[str]:
 
 def _heading(found: Sequence[Ranking]) -> str:
     lines = heading(found[0])[: 2 if len(found) > 1 else None]
-    lines.insert(1, "better: the probability to be better than the next one.")
+    lines.insert(1, BETTER)
     if len(found) > 1:
         lines.append("Methods of different rates are ranked rate by rate; letters (Wilcoxon, Holm) are of each list.")
     return "\n".join(map(wrapped, lines))
 
 
-def _rate_words(rate: str) -> str:
+def rate_words(rate: str) -> str:
+    """``a rate of 6``; settings where the rate is not known."""
     return "no rate" if not rate else rate if "=" in rate else f"a rate of {rate}"
 
 
-def _notes(one: Ranking, several: bool) -> list[str]:
-    if one.rate is None or not several:
-        return one.notes
-    return [
-        f"at {_rate_words(one.rate)}: {note}" if note.startswith("unmatched") or "groups" in note else note
-        for note in one.notes
-    ]
+def notes_of(found: Sequence[Ranking]) -> list[str]:
+    """The notes of all lists; those of one list alone say which."""
+
+    def said(one: Ranking, note: str) -> str:
+        own = len(found) > 1 and one.rate is not None and (note.startswith("unmatched") or "groups" in note)
+        return f"at {rate_words(one.rate or '')}: {note}" if own else note
+
+    return list(dict.fromkeys(said(one, note) for one in found for note in one.notes))
 
 
 def _few(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
-def _standings(one: Ranking, every: bool = False) -> Table:
+def standings(one: Ranking, every: bool = False) -> Table:
     """The table of a ranking; ``every`` column, whether it says something here or not."""
     complete = not every and len({standing.tasks for standing in one.standings}) == 1
     rated = every or any(not np.isnan(standing.rate) for standing in one.standings)
@@ -130,9 +134,9 @@ def _standings(one: Ranking, every: bool = False) -> Table:
 def _joined(found: Sequence[Ranking]) -> Table:
     """All lists in one table, for machines; which list a row is of, its column ``list`` says."""
     if len(found) == 1:
-        return _standings(found[0])
-    parts = [(one.rate, _standings(one, every=True)) for one in found]
-    return ["list", *parts[0][1][0]], [[_rate_words(rate or ""), *row] for rate, (_, rows) in parts for row in rows]
+        return standings(found[0])
+    parts = [(one.rate, standings(one, every=True)) for one in found]
+    return ["list", *parts[0][1][0]], [[rate_words(rate or ""), *row] for rate, (_, rows) in parts for row in rows]
 
 
 def _pareto(metric: str, points: Sequence[Point], rate: str) -> Table:

@@ -16,7 +16,7 @@ from scipy.special import stdtr, stdtrit
 from scipy.stats import beta, binom, norm, rankdata
 
 LEVEL = 0.95
-SIGNIFICANT = 1 - LEVEL
+SIGNIFICANT = 0.05
 
 INTERVAL = "[95 % if normal]"
 """What an interval of a mean is called: it holds what it says for values that vary about normally from seed to seed."""
@@ -241,13 +241,9 @@ def wilcoxon(differences: Values, scale: Values | float | None = None, always_ex
         scale: of each test, the size of the values that were subtracted; by default that of the differences.
         always_exact: whether p-values above ``DOUBTFUL`` are counted out, too.
     """
-    size = np.abs(np.where(np.isfinite(differences), differences, 0.0)).max(axis=1, initial=0.0) if scale is None else scale
-    tolerance = np.broadcast_to(ROUNDING * np.asarray(size, float), len(differences))[:, None]
-    sizes = np.abs(differences)
-    counted = sizes > tolerance
-    ranks = _mid_ranks(np.where(counted, sizes, np.nan), tolerance)  # doubled, 0 for what is left out
+    ranks = _ranked_sizes(differences, scale)
     above = np.where(differences > 0, ranks, 0).sum(axis=1)
-    total, count = ranks.sum(axis=1), counted.sum(axis=1)
+    total, count = ranks.sum(axis=1), (ranks > 0).sum(axis=1)
     deviation = np.sqrt((ranks.astype(float) ** 2).sum(axis=1)) / 2
     z = np.divide(np.abs(above - total / 2), deviation, out=np.zeros(len(ranks)), where=deviation > 0)
     found = np.where(count > 0, 2 * norm.sf(z), 1.0)
@@ -256,6 +252,20 @@ def wilcoxon(differences: Values, scale: Values | float | None = None, always_ex
         tail = _tails(pattern)
         found[row] = min(1.0, 2 * tail[int(min(above[row], total[row] - above[row]))])
     return np.minimum(found, 1.0)
+
+
+def leaning(differences: Values, scale: Values | float | None = None) -> Values:
+    """Which way Wilcoxon's test of each row leans: the sign of the sum of its signed ranks. See ``wilcoxon``."""
+    ranks = _ranked_sizes(differences, scale)
+    return np.asarray(np.sign(np.where(differences > 0, ranks, -ranks).sum(axis=1)), float)
+
+
+def _ranked_sizes(differences: Values, scale: Values | float | None) -> NDArray[np.int64]:
+    """Twice the rank of each difference's size within its row; 0 for a pair that is none, and for no difference."""
+    size = np.abs(np.where(np.isfinite(differences), differences, 0.0)).max(axis=1, initial=0.0) if scale is None else scale
+    tolerance = np.broadcast_to(ROUNDING * np.asarray(size, float), len(differences))[:, None]
+    sizes = np.abs(differences)
+    return _mid_ranks(np.where(sizes > tolerance, sizes, np.nan), tolerance)
 
 
 def _mid_ranks(sizes: Values, tolerance: Values) -> NDArray[np.int64]:

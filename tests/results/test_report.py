@@ -3,6 +3,7 @@ import re
 import shutil
 import sys
 from html.parser import HTMLParser
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,15 @@ import pytest
 
 from quantbench.cli import main
 from quantbench.errors import ConfigError
+from quantbench.results.frame import frame
 from quantbench.results.load import load
+from quantbench.results.rank import rank
 from quantbench.results.report import report
 from quantbench.results.report.curves import BAND_STEPS, gather, thin
-from quantbench.results.report.payload import embedded, make_report
+from quantbench.results.report.embed import embedded, shown_p
+from quantbench.results.report.pairs import MOST_LINES
+from quantbench.results.report.payload import make_report
+from quantbench.results.statistics import mean_interval
 from tests.results.report_runs import HOSTILE, write_run
 
 ONE = np.zeros(1, np.int64)
@@ -107,7 +113,7 @@ def test_findings_name_the_best_and_by_how_much(tmp_path):
     text = said(made(write_run(tmp_path / "run")))
     assert "30 trials: 3 methods, 2 tasks, 5 seeds." in text
     found = re.search(
-        r"The next, vq mste, is (\S+) \[(\S+), (\S+)\] dB worse over 10 pairs of task and seed: a significant", text
+        r"vq mste, is (\S+) \[(\S+), (\S+)\] dB worse over 10 pairs of task and seed \(Student's [^)]*\): a significant", text
     )
     mean, low, high = map(float, found.groups())
     assert low < mean < high
@@ -115,7 +121,9 @@ def test_findings_name_the_best_and_by_how_much(tmp_path):
     assert "Best by nmse_db (lower is better): vq ste, -9." in text
     assert "All pairs of methods differ significantly." in text
     assert "No trial diverged or failed." in text
-    assert "closest vq ste with 3 dB (3 to 3), farthest vq noise with 5 dB" in text
+    assert "Closest to the limit: vq ste, whose rate is 1 bits (1 to 1) above the least that its distortion needs" in text
+    assert "farthest vq noise with 3 bits (3 to 3)." in text
+    assert " dB (3 to 3)" not in text  # the gap, a diagnosis
 
 
 def test_a_metric_of_which_more_is_better(tmp_path):
@@ -141,10 +149,15 @@ def test_methods_that_do_not_differ_are_named(tmp_path):
 
 
 def test_failures_are_counted_by_method_with_their_reason(tmp_path):
-    found = made(write_run(tmp_path / "run", broken=[("ste", 6, 0), ("ste", 6, 1), ("noise", 8, 2)]))
+    broken = [("ste", 6, 0), ("ste", 6, 1), ("noise", 8, 2)]
+    found = made(write_run(tmp_path / "run", broken=broken, failed=[("noise", 6, 4)]))
     warnings = [one.text for one in found.findings if one.kind == "warning"]
     assert "3 of 30 trials diverged: vq ste (2 of 10) and vq noise (1 of 10)." in warnings
-    assert "Reason of 3 trials: the loss is not finite" in said(found)
+    assert "1 of 30 trials failed: vq noise (1 of 10)." in warnings
+    assert "Reason of 3 trials that diverged: the loss is not finite" in said(found)
+    assert "Reason of 1 trial that failed: out of memory" in said(found)
+    counts = {one.method: (one.diverged, one.failed) for one in found.rankings[0].standings}
+    assert counts == {"vq ste": (2, 0), "vq mste": (0, 0), "vq noise": (1, 1)}
 
 
 def test_growth_without_an_end_in_sight_is_a_warning(tmp_path):
@@ -166,7 +179,7 @@ def test_growth_that_ended_is_none(tmp_path):
 def test_a_single_seed_gets_a_note_and_no_interval(tmp_path):
     found = made(write_run(tmp_path / "run", seeds=[0], bits=[6]))
     assert "a single seed: no intervals" in found.notes
-    assert "whether that is more than chance cannot be told from so few pairs" in said(found)
+    assert "cannot be told from 1 pair of task and seed, at least 7 are needed for 3 methods" in said(found)
     assert not re.search(r"Best by[^.]*\[", said(found))
 
 
@@ -197,12 +210,127 @@ def test_several_runs_are_one_report(tmp_path):
     assert len(found.data["method"]) == 35
 
 
-def test_very_many_methods_are_ranked_in_part_and_that_is_said(tmp_path):
-    found = made(write_run(tmp_path / "run", gradients=[f"g{i}" for i in range(45)], seeds=range(2), bits=[6], curves=False))
-    assert len(found.ranking.standings) == 40
-    assert "of 45 methods the 40 with the best means are ranked and tested" in found.notes
-    assert found.ranking.standings[0].method == "vq g0"
-    assert len(found.data["methods"]) == 45
+def test_of_very_many_methods_the_best_are_compared_and_that_is_said(tmp_path):
+    gradients = [f"g{place}" for place in range(300)]
+    found = made(write_run(tmp_path / "run", gradients=gradients, seeds=range(2), bits=[6], curves=False))
+    compare = found.data["compare"]
+    assert len(found.rankings[0].standings) == len(found.data["methods"]) == 300
+    assert list(compare["metrics"]) == ["nmse_db"]
+    count = len(compare["methods"])
+    assert compare["note"].startswith(f"Of 300 methods the first {count} of the ranking are compared, and by nmse_db alone")
+    assert count * (count - 1) // 2 == len(compare["metrics"]["nmse_db"]["lines"]["pairs"]) <= MOST_LINES
+    assert [found.data["methods"][place]["place"] for place in compare["methods"]] == list(range(count))
+
+
+@pytest.mark.parametrize("failures", [(), [("ste", 6, 0), ("noise", 8, 2)]])
+def test_means_are_those_of_the_frame(tmp_path, failures):
+    folder = write_run(tmp_path / "run", broken=failures)
+    data, runs = made(folder).data, load(folder)
+    for metric, shown in data["means"]["metrics"].items():
+        expected = frame(runs, metric).means()
+        names = [(data["methods"][m]["name"], data["tasks"][t]) for m, t in keys_of(data["means"])]
+        found = {key: tuple(shown[name][place] for name in shown) for place, key in enumerate(names) if shown["seeds"][place]}
+        assert found.keys() == expected.keys()
+        for key, (estimate, seeds) in expected.items():
+            assert found[key] == pytest.approx((*estimate, seeds), rel=1e-6)
+    assert sum(data["means"]["metrics"]["nmse_db"]["seeds"]) == 30 - len(failures)
+
+
+def keys_of(means):
+    return list(zip(means["method"], means["task"], strict=True))
+
+
+def test_points_over_the_rate_are_means_of_seeds(tmp_path):
+    folder = write_run(tmp_path / "run", broken=[("ste", 6, 0)])
+    data, table = made(folder).data, load(folder).results
+    rates = data["rates"]
+    points = rates["points"]["nmse_db"]
+    assert sorted(rates["points"]) == ["nmse_db"]
+    assert len(points["mean"]) == 6
+    for place, source in enumerate(points["source"]):
+        gradient = data["methods"][points["method"][place]]["name"].removeprefix("vq ")
+        bits = float(rates["sources"][source].removeprefix("bits="))
+        own = table[(table["gradient"] == gradient) & (table["simulator.bits"] == bits) & (table["status"] == "completed")]
+        expected = mean_interval(own["nmse_db"].to_numpy(float))
+        assert [points[name][place] for name in ("mean", "low", "high")] == pytest.approx(list(expected), rel=1e-6)
+        assert (points["rate"][place], points["seeds"][place]) == (pytest.approx(own["spent_bits"].mean()), len(own))
+        assert points["row"][place] in own.index
+
+
+def with_values(folder, values, by="gradient"):
+    """A run whose nmse_db is that of ``values`` (by method, one a seed, in the order of the rows)."""
+    table = pd.read_csv(folder / "results.csv")
+    for name, own in values.items():
+        table.loc[table[by] == name, "nmse_db"] = own
+    table.to_csv(folder / "results.csv", index=False)
+    return folder
+
+
+def test_the_verdict_of_two_methods_is_that_of_the_ranking(tmp_path):
+    """Five seeds of one task: by Student's interval all would differ, but five pairs can show nothing by the ranking's test."""
+    found = made(write_run(tmp_path / "run", bits=[6]))
+    (listed,) = found.data["rankings"]["nmse_db"]
+    lines = found.data["compare"]["metrics"]["nmse_db"]["lines"]
+    assert all(low > 0 for low in lines["low"])
+    assert (listed["separable"], listed["verdicts"], listed["p"]) == (False, "", [])
+    assert (listed["blocks"], listed["needed"]) == (5, 7)
+    assert "cannot be told from 5 pairs of task and seed, at least 7 are needed" in said(found)
+    assert "a significant difference" not in said(found)
+
+
+def test_verdicts_of_every_metric_are_those_of_its_ranking(tmp_path):
+    folder = write_run(tmp_path / "run", broken=[("noise", 6, 0)])
+    data, runs = made(folder).data, load(folder)
+    assert set(data["rankings"]) == {"nmse_db", "mse", "excess_bits", "usage", "seconds"}  # not the gap, for it is no goal
+    for metric, (listed,) in data["rankings"].items():
+        (expected,) = rank(frame(runs, metric, goal=True))
+        names = [data["methods"][place]["name"] for place in listed["tested"]]
+        assert names == [one.method for one in expected.standings]
+        pairs = list(combinations(range(3), 2))
+        assert [one == "=" for one in listed["verdicts"]] == [not expected.significant(*pair) for pair in pairs]
+        assert listed["p"] == pytest.approx([expected.p_values[pair] for pair in pairs], rel=0.05)
+
+
+def test_a_test_that_speaks_for_the_one_behind_is_no_verdict_for_the_one_ahead(tmp_path):
+    """By the mean over tasks the first is ahead, for it wins one task by far; it loses all seeds of the other one."""
+    few, many = write_run(tmp_path / "few", ["a", "b"], [6], range(3)), write_run(tmp_path / "many", ["a", "b"], [8], range(24))
+    spread = 0.001 * np.arange(24)
+    runs = [with_values(few, {"a": -60, "b": -10 + spread[:3]}), with_values(many, {"a": -10, "b": -10.1 - spread})]
+    found = make_report(load(*runs), runs)
+    (listed,) = found.data["rankings"]["nmse_db"]
+    assert [found.data["methods"][place]["name"] for place in listed["methods"]] == ["vq a", "vq b"]
+    assert (listed["verdicts"], listed["p"][0] < 0.05) == ("x", True)
+    assert "but the ranks that are tested speak for vq b" in said(found)
+
+
+def test_methods_of_two_rates_are_in_two_lists_and_get_no_verdict(tmp_path):
+    runs = [
+        write_run(tmp_path / "low", ["ste", "mste"], [6], range(8)),
+        write_run(tmp_path / "high", ["noise", "nsvq"], [8], range(8)),
+    ]
+    found = made_of(runs, within=["rate"])
+    lists = found.data["rankings"]["nmse_db"]
+    names = [[found.data["methods"][place]["name"] for place in one["methods"]] for one in lists]
+    assert ([one["words"] for one in lists], names) == (
+        ["a rate of 6", "a rate of 8"],
+        [["vq ste", "vq mste"], ["vq noise", "vq nsvq"]],
+    )
+    lines = found.data["compare"]["metrics"]["nmse_db"]["lines"]
+    assert len(lines["first"]) == 2  # a pair a list
+    assert "At a rate of 6: Best by nmse_db (lower is better): vq ste" in said(found)
+    assert "At a rate of 8: Best by nmse_db (lower is better): vq noise" in said(found)
+    report(runs, tmp_path / "r.html", within=["rate"])
+    page = (tmp_path / "r.html").read_text()
+    assert "<h4>At a rate of 6</h4>" in page
+    assert "<h4>At a rate of 8</h4>" in page
+
+
+def made_of(runs, **options):
+    return make_report(load(*runs), runs, **options)
+
+
+def test_p_values_are_never_rounded_over_the_bound():
+    assert [shown_p(value) for value in (0.019531, 0.04999, 0.0500001, 1.0)] == [0.02, 0.04999, 0.05, 1]
 
 
 def test_embedded_data_are_inert_and_unchanged():
@@ -257,7 +385,10 @@ def test_errors(tmp_path, capsys, monkeypatch):
         ([tmp_path / "empty", *here], "results.csv: no such file"),
         ([old, *here], "it has no column status, seed"),
         ([none, *here], "hold no trial"),
-        ([folder, "--metric", "nmse", *here], "--metric nmse: no such metric; there are mse, nmse_db, usage, gap_db, seconds"),
+        (
+            [folder, "--metric", "nmse", *here],
+            "--metric nmse: no such metric; there are mse, nmse_db, usage, excess_bits, seconds",
+        ),
         ([folder, "--by", "lr", *here], "--by lr: no such setting; there are"),
         ([folder, "--output", tmp_path / "no" / "r.html"], f"there is no folder {tmp_path / 'no'}"),
         ([folder, "--output", tmp_path], "is a folder; name a file in it"),

@@ -1,11 +1,16 @@
 """Reports in a real browser: Debian's Chromium, which scripts/install_chromium.sh installs."""
 
+import itertools
 import json
 import shutil
 
 import pytest
 
+from quantbench.results.frame import frame
+from quantbench.results.load import load
+from quantbench.results.rank import rank
 from quantbench.results.report import report
+from quantbench.results.statistics import paired_difference
 from tests.results.report_runs import HOSTILE, hostile_run, write_run
 
 CHROMIUM = shutil.which("chromium")
@@ -117,7 +122,9 @@ def test_sections_plots_and_findings_are_there(visit, plain):
 def test_failures_are_drawn_and_marked(visit, plain):
     page = visit(plain)
     assert len(trace(page, "by-method", "diverged or failed")["rows"]) == 2
-    assert "2 diverged or failed: crosses beyond the worst value." in page.locator("#by-method-text").inner_text()
+    assert (
+        "2 diverged or failed: crosses beyond the worst value, and in no mean." in page.locator("#by-method-text").inner_text()
+    )
     good = [x for one in drawn(page, "by-method") if one["name"].startswith("vq ") for x in one["x"]]
     assert len(good) == 28
     assert trace(page, "by-method", "diverged or failed")["x"][0] > max(good)
@@ -232,25 +239,91 @@ def test_a_curve_marks_its_point_and_its_row(visit, plain):
     assert page.evaluate("document.activeElement.dataset.row") == "2"
 
 
-def test_two_methods_are_compared_over_paired_seeds(visit, plain):
-    from quantbench.results.load import load
-    from quantbench.results.statistics import student_mean
+def compared(page, first, second, metric="nmse_db"):
+    """What is said of two methods, and the rows of the table."""
+    for control, label in (("#first", first), ("#second", second), ("#compare-metric", metric)):
+        page.select_option(control, label=label)
+    rows = page.locator("#compare-table tbody tr").evaluate_all("all => all.map(row => [...row.cells].map(c => c.textContent))")
+    return page.locator("#compare-text").inner_text(), rows
 
+
+def numbers_of(cell):
+    return tuple(float(text.strip("[],+")) for text in cell.split())
+
+
+def test_two_methods_are_compared_over_paired_seeds(visit, plain):
     page = visit(plain)
-    page.select_option("#first", label="vq ste")
-    page.select_option("#second", label="vq mste")
-    rows = [row.split("\t") for row in page.locator("#compare-table tbody").inner_text().split("\n")]
-    assert [row[:3] for row in rows] == [["bits=6", "4", "1"], ["bits=8", "5", "0"], ["all tasks", "9", "1"]]
-    assert {row[-1] for row in rows} == {"A better"}
+    text, rows = compared(page, "vq ste", "vq mste")
+    assert [row[:3] for row in rows] == [["bits=6", "4", "1"], ["bits=8", "5", "0"], ["all pairs", "9", "1"]]
+    assert "Student's interval of the paired differences, of this pair of methods alone; the verdict is not by it." in text
     table = load(plain.parent / "run").results
     wide = table[table["simulator.bits"] == 8].pivot(index="seed", columns="gradient", values="nmse_db")
-    expected = student_mean((wide["mste"] - wide["ste"]).to_numpy(float))
-    mean, low, high = (float(text.strip("[],+")) for text in rows[1][-2].split())
-    assert (mean, low, high) == pytest.approx(expected, rel=0.01)
+    expected = paired_difference((wide["mste"] - wide["ste"]).to_numpy(float)).estimate
+    assert numbers_of(rows[1][-1]) == pytest.approx(tuple(expected), rel=0.01)
     page.locator("#pairs-box summary").click()
     assert page.locator("#pairs tbody tr").count() == 10
-    page.select_option("#second", label="vq ste")
-    assert "Choose two different methods" in page.locator("#compare-text").inner_text()
+    _, turned = compared(page, "vq mste", "vq ste")
+    mean, low, high = numbers_of(rows[1][-1])
+    assert numbers_of(turned[1][-1]) == (-mean, -high, -low)
+    assert [row[3:5] for row in turned] == [[row[4], row[3]] for row in rows]
+    assert "Choose two different methods" in compared(page, "vq ste", "vq ste")[0]
+
+
+def test_verdicts_are_those_of_the_ranking(visit, plain, tmp_path):
+    page = visit(plain)
+    for metric in ("nmse_db", "mse", "excess_bits", "usage"):
+        (found,) = rank(frame(load(plain.parent / "run"), metric, goal=True))
+        for a, b in itertools.permutations(range(3), 2):
+            text, _ = compared(page, found.standings[a].method, found.standings[b].method, metric)
+            better = ("A better" if a < b else "B better") if found.significant(a, b) else "Not significant"
+            assert f"{better}: Wilcoxon's signed-rank test over 10 pairs of task and seed" in text
+    assert "No verdict: nothing is ranked by gap_db" in compared(page, "vq ste", "vq mste", "gap_db")[0]
+    # Five seeds of one task: Student's interval lies above zero, and yet nothing can be told.
+    report([write_run(tmp_path / "run", bits=[6])], tmp_path / "few.html")
+    page = visit(tmp_path / "few.html")
+    text, rows = compared(page, "vq ste", "vq mste")
+    assert numbers_of(rows[0][-1])[1] > 0
+    assert "Cannot be told from 5 pairs of task and seed: at least 7" in text
+    assert "better:" not in text
+    assert "cannot be told from 5 pairs of task and seed, at least 7" in page.locator(".findings").inner_text()
+
+
+def test_methods_of_two_rates_get_no_verdict(visit, tmp_path):
+    runs = [
+        write_run(tmp_path / "low", ["ste", "mste"], [6], range(8)),
+        write_run(tmp_path / "high", ["noise", "nsvq"], [8], range(8)),
+    ]
+    report(runs, tmp_path / "r.html", within=["rate"])
+    page = visit(tmp_path / "r.html")
+    text, rows = compared(page, "vq ste", "vq noise")
+    assert rows == []
+    assert "No verdict: their rates differ: A has a rate of 6, B has a rate of 8" in text
+    assert "better:" not in text
+    assert "At a rate of 6: A better: Wilcoxon" in compared(page, "vq ste", "vq mste")[0]
+    assert "At a rate of 8: B better: Wilcoxon" in compared(page, "vq nsvq", "vq noise")[0]
+
+
+def test_bars_are_the_means_of_the_frame(visit, plain):
+    page = visit(plain)
+    found = frame(load(plain.parent / "run"), "nmse_db").means()
+    means = "document.getElementById('by-method').data.filter(one => one.name === 'mean')"
+    bars = page.evaluate(f"{means}.map(one => [one.text, one.x, one.error_x.array])")
+    drawn_means = {
+        text.split("<br>")[1]: (x, half) for texts, xs, halves in bars for text, x, half in zip(texts, xs, halves, strict=True)
+    }
+    assert len(drawn_means) == len(found) == 6
+    for (method, task), (estimate, _) in found.items():
+        assert drawn_means[f"{method}, {task}"] == pytest.approx((estimate.mean, estimate.high - estimate.mean), rel=1e-5)
+
+
+def test_metrics_are_told_in_words(visit, plain):
+    page = visit(plain)
+    words = "nmse_db (lower is better): mse over the power of the target, in dB"
+    assert page.locator("#metric-words").inner_text() == page.locator("#compare-words").inner_text() == words
+    page.select_option("#metric", "excess_bits")
+    assert "the least rate that the distortion reached needs" in page.locator("#metric-words").inner_text()
+    assert page.locator('#trial-table button[data-column="gap_db"]').get_attribute("title").startswith("gap_db (lower is")
+    assert page.evaluate("document.getElementById('growth').layout.yaxis.title.text") == "encoder_growth, times"
 
 
 def test_hostile_text_does_nothing(visit, hostile):

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from quantbench.results.methods import Layout
+from quantbench.metrics import Metric
+from quantbench.results.frame import Frame
+from quantbench.results.layout import Layout
+from quantbench.results.load import Results
 from quantbench.results.rank import Ranking
+from quantbench.results.rank_text import rate_words
 from quantbench.results.render import estimate, number
 from quantbench.results.report.curves import GROWTH, Curves
-from quantbench.results.scores import Scores
-from quantbench.results.statistics import Estimate, student_mean
+from quantbench.results.report.embed import shown_p
+from quantbench.results.statistics import Difference, Estimate, paired_difference, size_of
 
 GREW = 10
 """Growth of an encoder's output by less is not reported as one without an end in sight."""
@@ -23,6 +28,7 @@ STILL = 1.25
 """... nor is one that grew by less than this in the second half of the training."""
 
 SHOWN = 4
+LIMIT = "excess_bits"
 
 
 class Finding(NamedTuple):
@@ -36,42 +42,49 @@ class Finding(NamedTuple):
     text: str
 
 
-def findings(
-    table: pd.DataFrame, parts: Layout, ranking: Ranking | None, scores: Scores | None, curves: Curves
-) -> list[Finding]:
+def findings(runs: Results, parts: Layout, rankings: Sequence[Ranking], found: Frame | None, curves: Curves) -> list[Finding]:
     """Findings in the order in which they are read.
 
     Args:
-        ranking, scores: None where no completed trial has a metric.
+        rankings, found: of the metric; nothing where no completed trial has one.
     """
-    found = [Finding("result", _what(table, parts))]
-    if ranking is not None and scores is not None:
-        found += [*_best(ranking, scores), *_alike(ranking)]
-    found += [*_ended(table, parts), *_growing(table, parts, curves), *_limit(table, parts, ranking)]
-    return found
+    table = runs.results
+    said = [Finding("result", _what(table, parts))]
+    if found is not None:
+        for one in rankings[:SHOWN]:
+            said += [*_best(one, found), *_alike(one)]
+        if len(rankings) > SHOWN:
+            said.append(Finding("note", f"{len(rankings) - SHOWN} more rates: see the rankings."))
+    said += [*_ended(table, parts), *_growing(table, parts, curves)]
+    for one in rankings[:SHOWN]:
+        said += _limit(runs, parts, one)
+    return said
 
 
-def best_in_tasks(scores: Scores) -> Counter[str]:
+def best_in_tasks(found: Frame) -> Counter[str]:
     """In how many tasks each method has the best mean, of tasks with two methods or more; a failed trial is infinitely bad."""
     count: Counter[str] = Counter()
-    for values in scores.values:
+    for values in found.cells():
         tried = np.flatnonzero((~np.isnan(values)).any(axis=1))
         means = np.array([np.nanmean(values[place]) for place in tried])
         if len(tried) > 1 and np.isfinite(means.min()):
-            count[scores.methods[tried[means.argmin()]]] += 1
+            count[found.methods[tried[means.argmin()]]] += 1
     return count
 
 
-def paired(scores: Scores, first: str, second: str) -> tuple[Estimate, int, int]:
-    """The second method's metric less the first's over pairs of task and seed, with Student's interval.
+def paired(found: Frame, rate: str | None, first: str, second: str) -> tuple[Difference, int]:
+    """The second method's metric less the first's over pairs of task and seed, and how many pairs more failed with one.
 
-    Gives how many pairs that is, too, and of how many one failed.
+    Args:
+        rate: of the tasks; None for all.
     """
-    a, b = scores.methods.index(first), scores.methods.index(second)
-    differences = np.concatenate([values[b] - values[a] for values in scores.values if values.size])
-    both = np.concatenate([~np.isnan(values[[a, b]]).any(axis=0) for values in scores.values if values.size])
-    good = np.isfinite(differences)
-    return student_mean(scores.sign * differences[good]), int(good.sum()), int((both & ~good).sum())
+    places = [found.methods.index(name) for name in (first, second)]
+    tasks = set(found.tasks if rate is None else found.rows["task"][found.rows["point"] == rate])
+    cells = [values[places] for task, values in zip(found.tasks, found.cells(), strict=True) if task in tasks]
+    a, b = found.sign * np.hstack([np.empty((2, 0)), *(values[:, ~np.isnan(values).any(axis=0)] for values in cells)])
+    good = np.isfinite(a) & np.isfinite(b)
+    a, b = a[good], b[good]
+    return paired_difference(b - a, size_of(a, b)), int((~good).sum())
 
 
 def listed(names: Sequence[str]) -> str:
@@ -93,56 +106,96 @@ def _what(table: pd.DataFrame, parts: Layout) -> str:
     return f"{counted(len(table), 'trial')}: {', '.join(parts_of_it)}."
 
 
-def _best(ranking: Ranking, scores: Scores) -> Iterator[Finding]:
+def _at(ranking: Ranking) -> str:
+    """Where a ranking is of one rate of several, which."""
+    return "" if ranking.rate is None else f"At {rate_words(ranking.rate)}: "
+
+
+def _best(ranking: Ranking, found: Frame) -> Iterator[Finding]:
     first, *others = ranking.standings
-    better = "lower" if ranking.sign > 0 else "higher"
+    metric, at = ranking.metric, _at(ranking)
     if not others:
         yield Finding(
-            "result", f"{first.method}: {ranking.metric} {estimate(first.center)}. There is no other method to compare."
+            "result", f"{at}{first.method}: {metric.name} {estimate(first.center)}. There is no other method to compare."
         )
-        return
-    if not ranking.blocks:
-        wins = best_in_tasks(scores)
-        total = wins.total()
-        text = "No task and seed has a trial of every method, so no method is best overall."
-        if total:
-            text += f" Of {counted(total, 'task')} with two methods or more, the best mean {ranking.metric} has: "
-            text += ", ".join(f"{name} in {count}" for name, count in wins.most_common(SHOWN)) + "."
-        yield Finding("result", text)
-        return
-    second = others[0]
-    over = f"{counted(len(ranking.tasks), 'task')}"
-    text = f"Best by {ranking.metric} ({better} is better): {first.method}, {estimate(first.center)}"
-    text += f" (interquartile mean over {over} and all seeds)."
-    difference, pairs, failed = paired(scores, first.method, second.method)
-    if not pairs:
-        yield Finding("result", f"{text} The next is {second.method}; no pair of task and seed completed with both.")
-        return
-    gap = Estimate(abs(difference.mean), *sorted(np.copysign(1, difference.mean) * np.array(difference[1:])))
-    unit = " dB" if ranking.metric.endswith("_db") else ""
-    worse = "worse" if difference.mean * ranking.sign > 0 else "better in the mean of pairs"
-    text += f" The next, {second.method}, is {estimate(gap)}{unit} {worse} over {counted(pairs, 'pair')} of task and seed"
-    text += f", {counted(failed, 'further pair')} failing with one of them: " if failed else ": "
-    p = ranking.p_values[0, 1]
-    if ranking.significant(0, 1):
-        text += f"a significant difference (Wilcoxon's signed-rank test with Holm's adjustment, p = {number(float(p), 2)})."
-    elif ranking.separable:
-        text += f"not significant (Wilcoxon's signed-rank test with Holm's adjustment, p = {number(float(p), 2)})."
+    elif not ranking.blocks:
+        yield Finding("result", at + _no_best(found))
+    elif not np.isfinite(first.center.mean):
+        yield Finding("warning", f"{at}No method is best by {metric.name}: with each, too many trials diverged or failed.")
     else:
-        text += "whether that is more than chance cannot be told from so few pairs."
-    yield Finding("result", text)
+        yield Finding("result", f"{at}{_first(ranking)} {_next(ranking, found)}")
+
+
+def _no_best(found: Frame) -> str:
+    text = "No task and seed has a trial of every method, so no method is best overall."
+    wins = best_in_tasks(found)
+    if total := wins.total():
+        text += f" Of {counted(total, 'task')} with two methods or more, the best mean {found.metric.name} has: "
+        text += ", ".join(f"{name} in {count}" for name, count in wins.most_common(SHOWN)) + "."
+    return text
+
+
+def _first(ranking: Ranking) -> str:
+    first = ranking.standings[0]
+    text = f"Best by {ranking.metric.titled}: {first.method}, {estimate(first.center)}"
+    return f"{text} (interquartile mean over {counted(len(ranking.tasks), 'task')} and all seeds)."
+
+
+def _next(ranking: Ranking, found: Frame) -> str:
+    """How far the second is from the first, and whether the ranking's test tells them apart."""
+    first, second = (one.method for one in ranking.standings[:2])
+    difference, failed = paired(found, ranking.rate, first, second)
+    if not difference.pairs:
+        text = f"The next is {second}; no pair of task and seed completed with both"
+    else:
+        mean, *ends = difference.estimate
+        gap = Estimate(abs(mean), *sorted(np.copysign(1, mean) * np.array(ends)))
+        worse = {1: "worse", 0: "worse or better", -1: "better in the mean of pairs"}[int(np.sign(mean)) * ranking.metric.sign]
+        text = f"The next, {second}, is {estimate(gap)}{_unit(ranking.metric)} {worse} over "
+        text += f"{counted(difference.pairs, 'pair')} of task and seed"
+        text += " (Student's interval, of this pair alone)" if difference.pairs > 1 else ""
+        text += f"; {counted(failed, 'further pair')} failed with one of them" if failed else ""
+    return f"{text}: {said_of_pair(ranking, 0, 1)}."
+
+
+def said_of_pair(ranking: Ranking, higher: int, lower: int) -> str:
+    """What the ranking's test says of two methods, by their places."""
+    if not ranking.separable:
+        if ranking.blocks >= ranking.needed:
+            return f"of {len(ranking.standings):,} methods no pairs are tested"
+        at_least = f"at least {ranking.needed} are needed for {counted(len(ranking.standings), 'method')}"
+        return f"whether that is more than chance cannot be told from {blocks_of(ranking)}, {at_least}"
+    p = number(shown_p(float(ranking.p_values[higher, lower])), 12)
+    test = f"(Wilcoxon's signed-rank test with Holm's adjustment over all pairs of the ranking, p = {p})"
+    if not ranking.significant(higher, lower):
+        return f"not significant {test}"
+    if ranking.leaning([higher], [lower]) == [1]:
+        return f"a significant difference {test}"
+    return f"a significant difference {test}, but the ranks that are tested speak for {ranking.standings[lower].method}"
+
+
+def blocks_of(ranking: Ranking) -> str:
+    """What ranks and tests are over, with their number: ``1 pair of task and seed``."""
+    first, _, rest = ranking.units.partition(" ")
+    return " ".join(filter(None, (counted(ranking.blocks, first.removesuffix("s")), rest)))
+
+
+def _unit(metric: Metric) -> str:
+    return f" {metric.unit}" if metric.unit else ""
 
 
 def _alike(ranking: Ranking) -> Iterator[Finding]:
     if not ranking.separable:
         return
+    at = _at(ranking)
     groups = [[ranking.standings[place].method for place in group] for group in ranking.groups if len(group) > 1]
     for group in groups[:SHOWN]:
-        yield Finding("result", f"Not significantly different from one another: {listed(group)}.")
+        yield Finding("result", f"{at}Not significantly different from one another: {listed(group)}.")
     if len(groups) > SHOWN:
-        yield Finding("note", f"{len(groups) - SHOWN} more such groups: see the column groups of the ranking.")
-    if not groups and len(ranking.standings) > 1:
-        yield Finding("result", "All pairs of methods differ significantly.")
+        yield Finding("note", f"{at}{len(groups) - SHOWN} more such groups: see the column groups of the ranking.")
+    count = len(ranking.standings)
+    if count > 2 and all(ranking.significant(*pair) for pair in combinations(range(count), 2)):
+        yield Finding("result", f"{at}All pairs of methods differ significantly.")
 
 
 def _ended(table: pd.DataFrame, parts: Layout) -> Iterator[Finding]:
@@ -161,12 +214,12 @@ def _ended(table: pd.DataFrame, parts: Layout) -> Iterator[Finding]:
         totals = Counter(parts.methods[statuses != "skipped"])
         methods = listed([f"{name} ({some} of {totals[name]})" for name, some in of.most_common()])
         yield Finding("warning", f"{count:,} of {counted(ran, 'trial')} {status}: {methods}.")
-    reasons = (
-        Counter(str(error) for error in table["error"][statuses.isin(list(bad))].dropna()) if "error" in table else Counter()
-    )
-    for reason, count in reasons.most_common(3):
-        short = reason if len(reason) <= 300 else reason[:300] + " ..."
-        yield Finding("note", f"Reason of {counted(count, 'trial')}: {short}")
+        reasons = (
+            Counter(str(error) for error in table["error"][statuses == status].dropna()) if "error" in table else Counter()
+        )
+        for reason, some in reasons.most_common(3):
+            short = reason if len(reason) <= 300 else reason[:300] + " ..."
+            yield Finding("note", f"Reason of {counted(some, 'trial')} that {status}: {short}")
 
 
 def _growing(table: pd.DataFrame, parts: Layout, curves: Curves) -> Iterator[Finding]:
@@ -193,26 +246,27 @@ def _growing(table: pd.DataFrame, parts: Layout, curves: Curves) -> Iterator[Fin
     yield Finding("warning", f"{text}quarter or more in the second half of the training.)")
 
 
-def _limit(table: pd.DataFrame, parts: Layout, ranking: Ranking | None) -> Iterator[Finding]:
-    if "gap_db" not in table:
+def _limit(runs: Results, parts: Layout, ranking: Ranking) -> Iterator[Finding]:
+    """How far methods are from the limit, over the trials of their common tasks that completed."""
+    table = runs.results
+    if LIMIT not in table or not ranking.blocks:
         return
-    gaps = table["gap_db"].where(table["status"] == "completed").astype(float).dropna()
-    gaps = gaps[np.isfinite(gaps)]
-    if not len(gaps):
+    mine = (table["status"] == "completed") & parts.tasks.isin(ranking.tasks)
+    excess = table[LIMIT].astype(float)[mine]
+    excess = excess[np.isfinite(excess)]
+    if not len(excess):
         return
-    by = gaps.groupby(parts.methods[gaps.index]).agg(["median", "min", "max"]).sort_values("median")
+    by = excess.groupby(parts.methods[excess.index]).agg(["median", "min", "max"]).sort_values("median", kind="stable")
 
     def said(name: str) -> str:
         middle, low, high = (number(float(by[column].to_dict()[name]), 3) for column in ("median", "min", "max"))
-        return f"{middle} dB ({low} to {high})"
+        return f"{middle} bits ({low} to {high})"
 
-    closest, farthest = str(by.index[0]), str(by.index[-1])
-    text = "Distance to the limit, the least distortion possible at the bits that a trial spent, in the median (lowest to "
-    text += f"highest): closest {closest} with {said(closest)}"
+    closest, farthest, best = str(by.index[0]), str(by.index[-1]), ranking.standings[0].method
+    text = f"{_at(ranking)}Closest to the limit: {closest}, whose rate is {said(closest)} above the least that its distortion "
+    text += f"needs ({LIMIT} of completed trials: median, lowest to highest)"
     if closest != farthest:
-        text += f", farthest {farthest} with {said(farthest)}"
-    best = ranking.standings[0].method if ranking is not None and ranking.blocks else None
-    if best is not None and best != closest and best in by.index:
-        text += f"; {best}, the best one, {said(best)}. A method that spends few bits can be near its limit and yet have much "
-        text += "distortion"
+        text += f"; farthest {farthest} with {said(farthest)}"
+    if best not in (closest, farthest) and best in by.index:
+        text += f"; {best}, the first of the ranking, {said(best)}"
     yield Finding("result", text + ".")

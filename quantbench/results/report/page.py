@@ -14,13 +14,15 @@ from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.files import replace_file
 from quantbench.results.load import load
 from quantbench.results.rank import Ranking
-from quantbench.results.rank_text import letters
-from quantbench.results.render import estimate, number
-from quantbench.results.report.findings import Finding
-from quantbench.results.report.payload import Report, embedded, make_report
+from quantbench.results.rank_text import BETTER, heading, rate_words, standings
+from quantbench.results.render import text
+from quantbench.results.report.embed import embedded
+from quantbench.results.report.findings import Finding, blocks_of
+from quantbench.results.report.payload import Report, make_report
 
 INSTALL = "pip install 'quantbench[report]'"
 SCRIPTS = ("base.js", "plots.js", "by_method.js", "curves.js", "rate.js", "trials.js", "compare.js", "main.js")
+MOST_LISTS, MOST_ROWS = 20, 200
 ASSETS = files("quantbench.results.report") / "assets"
 
 
@@ -73,7 +75,7 @@ def page(made: Report, plotly: str) -> str:
         "form-action 'none'",
         style=(ASSETS / "report.css").read_text(encoding="utf-8"),
         findings=_findings(made.findings),
-        ranking=_ranking(made.ranking),
+        rankings=_rankings(made.rankings),
         notes=_notes(made.notes),
         data=embedded(made.data),
         plotly=scripts[0],
@@ -103,31 +105,51 @@ def _notes(notes: Sequence[str]) -> str:
     return f"<details><summary>Notes on the data ({len(notes)})</summary>\n<ul>\n{items}\n</ul></details>"
 
 
-def _ranking(found: Ranking | None) -> str:
-    """The ranking as a table."""
-    if found is None:
+def _rankings(found: Sequence[Ranking]) -> str:
+    """Every list as a table, under what its numbers are."""
+    if not found:
         return "<p>No completed trial has a metric to rank by.</p>"
-    better = "lower" if found.sign > 0 else "higher"
-    caption = (
-        f"Interquartile mean of {found.metric} ({better} is better) with a 95 % bootstrap interval over seeds; a trial that "
-    )
-    caption += "diverged or failed is infinitely bad."
-    if not found.blocks:
-        caption += " Each method's mean is over its own tasks: the order compares unlike things."
-    if found.separable:
-        caption += " Methods that share a letter do not differ significantly."
-    columns = ["", "method", found.metric]
-    columns += [*(["mean rank"] if found.blocks else []), *(["groups"] if found.separable else [])]
-    columns += ["trials", "diverged or failed", "tasks"]
-    rows = []
-    for place, one in enumerate(found.standings, start=1):
-        row = [str(place), one.method, estimate(one.center)]
-        row += [number(one.mean_rank, 3)] if found.blocks else []
-        row += ["".join(map(letters, one.groups))] if found.separable else []
-        rows.append([*row, str(one.trials), str(one.failed), str(one.tasks)])
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
-    body = "\n".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    several = ["Methods of different rates are ranked rate by rate; tests are of the pairs of each list."] * (len(found) > 1)
+    words = [[*heading(one)[:2], BETTER.capitalize(), *heading(one)[2:], *_untested(one)] for one in found[:MOST_LISTS]]
+    shared = [line for line in words[0] if all(line in lines for lines in words)]
+    parts = [_help([*several, *shared])]
+    for one, lines in zip(found, words, strict=False):
+        title = f"At {rate_words(one.rate)}" if one.rate is not None else "Ranking"
+        parts += [f"<h4>{escape(title)}</h4>"] if several else []
+        parts += [_help(own)] if (own := [line for line in lines if line not in shared]) else []
+        parts.append(_table(one, title))
+    if (more := len(found) - MOST_LISTS) > 0:
+        parts.append(f"<p>{more} more rates: <code>quantbench rank</code> lists them all.</p>")
+    return "\n".join(parts)
+
+
+def _untested(one: Ranking) -> list[str]:
+    """Why a list has no letters."""
+    if one.separable or len(one.standings) < 2:
+        return []
+    if one.blocks >= one.needed:
+        return [f"Of {len(one.standings):,} methods no pairs are tested, and there are no letters."]
+    return [
+        f"No letters: {blocks_of(one)} cannot tell {len(one.standings):,} methods apart, however much they differ; at "
+        f"least {one.needed} are needed."
+    ]
+
+
+def _help(lines: Sequence[str]) -> str:
+    return f'<p class="help">{escape(" ".join(lines))}</p>'
+
+
+def _table(one: Ranking, title: str) -> str:
+    header, rows = standings(one)
+    shown = rows[:MOST_ROWS]
+    titles = {name: f' title="{escape(one.metric.words)}"' for name in header if name.startswith(one.metric.name)}
+    head = "".join(f'<th scope="col"{titles.get(name, "")}>{escape(name)}</th>' for name in header)
+    body = [f"<tr>{''.join(f'<td>{escape(text(cell))}</td>' for cell in row)}</tr>" for row in shown]
+    if len(rows) > len(shown):
+        words = f"... and {len(rows) - len(shown):,} more: quantbench rank lists them all"
+        body.append(f'<tr><td colspan="{len(header)}">{words}</td></tr>')
+    rows_of_it = "\n".join(body)
     return (
-        f'<p class="help">{escape(caption)}</p>\n<div class="scroll" tabindex="0" role="region" aria-label="Ranking"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>\n{rows_of_it}\n</tbody></table></div>"
     )

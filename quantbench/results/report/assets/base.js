@@ -108,6 +108,10 @@ function short(value, digits = 4) {
   return String(Number(value.toPrecision(digits)));
 }
 
+function plural(count, word) {
+  return `${count} ${word}${count === 1 ? "" : "s"}`;
+}
+
 function finite(value) {
   return typeof value === "number" && Number.isFinite(value);
 }
@@ -117,16 +121,15 @@ function taskName(task) {
   return data.tasks[task] || "the one task";
 }
 
-/** The mean and its 95 % interval by Student's t; no interval of one value. */
-function mean(values) {
-  const count = values.length;
-  if (!count) return null;
-  const middle = values.reduce((sum, value) => sum + value, 0) / count;
-  if (count < 2) return { mean: middle, low: null, high: null, count };
-  const variance = values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (count - 1);
-  const quantile = data.student[Math.min(count - 1, data.student.length) - 1];
-  const half = quantile * Math.sqrt(variance / count);
-  return { mean: middle, low: middle - half, high: middle + half, count };
+// Means of a metric by method and task, and by nothing else: everything that is said of chance was computed before.
+const meanPlaces = new Map(data.means.method.map((method, index) => [`${method} ${data.means.task[index]}`, index]));
+
+/** The mean over seeds with its interval; null where no seed has a value. */
+function meanOf(metric, method, task) {
+  const index = meanPlaces.get(`${method} ${task}`);
+  const found = data.means.metrics[metric];
+  if (index === undefined || !found || !found.seeds[index]) return null;
+  return { mean: found.mean[index], low: found.low[index], high: found.high[index], count: found.seeds[index] };
 }
 
 function interval(found, signed = false) {
@@ -148,8 +151,14 @@ function shownMethods() {
   return ranked.filter((method) => state.shown.has(method));
 }
 
-function direction(metric) {
-  return { 1: " (lower is better)", "-1": " (higher is better)" }[data.metrics[metric]] || "";
+/** A metric's name, with the direction that is better and its unit. */
+function titled(metric) {
+  return Object.hasOwn(data.words, metric) ? data.words[metric][0] : metric;
+}
+
+/** What a column holds, in a line; nothing where nobody told. */
+function wordsOf(name) {
+  return Object.hasOwn(data.words, name) ? data.words[name][1] : null;
 }
 
 /** What a trial is, in one line. */

@@ -12,7 +12,7 @@ function failureRail(values, metric, log) {
   for (const value of scaled) [low, high] = [Math.min(low, value), Math.max(high, value)];
   if (low > high) [low, high] = [0, 1];
   const room = 0.08 * (high - low || 1);
-  const rail = data.metrics[metric] === -1 ? low - room : high + room;
+  const rail = data.metrics[metric].sign === -1 ? low - room : high + room;
   return log ? 10 ** rail : rail;
 }
 
@@ -63,7 +63,7 @@ function drawByMethod() {
   });
   const rows = { tickvals: [...lines.values()], ticktext: names, range: [-0.6, methods.length - 0.4], showgrid: false };
   const layout = {
-    xaxis: axis(metric + direction(metric), log),
+    xaxis: axis(titled(metric), log),
     yaxis: { ...axis("", false), nticks: 0, ...rows },
     shapes: methods.slice(1).map((method) => border(lines.get(method) + 0.5)),
   };
@@ -73,14 +73,15 @@ function drawByMethod() {
 }
 
 /** Means of a method in each task, with intervals. */
-function meansOf({ good, values, lines, tasks, lane }, method) {
-  const own = good.filter((row) => data.method[row] === method);
+function meansOf({ lines, tasks, lane }, method) {
   const found = tasks
-    .map((task) => [task, mean(own.filter((row) => data.task[row] === task).map((row) => values[row]))])
-    .filter(([, one]) => one);
+    .map((task) => [task, meanOf(state.metric, method, task)])
+    .filter(([, one]) => one && drawable(one.mean, state.log));
   const ink = theme("--ink");
   const name = safe(methodName(method));
-  const text = found.map(([task, one]) => `mean ${safe(interval(one))}<br>${name}, ${safe(taskName(task))}`);
+  const text = found.map(([task, one]) => {
+    return `mean ${safe(interval(one))}, ${plural(one.count, "seed")}<br>${name}, ${safe(taskName(task))}`;
+  });
   const marker = { symbol: "line-ns", size: 14, line: { width: 3, color: ink } };
   const half = found.map(([, one]) => (one.low === null ? 0 : one.high - one.mean));
   const heights = found.map(([task]) => lines.get(method) - lane(task));
@@ -90,27 +91,41 @@ function meansOf({ good, values, lines, tasks, lane }, method) {
   };
 }
 
-function byMethodText({ rows, values, methods, tasks, apart, good, failures }) {
-  const means = methods
-    .map((method) => [method, mean(good.filter((row) => data.method[row] === method).map((row) => values[row]))])
-    .filter(([, found]) => found)
-    .sort((a, b) => a[1].mean - b[1].mean);
+/** Which of the methods shown have the ends of a task's means; of all tasks together, which are first and last ranked. */
+function extremes(methods) {
+  const said = (method, one) => `${methodName(method)} (${interval(one)})`;
+  if (state.task !== EVERY) {
+    const means = methods
+      .map((method) => [method, meanOf(state.metric, method, state.task)])
+      .filter(([, found]) => found)
+      .sort((a, b) => a[1].mean - b[1].mean);
+    if (means.length < 2) return "";
+    return `The lowest mean ${state.metric} has ${said(...means[0])}, the highest ${said(...means[means.length - 1])}.`;
+  }
+  const lists = data.rankings[state.metric] || [];
+  if (lists.length !== 1 || !lists[0].blocks) return "";
+  const shown = lists[0].methods.map((method, index) => [method, lists[0].centers[index]])
+    .filter(([method]) => methods.includes(method))
+    .map(([method, [middle, low, high]]) => [method, { mean: middle, low, high }]);
+  if (shown.length < 2) return "";
+  const [first, last] = [shown[0], shown[shown.length - 1]];
+  return `Of these the first in the ranking by ${state.metric} is ${said(...first)}, the last ${said(...last)}.`;
+}
+
+function byMethodText({ rows, methods, tasks, apart, good, failures }) {
   const skipped = rows.filter((row) => status[row] === "skipped").length;
   const undrawn = rows.length - good.length - failures.length - skipped;
   const absent = state.shown.size - methods.length;
-  const said = ([method, found]) => `${methodName(method)} (${short(found.mean, 3)})`;
-  const parts = [means.length ? `Every point is a trial of ${taskName(state.task)}.` : "No completed trial to draw."];
-  if (means.length > 1) {
-    parts.push(`The lowest mean ${state.metric} has ${said(means[0])}, the highest ${said(means[means.length - 1])}.`);
-  }
-  if (means.length && apart) {
+  const parts = [good.length ? `Every point is a trial of ${taskName(state.task)}.` : "No completed trial to draw."];
+  if (good.length) parts.push(extremes(methods));
+  if (good.length && apart) {
     const order = tasks.length > 1 ? `, from top to bottom ${tasks.map(taskName).join(", ")}` : "";
-    parts.push(`Bars: means with 95 % intervals (Student's t) over seeds${order}.`);
+    parts.push(`Bars${order}: means over seeds with Student's interval ${data.interval}.`);
   }
   const have = absent === 1 ? "has" : "have";
   if (absent) parts.push(`${absent} of the methods shown ${have} no trial of ${taskName(state.task)}.`);
-  if (failures.length) parts.push(`${failures.length} diverged or failed: crosses beyond the worst value.`);
+  if (failures.length) parts.push(`${failures.length} diverged or failed: crosses beyond the worst value, and in no mean.`);
   if (skipped) parts.push(`${skipped} skipped, not drawn.`);
   if (undrawn) parts.push(`${undrawn} completed without a value that this axis can show.`);
-  return parts.join(" ");
+  return parts.filter(Boolean).join(" ");
 }

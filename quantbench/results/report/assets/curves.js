@@ -63,7 +63,7 @@ function drawCurves(id, metric, log, each) {
     ...curvesOf(metric, (row) => row === state.selected).map((curve) => trialTrace(curve, log, selected)),
   ];
   const legend = { ...LEGEND, traceorder: "reversed" };
-  const layout = { xaxis: axis("step", false), yaxis: axis(metric, log), showlegend: true, legend };
+  const layout = { xaxis: axis("step", false), yaxis: axis(titled(metric), log), showlegend: true, legend };
   drawInto(id, traces, layout, 340 + legendHeight(bands.length));
   at(`${id}-text`).textContent = curvesText(bands, each);
 }

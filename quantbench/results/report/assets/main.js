@@ -11,6 +11,7 @@ function offerLog() {
 
 function drawAll() {
   offerLog();
+  describeMetric("metric", "metric-words");
   if (state.metric) drawByMethod();
   if (state.curve) drawCurves("curves", state.curve, state.curveLog, state.each);
   if (data.rates) drawRate();
@@ -33,6 +34,12 @@ function select(row) {
   const found = turnTo(row);
   if (focused !== undefined) document.querySelector(`button.trial[data-row="${focused}"]`)?.focus();
   describeSelected(found);
+}
+
+/** What the chosen metric is, in words below the control. */
+function describeMetric(select, words) {
+  const name = at(select).value;
+  at(words).textContent = at(select).title = wordsOf(name) ?? "";
 }
 
 function describeSelected(found) {

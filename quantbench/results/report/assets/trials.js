@@ -1,7 +1,9 @@
 // The table of trials: sorted, filtered, a page at a time.
 
 const PAGE = 50;
-const FIRST_COLUMNS = ["nmse_db", "mse", "mel_distance_db", "gap_db", "usage", "encoder_growth", "seconds", "error"];
+const FIRST_COLUMNS = [
+  "nmse_db", "mse", "mel_distance_db", "excess_bits", "gap_db", "usage", "encoder_growth", "seconds", "error",
+];
 const sorting = { column: null, down: false };
 let pageNumber = 0;
 let matching = [];
@@ -78,7 +80,8 @@ function drawTrials() {
 function headCell(name) {
   const sorted = sorting.column === name ? (sorting.down ? "descending" : "ascending") : "none";
   const mark = element("span", { "aria-hidden": "true" }, { ascending: " \u25b2", descending: " \u25bc", none: "" }[sorted]);
-  const button = element("button", { type: "button", "data-column": name, onclick: () => sortBy(name) }, name, mark);
+  const own = { type: "button", title: wordsOf(name), "data-column": name, onclick: () => sortBy(name) };
+  const button = element("button", own, name, mark);
   return element("th", { scope: "col", "aria-sort": sorted }, button);
 }
 
