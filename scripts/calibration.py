@@ -3,13 +3,14 @@
     python scripts/calibration.py [--replications 2000] [--write]
 
 Prints the table of docs/statistics.md; with --write it goes into docs/data/statistics/calibration.csv and into that page. About
-five minutes with 2000 replications. Values vary from seed to seed in one of five ways (``SHAPES``).
+ten minutes with 2000 replications. Values vary from seed to seed in one of five ways (``SHAPES``).
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -17,13 +18,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, trim_mean
+from scipy.stats import bootstrap, kendalltau, trim_mean
 
 from quantbench.results.diff import BETTER, WORSE, compare
 from quantbench.results.frame import frame
 from quantbench.results.load import Results, of_table
 from quantbench.results.rank import rank
-from quantbench.results.ranks import tau_interval
+from quantbench.results.ranks import kendall, signs, tau_interval
 from quantbench.results.rates import bjontegaard
 from quantbench.results.render import render
 from quantbench.results.statistics import (
@@ -212,11 +213,43 @@ def curves(replications: int, generator: np.random.Generator) -> Iterator[Row]:
         yield row("rank --against: interval of BD-rate", "normal logarithms", seeds, ">= 94 %", hits)
 
 
+def alternatives(replications: int, generator: np.random.Generator) -> Iterator[Row]:
+    """What is not used, on the same values: bootstrap intervals of a mean, and of tau by resampling seeds."""
+    for shape, (draw, mean) in SHAPES.items():
+        for seeds in (3, 5, 10):
+            values = draw(generator, (replications, seeds))
+            chosen = generator.integers(seeds, size=(1000, seeds))
+            ends = np.quantile(values[:, chosen].mean(axis=2), [0.025, 0.975], axis=1)
+            yield row("not used: percentile bootstrap of a mean", shape, seeds, "", list((ends[0] <= mean) & (mean <= ends[1])))
+        values = draw(generator, (replications, 5))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of values that are all the same
+            found = bootstrap((values,), np.mean, axis=1, method="BCa", n_resamples=1000, rng=generator).confidence_interval
+        yield row("not used: BCa bootstrap of a mean", shape, 5, "", list((found.low <= mean) & (mean <= found.high)))
+    for correlation in (0.9, 0.5, 0.0):
+        for noise in (0.3, 1.0):
+            hits = []
+            for _ in range(replications // 4):
+                means = generator.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]], 10).T
+                sides = [
+                    mean[:, None] + noise * generator.normal(size=(10, seeds))
+                    for mean, seeds in zip(means, (5, 3), strict=True)
+                ]
+                drawn = [one[:, generator.integers(one.shape[1], size=(500, one.shape[1]))].mean(axis=2).T for one in sides]
+                low, high = np.quantile(kendall(*map(signs, drawn)), [0.025, 0.975])
+                hits.append(bool(low - 1e-9 <= kendalltau(*means).statistic <= high + 1e-9))
+            case = f"10 methods, true correlation {correlation}, noise of a seed {noise} of the methods' spread"
+            yield row("not used: percentile bootstrap of tau", case, "5 and 3", "", hits)
+
+
 def measure(replications: int, seed: int = 0) -> list[Row]:
     """The whole table. Commands as a whole are simulated half as often, for they take longer."""
     generator = np.random.default_rng(seed)
     rows = [*intervals(2 * replications, generator), *tests(2 * replications, generator)]
-    return [*rows, *(one for part in (families, correlations, curves) for one in part(replications // 2, generator))]
+    return [
+        *rows,
+        *(one for part in (families, correlations, curves, alternatives) for one in part(replications // 2, generator)),
+    ]
 
 
 def rendered(rows: pd.DataFrame) -> str:

@@ -141,7 +141,7 @@ def _joined(found: Sequence[Ranking]) -> Table:
 
 def _pareto(metric: str, points: Sequence[Point], rate: str) -> Table:
     tasks = len({point.task for point in points}) > 1
-    header = [*(["task"] if tasks else []), rate, "method", metric, "trials", "failed"]
+    header = [*(["task"] if tasks else []), rate, "method", metric, "trials", "diverged", "failed"]
     best = [point for point in points if point.best]
     return header, [
         [
@@ -150,6 +150,7 @@ def _pareto(metric: str, points: Sequence[Point], rate: str) -> Table:
             point.method,
             Rounded(point.value),
             point.trials,
+            point.diverged,
             point.failed,
         ]
         for point in best

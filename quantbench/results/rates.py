@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from quantbench.errors import ConfigError
-from quantbench.results.frame import Frame
+from quantbench.results.frame import Counts, Frame
 from quantbench.results.statistics import Estimate, interquartile_mean, mean_interval
 
 FEWEST_RATES = 4
@@ -35,6 +35,7 @@ class Point:
     rate: float
     value: float
     trials: int
+    diverged: int
     failed: int
     best: bool
 
@@ -69,12 +70,11 @@ def pareto(found: Frame) -> list[Point]:
         points = []
         for (method, _), part in group.groupby(["method", "point"], sort=False):
             value = float(interquartile_mean(part["value"].to_numpy(float)))
-            failed = int(np.isinf(part["value"]).sum())
-            points.append((str(method), float(part["rate"].mean()), value, len(part), failed))
+            points.append((str(method), float(part["rate"].mean()), value, Counts.of(part["status"])))
         best = _undominated(np.array([[point[1], point[2]] for point in points]))
         points_of += [
-            Point(str(task), method, bits, found.sign * value, count, failed, bool(is_best))
-            for (method, bits, value, count, failed), is_best in zip(points, best, strict=True)
+            Point(str(task), method, bits, found.sign * value, one.trials, one.diverged, one.failed, bool(is_best))
+            for (method, bits, value, one), is_best in zip(points, best, strict=True)
         ]
     return sorted(points_of, key=lambda point: (point.task, point.rate))
 
