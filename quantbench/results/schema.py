@@ -16,6 +16,8 @@ METRICS = [
     "estimated_bits",
     "coded_bits",
     "spent_bits",
+    "joint_entropy_bits",
+    "joint_entropy_error",
     "perplexity",
     "usage",
     "dead_codes",
@@ -34,7 +36,9 @@ METRICS = [
     "gradient_norm",
     "diverged_step",
     "limit_mse",
+    "limit_process_mse",
     "gap_db",
+    "excess_bits",
     "reference_mse",
     "steps",
 ]

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from quantbench.gradients import Moment
 from quantbench.quantizers import Quantizer
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
 from quantbench.training.model import Model
+from quantbench.training.rates import Rates, Watched
 
 CHUNK = 1024
 """Frames measured at a time; fixed, so that a result does not depend on memory or on the stack."""
 FEATURES = 2**18
 """Most features of all frames measured at a time; a waveform has thousands."""
-
-FEWEST_PER_CODE = 8
-"""Frames per used code from which an entropy counted on them is trusted."""
 
 Metrics = dict[str, Tensor]
 
@@ -30,12 +28,17 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
     """Metrics over all ``frames``, (trials,) each, in double precision.
 
     ``thorough`` adds the quantizer's own metrics, ``mse_error``, the standard error of ``mse`` where frames are a sample of the
-    source, and ``spent_bits``: the bits of the entropy coder below, or of a real one where the quantizer has one. The entropy
-    of a sample is corrected for its size (Miller 1955), and a slot with too few frames a code counts with its nominal bits.
+    source, and the rates of ``quantbench.training.rates``.
 
-    ``entropy_bits`` is the sum of the entropies of the single slots of the code: the rate of an entropy coder that knows
-    each slot's distribution and nothing else. ``perplexity`` is the mean over slots of 2**entropy. ``mismatch_db``
-    compares the distortion under the hard quantizer with that under the strategy's surrogate (positive: hard is worse).
+    ``spent_bits`` are what an entropy coder without context spends, which knows each slot's distribution and nothing of the
+    other slots: the sum of the slots' entropies, corrected for the sample's size (``entropy.entropy``), or what a real coder
+    spent where the quantizer has one. ``joint_entropy_bits`` are the entropy of whole codes, what the best coder of single
+    frames would spend, within ``joint_entropy_error``; for one slot the two are the same. Where a strategy draws noise for
+    the hard code (``universal``), encoder and decoder share that dither, and these rates are entropies given the dither;
+    no other strategy and no quantizer of this project has a random part at evaluation. ``entropy_bits`` is the sum of the
+    slots' entropies as counted, without correction and over all dithers. ``perplexity`` is the mean over slots of 2**entropy.
+    ``mismatch_db`` compares the distortion under the hard quantizer with that under the strategy's surrogate (positive: hard
+    is worse).
     """
     sums: dict[str, Tensor] = {}
     codes: list[Tensor] = []
@@ -43,10 +46,15 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
     waveforms = model.stack.simulator.waveform_rate is not None
     exact = model.stack.simulator.exact
     measured = thorough and type(model.stack.quantizer).measure is not Quantizer.measure
-    moment = Moment(1.0, streams, purpose="evaluation noise", training=False)
+    moment = Watched(1.0, streams, purpose="evaluation noise", training=False)
+    rates: Rates | None = None
     for part in _parts(frames):
         encoded, latents = model.latents(part)
+        moment.drawn.clear()
         code = model.hard(latents, moment)
+        if thorough and code.indices is not None:
+            rates = rates or Rates(streams, model.stack.quantizer.alphabet(latents.shape[-1]))
+            rates.add(code.indices, latents.shape[-1], moment, partial(model.hard, latents))
         received = model.surrogate(latents, moment).received
         output = model.decode(code.values, part)
         error = (output - part.target).square()
@@ -65,7 +73,8 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
         if code.indices is not None:
             if measured:
                 codes.append(code.indices)
-            new["counts"] = _counts(code.indices, model.stack.quantizer.alphabet(latents.shape[-1]))
+            alphabet = model.stack.quantizer.alphabet(latents.shape[-1])
+            new["counts"] = _counts(code.indices, alphabet)
         sums = {name: sums[name] + value if sums else value for name, value in new.items()}
     count, latents_of_frame = frames.target.shape[1], model.stack.codec.latents_per_frame(frames.input.shape[2])
     metrics = {
@@ -79,11 +88,10 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
     if "error_square" in sums:
         metrics["mse_error"] = ((sums["error_square"] / count - metrics["mse"].square()).clamp_min(0) / count).sqrt()
     if "counts" in sums:
-        alphabet = model.stack.quantizer.alphabet(latents.shape[-1])
         metrics["quantization_error"] = sums["quantization"] / (latents_of_frame * count * latents.shape[-1])
         metrics |= code_usage(sums["counts"], alphabet)
-        if thorough:
-            metrics["spent_bits"] = spent_bits(sums["counts"], alphabet, exact)
+        if rates is not None:
+            metrics |= rates.metrics(exact)
         if measured:
             metrics |= model.stack.quantizer.measure(model.quantizer, torch.cat(codes, dim=1))
             metrics["spent_bits"] = metrics.get("coded_bits", metrics["spent_bits"])
@@ -100,18 +108,6 @@ def code_usage(counts: Tensor, alphabet: list[int]) -> Metrics:
         "usage": used / sum(alphabet),
         "dead_codes": sum(alphabet) - used,
     }
-
-
-def spent_bits(counts: Tensor, alphabet: list[int], exact: bool) -> Tensor:
-    """Bits a frame of codes with ``counts`` (trials, sum of alphabet); ``exact`` counts are shares of the source itself."""
-    slots = []
-    for codes, part in zip(alphabet, torch.split(counts.cpu(), alphabet, dim=1), strict=True):
-        entropy, frames, used = _entropy(part), part.sum(1), (part > 0).sum(1)
-        if not exact:
-            corrected = (entropy + (used - 1) / (2 * math.log(2) * frames)).clamp_max(math.log2(codes))
-            entropy = torch.where(used * FEWEST_PER_CODE > frames, math.log2(codes), corrected)
-        slots.append(entropy)
-    return _total(slots)
 
 
 def decibel(ratio: Tensor) -> Tensor:
