@@ -13,8 +13,9 @@ from quantbench.limits.bent import BANANA
 from quantbench.limits.densities import GAUSSIAN, Array, Density
 from quantbench.limits.points import POINTS
 
-TABLE_ERROR = 1e-4
-"""Relative error of what is interpolated in the tables of Laplace and uniform densities."""
+TABLE_ERROR = 1.5e-4
+"""Relative error of what is interpolated in the tables of Laplace and uniform densities; the largest found is 1.2e-4, of
+the uniform one between reproductions that split in two."""
 BANANA_ERROR = 5e-3
 """Relative error of what is interpolated in the banana's."""
 

@@ -19,7 +19,8 @@ def test_blahut_arimoto_finds_the_gaussian_in_closed_form(slope):
 
 
 @pytest.mark.parametrize(
-    ("density", "slope"), [(LAPLACE, 0.3), (LAPLACE, 0.9), (UNIFORM, 0.8), (UNIFORM, 3.0), (UNIFORM, 40.0)]
+    ("density", "slope"),
+    [(LAPLACE, 0.3), (LAPLACE, 0.9), *((UNIFORM, slope) for slope in (0.559, 0.8, 0.928, 1.407, 3.0, 40.0))],
 )
 def test_the_table_agrees_with_points_it_does_not_hold(density, slope):
     found = point(density, slope)
