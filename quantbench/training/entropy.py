@@ -31,13 +31,15 @@ def entropy(counts: Array, most: float, exact: bool = False) -> Entropy:
     plug-in, Miller-Madow, Chao-Shen, Grassberger and jackknife estimators, on uniform, Zipf, Dirichlet and bell-shaped
     distributions and on mixtures of them, with 64 to 16384 values and samples of 512 to 16384: its root mean square error
     is the least, 0.035 bits on the mean where the sample is larger than the number of values (Miller-Madow: 0.052), 0.21
-    where it is not (1.0). What is left of the bias is downward: below 0.1 bits with 4 observations a value (but for samples
-    of 512: 0.06), up to 0.5 with one, and more than a bit for 16384 values with long tails in samples of 512. It has no jump.
+    where it is not (1.0). What is left of the bias is nearly always downward: at most 0.03 bits with four observations a value,
+    0.06 with two, 0.09 with one, 0.27 with a quarter, 1.5 with a 32nd (16384 values, half of the mass on few of them). It
+    has no jump.
 
     The error is ``SIGMAS`` standard errors of the sample's mean of ``-log2 p``, and the larger distance to two bounds: downward
     the plug-in entropy, whose bias is downward; upward the entropy, were all mass that the sample missed (Good 1953, raised by
     a standard error) spread over all values that it did not hold. It is large where nearly every observation has a value of
-    its own. Observations are taken to be independent: of frames that resemble their neighbours it is too small.
+    its own. Observations are taken to be independent: of frames that resemble their neighbours it is too small. In 360
+    simulated settings, with one slot to 16 and from ample samples to some where every code occurs once, it held the truth.
 
     Args:
         exact: ``counts`` are shares of the distribution itself.
