@@ -70,7 +70,11 @@ METRICS = table(
     Metric("entropy_bits", "sum of the entropies of the code's slots", "bits"),
     Metric("estimated_bits", "bits of a frame under the quantizer's learned prior", "bits"),
     Metric("coded_bits", "bits of a frame that a range coder took", "bits"),
-    Metric("spent_bits", "bits of a frame of the entropy coder that the limit is compared at", "bits"),
+    Metric(
+        "spent_bits", "bits of a frame of an entropy coder without context, slot by slot; the limit is compared at them", "bits"
+    ),
+    Metric("joint_entropy_bits", "entropy of whole codes, bits of a frame; given the dither where there is one", "bits"),
+    Metric("joint_entropy_error", "how far joint_entropy_bits may be from the truth", "bits"),
     Metric("perplexity", "2 to the entropy of a slot, mean over slots", better=MORE),
     Metric("usage", "share of the codes that occur", better=MORE, curve=True),
     Metric("dead_codes", "codes that never occur", better=LESS, whole=True),
@@ -88,7 +92,8 @@ METRICS = table(
     Metric("encoder_growth", "encoder_std over encoder_std_start", "times"),
     Metric("gradient_norm", "norm of the gradient at the last step", curve=True),
     Metric("diverged_step", "step at which the training diverged", whole=True),
-    Metric("limit_mse", "least mse of any codec at spent_bits"),
+    Metric("limit_mse", "least mse of any codec at spent_bits that codes frame by frame"),
+    Metric("limit_process_mse", "least mse at spent_bits of a codec with memory, where frames are blocks of a process"),
     Metric(
         "gap_db",
         "mse over limit_mse",

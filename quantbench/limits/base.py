@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from scipy import optimize
+
 from quantbench.limits.densities import Density
+
+MOST_BITS = 2.0**20
+"""A rate at which a mean square error below any float's square is possible."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +24,38 @@ class Limit:
         error: relative numerical error of ``mse``: a codec may lie so far below what is said.
         density: of a single feature, where all features are independent and have one; the best scalar quantizers for it are
             then known too.
+        inverse: of ``mse``, for mean square errors between 0 and ``mse(0)``; without it the inverse is searched for, which
+            takes some 20 calls of ``mse`` and needs it to fall without an end.
+        error_bits: error of the bits, where a relative error of ``mse`` says little because it falls to 0: no codec's mean
+            square error is below ``(1 - error) mse(bits + error_bits)``.
+        process: as ``mse``, for a codec that codes all frames of an endless process together, where frames are parts of one.
     """
 
     name: str
     mse: Callable[[float], float]
     error: float = 0.0
     density: Density | None = None
+    inverse: Callable[[float], float] | None = None
+    error_bits: float = 0.0
+    process: Callable[[float], float] | None = None
+
+    def bits(self, mse: float) -> float:
+        """R(D): the least bits a frame at which a mean square error of ``mse`` a feature is possible.
+
+        0 from the source's variance on. At 0 the bits of a finite alphabet; infinite for a continuous source.
+        """
+        if mse >= self.mse(0.0):
+            return 0.0
+        if self.inverse is not None:
+            return self.inverse(mse)
+        if mse <= 0:
+            return math.inf
+        high = 1.0
+        while self.mse(high) > mse:
+            high *= 2
+            if high > MOST_BITS:
+                return math.inf
+        return float(optimize.brentq(lambda bits: math.log(self.mse(bits) / mse), 0.0, high, xtol=1e-9))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ Array32 = NDArray[np.float32]
 ERROR = 5e-3
 """Relative error of ``FiniteAlphabet.mse``: 0.02 dB."""
 SOLVER_ERROR = 3e-3
+LEAST_NATS = 1e-4
+"""Nats that ``FiniteAlphabet.bits`` may lack anyway: near the alphabet's own bits the slope grows without an end."""
 LONGEST = 2000
 CHECKS = frozenset({int(10 * 1.5**i) for i in range(14)} | {LONGEST})
 """Steps after which the bounds are compared; that costs as much as several steps."""
@@ -97,6 +99,36 @@ class FiniteAlphabet:
         right = min((corner for corner in corners if corner[0] > nats), key=lambda corner: corner[0])
         upper = left[1] + (right[1] - left[1]) * (nats - left[0]) / (right[0] - left[0])
         return min(lower, upper), upper, (right[0] - left[0]) / (left[1] - right[1])
+
+    def bits(self, mse: float) -> float:
+        """Least bits a frame at which a mean square error of ``mse`` per dimension is possible.
+
+        The inverse of ``mse``, from lines of the same kind and as near: too few by at most what an error of 0.5 % in ``mse``
+        makes, or ``LEAST_NATS``.
+        """
+        distance = mse * self.points.shape[2]
+        if distance >= self.spread:
+            return 0.0
+        if distance <= 0:
+            return self.nats / math.log(2)
+        passed: list[Tangent] = []
+        while True:
+            lower, upper, chord = self._rate_bounds(distance, passed)
+            if upper - lower <= max(ERROR * chord * distance, LEAST_NATS) or len(passed) == MOST_TANGENTS:
+                return lower / math.log(2)
+            if chord not in self.tangents:
+                self.tangents[chord] = self._tangent(chord)
+            passed.append(self.tangents[chord])
+
+    def _rate_bounds(self, distance: float, passed: list[Tangent]) -> tuple[float, float, float]:
+        """As ``_bounds``, the nats at ``distance``."""
+        lower = max([0.0, *(one.height - one.slope * distance for one in passed)])
+        corners = [(self.spread, 0.0), *((one.distance, one.nats) for one in passed), (0.0, self.nats)]
+        right = min(corner for corner in corners if corner[0] > distance)
+        left = max(corner for corner in corners if corner[0] <= distance)
+        slope = (left[1] - right[1]) / (right[0] - left[0])
+        upper = left[1] - slope * (distance - left[0])
+        return min(lower, upper), upper, slope
 
     def _tangent(self, slope: float) -> Tangent:
         """Steps in single precision; the bounds, which need no convergence, in double."""
@@ -188,3 +220,9 @@ def sawbridge(symbols: int, bits: float) -> float:
     """
     spare = math.log2(symbols) - min(max(bits, 0.0), math.log2(symbols))
     return (math.exp2(spare) - math.exp2(-spare)) * symbols / (symbols * symbols - 1)
+
+
+def sawbridge_bits(symbols: int, mse: float) -> float:
+    """The inverse of ``sawbridge``: with ``2**spare = x``, ``x - 1/x`` is known, and so is x."""
+    least = mse * (symbols * symbols - 1) / symbols
+    return math.log2(symbols) - math.asinh(least / 2) / math.log(2)

@@ -112,9 +112,16 @@ class GaussMarkov(Memoryless):
         between("simulator.correlation", self.correlation, -0.9999, 0.9999)
 
     def limit(self, world: State, trial: int) -> Limit:
-        """That of single blocks: a codec that codes each frame alone cannot use what neighbouring ones have in common."""
+        """That of single blocks: a codec that codes each frame alone cannot use what neighbouring ones have in common.
+
+        That of the endless process, which a codec with memory could reach, is its ``process``.
+        """
         variances = shannon.gauss_markov_variances(self.frame_dim, self.correlation)
-        return Limit("rate-distortion function of the Gauss-Markov block", partial(shannon.water_filling, variances))
+        return Limit(
+            f"rate-distortion function of a Gauss-Markov block of {self.frame_dim}, coded alone",
+            partial(shannon.water_filling, variances),
+            process=lambda bits: shannon.gauss_markov_process(self.correlation, bits / self.frame_dim),
+        )
 
     def samples(self, streams: Streams, frames: int, purpose: str) -> torch.Tensor:
         white = streams.normal(purpose, frames, self.frame_dim)

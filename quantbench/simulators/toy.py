@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 
 from quantbench.components import State, at_least, component
 from quantbench.limits import Limit, finite, shannon
+from quantbench.limits.bent import BANANA
 from quantbench.simulators.base import Frames, Simulator
 from quantbench.streams import Streams
 
-LONG, SHORT, BEND, ANGLE = 3.0, 0.5, 0.1, math.radians(240)
-"""Standard deviations of the banana along and across, before it is bent; how much; and how it lies."""
+LONG, SHORT, BEND = BANANA.long, BANANA.short, BANANA.bend
+ANGLE = math.radians(240)
+"""How the banana lies."""
 
 
 @component
@@ -29,8 +32,8 @@ class Banana(Simulator):
 
     @property
     def scale(self) -> float:
-        """By what the banana is divided: the root of its mean variance; that of ``0.1 a**2`` is ``2 (0.1 * 9)**2``."""
-        return math.sqrt((LONG**2 + SHORT**2 + 2 * (BEND * LONG**2) ** 2) / 2)
+        """By what the banana is divided: the root of its mean variance."""
+        return BANANA.scale
 
     def draw(self, world: State, streams: Streams, frames: int, purpose: str = "data") -> Frames:
         normal = streams.normal(purpose, frames, 2)
@@ -41,9 +44,8 @@ class Banana(Simulator):
         return Frames(turned, turned)
 
     def limit(self, world: State, trial: int) -> Limit:
-        """Shannon's lower bound: bending and turning keep areas, so the differential entropy is the normal density's."""
-        entropy = math.log2(2 * math.pi * math.e * LONG * SHORT / self.scale**2)
-        return Limit("Shannon lower bound", lambda bits: min(1.0, shannon.shannon_lower_bound(entropy, 2, bits)))
+        """Its rate-distortion function by Blahut and Arimoto in the plane; turning changes nothing."""
+        return Limit("rate-distortion function of the banana", shannon.banana, shannon.BANANA_ERROR)
 
 
 @component
@@ -85,7 +87,11 @@ class Sawbridge(Simulator):
 
     def limit(self, world: State, trial: int) -> Limit:
         symbols = self.frame_dim + 1
-        return Limit("optimum of the sawbridge", lambda bits: finite.sawbridge(symbols, bits))
+        return Limit(
+            "optimum of the sawbridge, each frame coded alone",
+            partial(finite.sawbridge, symbols),
+            inverse=partial(finite.sawbridge_bits, symbols),
+        )
 
     def _frames(self, jumps: torch.Tensor) -> Frames:
         """The frames (trials, frames, frame_dim) that jump after ``jumps`` samples."""

@@ -5,27 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from quantbench.components import Component
 from quantbench.errors import ConfigError
-from quantbench.gradients import Moment
 from quantbench.losses import Loss
 from quantbench.metrics import taken
 from quantbench.quantizers import Quantizer
 from quantbench.simulators import Frames, Simulator
 from quantbench.streams import Streams
 from quantbench.training.model import Model
+from quantbench.training.rates import Rates, Watched
 
 CHUNK = 1024
 """Frames measured at a time; fixed, so that a result does not depend on memory or on the stack."""
 FEATURES = 2**18
 """Most features of all frames measured at a time; a waveform has thousands."""
-
-FEWEST_PER_CODE = 8
-"""Frames per used code from which an entropy counted on them is trusted."""
 
 Metrics = dict[str, Tensor]
 
@@ -35,13 +33,17 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
     """Metrics over all ``frames``, (trials,) each, in double precision.
 
     ``thorough`` adds the quantizer's and the loss's own metrics, ``mse_error``, the standard error of ``mse`` where frames are
-    a sample of the source, and ``spent_bits``: the bits of the entropy coder below, or of a real one where the quantizer has
-    one. The entropy of a sample is corrected for its size (Miller 1955), and a slot with too few frames a code counts with its
-    nominal bits.
+    a sample of the source, and the rates of ``quantbench.training.rates``.
 
-    ``entropy_bits`` is the sum of the entropies of the single slots of the code: the rate of an entropy coder that knows
-    each slot's distribution and nothing else. ``perplexity`` is the mean over slots of 2**entropy. ``mismatch_db``
-    compares the distortion under the hard quantizer with that under the strategy's surrogate (positive: hard is worse).
+    ``spent_bits`` are what an entropy coder without context spends, which knows each slot's distribution and nothing of the
+    other slots: the sum of the slots' entropies, corrected for the sample's size (``entropy.entropy``), or what a real coder
+    spent where the quantizer has one. ``joint_entropy_bits`` are the entropy of whole codes, what the best coder of single
+    frames would spend, within ``joint_entropy_error``; for one slot the two are the same. Where a strategy draws noise for
+    the hard code (``universal``), encoder and decoder share that dither, and these rates are entropies given the dither;
+    no other strategy and no quantizer of this project has a random part at evaluation. ``entropy_bits`` is the sum of the
+    slots' entropies as counted, without correction and over all dithers. ``perplexity`` is the mean over slots of 2**entropy.
+    ``mismatch_db`` compares the distortion under the hard quantizer with that under the strategy's surrogate (positive: hard
+    is worse).
 
     Raises:
         ConfigError: a component gives a metric the name of another column.
@@ -66,8 +68,8 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
         alphabet = stack.quantizer.alphabet(seen.dim)
         metrics["quantization_error"] = sums["quantization"] / (latents * count * seen.dim)
         metrics |= code_usage(sums["counts"], alphabet)
-        if thorough:
-            metrics["spent_bits"] = spent_bits(sums["counts"], alphabet, stack.simulator.exact)
+        if seen.rates is not None:
+            metrics |= seen.rates.metrics(stack.simulator.exact)
         if measured:
             _add(metrics, stack.quantizer, stack.quantizer.measure(model.quantizer, torch.cat(seen.codes, dim=1)))
             metrics["spent_bits"] = metrics.get("coded_bits", metrics["spent_bits"])
@@ -85,12 +87,14 @@ class _Seen:
         sums: over frames, by what was added up.
         dim: dimensions that are quantized.
         codes, outputs: indices and decoded frames, part by part; empty where nobody needs them.
+        rates: what the codes cost; None where nothing is quantized or nobody asks.
     """
 
     sums: dict[str, Tensor]
     dim: int
     codes: list[Tensor]
     outputs: list[Tensor]
+    rates: Rates | None = None
 
     @property
     def output(self) -> Tensor:
@@ -101,10 +105,14 @@ class _Seen:
 def _look(model: Model, frames: Frames, streams: Streams, thorough: bool, codes: bool, outputs: bool) -> _Seen:
     """Encode, quantize and decode all frames, a part at a time; ``codes`` and ``outputs`` ask for these to be kept."""
     seen = _Seen({}, 0, [], [])
-    moment = Moment(1.0, streams, purpose="evaluation noise", training=False)
+    moment = Watched(1.0, streams, purpose="evaluation noise", training=False)
     for part in _parts(frames):
         encoded, latents = model.latents(part)
+        moment.drawn.clear()
         code = model.hard(latents, moment)
+        if thorough and code.indices is not None:
+            seen.rates = seen.rates or Rates(streams, model.stack.quantizer.alphabet(latents.shape[-1]))
+            seen.rates.add(code.indices, latents.shape[-1], moment, partial(model.hard, latents))
         received = model.surrogate(latents, moment).received
         output = model.decode(code.values, part)
         error = (output - part.target).square()
@@ -153,18 +161,6 @@ def code_usage(counts: Tensor, alphabet: list[int]) -> Metrics:
         "usage": used / sum(alphabet),
         "dead_codes": sum(alphabet) - used,
     }
-
-
-def spent_bits(counts: Tensor, alphabet: list[int], exact: bool) -> Tensor:
-    """Bits a frame of codes with ``counts`` (trials, sum of alphabet); ``exact`` counts are shares of the source itself."""
-    slots = []
-    for codes, part in zip(alphabet, torch.split(counts.cpu(), alphabet, dim=1), strict=True):
-        entropy, frames, used = _entropy(part), part.sum(1), (part > 0).sum(1)
-        if not exact:
-            corrected = (entropy + (used - 1) / (2 * math.log(2) * frames)).clamp_max(math.log2(codes))
-            entropy = torch.where(used * FEWEST_PER_CODE > frames, math.log2(codes), corrected)
-        slots.append(entropy)
-    return _total(slots)
 
 
 def decibel(ratio: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class Reference(NamedTuple):
 
 
 def yardsticks(stack: Stack, world: State, held_out: Frames, measured: list[Row]) -> list[Row]:
-    """``limit_mse``, ``gap_db``, ``limit_note``, ``reference_mse`` and ``reference_note`` of every trial.
+    """``limit_mse``, ``limit_process_mse``, ``gap_db``, ``excess_bits``, ``reference_mse`` and the notes of every trial.
 
     Args:
         held_out: the evaluation frames, on which a reference is measured too.
@@ -46,6 +46,11 @@ def yardsticks(stack: Stack, world: State, held_out: Frames, measured: list[Row]
 
 
 def _limit(limit: Limit | Unknown, metrics: Row) -> Row:
+    """What the limit says at the bits spent, and of the distortion reached.
+
+    ``excess_bits`` is the nominal rate, without one what the coder spent, less R(D) at the distortion reached: 0 for a perfect
+    codec of just the source's bits, and all its bits for one that says nothing.
+    """
     spent, mse = metrics.get("spent_bits"), metrics.get("mse")
     if isinstance(limit, Unknown):
         return {"limit_note": limit.reason}
@@ -53,6 +58,11 @@ def _limit(limit: Limit | Unknown, metrics: Row) -> Row:
         return {"limit_note": "no rate was spent: nothing is quantized, or the codes are not known"}
     least = limit.mse(spent)
     row: Row = {"limit_mse": least, "limit_note": limit.name}
+    if limit.process is not None:
+        row["limit_process_mse"] = limit.process(spent)
+    if isinstance(mse, float) and math.isfinite(mse):
+        rate = metrics.get("rate_bits")
+        row["excess_bits"] = (rate if isinstance(rate, float) else spent) - limit.bits(mse)
     if not least:
         return row | {"limit_note": f"{limit.name}; 0 is possible with the bits spent, so there is no gap in dB"}
     if isinstance(mse, float) and 0 < mse < math.inf:

@@ -19,7 +19,8 @@ def test_blahut_arimoto_finds_the_gaussian_in_closed_form(slope):
 
 
 @pytest.mark.parametrize(
-    ("density", "slope"), [(LAPLACE, 0.3), (LAPLACE, 0.9), (UNIFORM, 0.8), (UNIFORM, 3.0), (UNIFORM, 40.0)]
+    ("density", "slope"),
+    [(LAPLACE, 0.3), (LAPLACE, 0.9), *((UNIFORM, slope) for slope in (0.559, 0.8, 0.928, 1.407, 3.0, 40.0))],
 )
 def test_the_table_agrees_with_points_it_does_not_hold(density, slope):
     found = point(density, slope)
@@ -82,3 +83,30 @@ def test_gauss_markov_variances_reach_the_spectrum_of_the_process():
 def test_shannon_lower_bound_of_a_gaussian_vector_is_its_function():
     entropy = 3 * GAUSSIAN.entropy
     assert shannon.shannon_lower_bound(entropy, 3, 6.0) == pytest.approx(2.0**-4)
+
+
+@pytest.mark.parametrize("correlation", [0.3, 0.9, -0.7, 0.99])
+def test_the_process_in_closed_form_at_a_high_rate_and_without_memory(correlation):
+    for bits in (1.0, 2.5, 7.0):  # the innovation's variance is 1 - r**2
+        expected = (1 - correlation**2) * 2.0 ** (-2 * bits)
+        assert shannon.gauss_markov_process(correlation, bits) == pytest.approx(expected, rel=1e-12)
+    assert shannon.gauss_markov_process(correlation, 0) == 1
+    assert shannon.gauss_markov_process(0.0, 0.7) == pytest.approx(2.0**-1.4)
+
+
+@pytest.mark.parametrize("correlation", [0.3, 0.9, -0.7, 0.99])
+def test_the_process_is_filled_with_water_frequency_by_frequency(correlation):
+    frequency = (np.arange(2**18) + 0.5) * math.pi / 2**18
+    spectrum = (1 - correlation**2) / (1 + correlation**2 - 2 * correlation * np.cos(frequency))
+    for level in np.geomspace(spectrum.min() * 0.5, spectrum.max() * 0.98, 12):
+        bits = float(np.maximum(0.5 * np.log2(spectrum / level), 0).mean())
+        mse = float(np.minimum(spectrum, level).mean())
+        assert shannon.gauss_markov_process(correlation, bits) == pytest.approx(mse, rel=1e-5)
+
+
+def test_long_blocks_reach_the_process_from_above():
+    for bits in (0.02, 0.2, 1.0, 3.0):
+        process = shannon.gauss_markov_process(0.9, bits)
+        blocks = [shannon.water_filling(shannon.gauss_markov_variances(dim, 0.9), dim * bits) for dim in (4, 64, 1000)]
+        assert blocks[0] > blocks[1] > blocks[2] > process
+        assert blocks[2] == pytest.approx(process, rel=5e-3)

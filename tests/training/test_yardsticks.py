@@ -27,7 +27,6 @@ from quantbench.simulators import (
 from quantbench.streams import Streams
 from quantbench.sweeps.catalogue import default_component
 from quantbench.training import Stack, TrainSettings, train, yardsticks
-from quantbench.training.evaluate import spent_bits
 
 SIGMAS = 5
 """Standard errors that a distortion measured on a sample may lie below the limit."""
@@ -69,10 +68,11 @@ def test_no_trained_codec_and_no_reference_is_below_the_limit(simulator, quantiz
     limit = simulator.limit(world := simulator.world(Streams([seed])), 0)
     assert isinstance(limit, Limit), world
     noise = SIGMAS * (row.get("mse_error") or 0.0)
-    assert row["mse"] + noise >= row["limit_mse"] * (1 - limit.error) - 1e-6
+    least = limit.mse(row["spent_bits"] + limit.error_bits)
+    assert row["mse"] + noise >= least * (1 - limit.error) - 1e-6
     if row["reference_mse"] is not None:
         rate = row["spent_bits"] if row["rate_bits"] is None else row["rate_bits"]
-        assert row["reference_mse"] * 1.05 >= limit.mse(rate) * (1 - limit.error)
+        assert row["reference_mse"] * 1.05 >= limit.mse(rate + limit.error_bits) * (1 - limit.error)
 
 
 @pytest.mark.parametrize("density", [GAUSSIAN, LAPLACE, UNIFORM], ids=lambda d: d.name)
@@ -135,7 +135,7 @@ def test_a_finite_source_has_no_evaluation_error_and_a_limit_of_zero_at_its_bits
         ),
         (Codeword(bits=11), FSQ(levels=2), "computed up to 1024 codewords", "k-means, 4 codes"),
         (Rotation(), FSQ(levels=2), "rotated copies", "no reference uses side information"),
-        (GaussMarkov(frame_dim=4), FSQ(levels=40), "Gauss-Markov block", "k-means is run up to 1024 codes"),
+        (GaussMarkov(frame_dim=4), FSQ(levels=40), "Gauss-Markov block of 4", "k-means is run up to 1024 codes"),
         (Gaussian(), Identity(), "no rate was spent", "no reference is known for this rate"),
     ],
     ids=["nuisance", "large alphabet", "side information", "many codes", "nothing quantized"],
@@ -147,13 +147,56 @@ def test_what_is_not_known_has_a_reason(simulator, quantizer, limit, reference):
     assert (row.get("limit_mse") is None) == ("no " in limit or "up to" in limit)
 
 
-def test_spent_bits_of_a_sample_are_corrected_for_its_size():
-    counts = torch.tensor([[50.0, 50.0, 0.0, 0.0]], dtype=torch.float64)
-    assert spent_bits(counts, [4], exact=True).tolist() == [1.0]
-    # Miller (1955): (codes in use - 1) / (2 frames) nats more.
-    assert spent_bits(counts, [4], exact=False).tolist() == [pytest.approx(1 + 1 / (200 * math.log(2)))]
-    # Every frame with a code of its own: the entropy of so small a sample says nothing, so the nominal bits count.
-    assert spent_bits(torch.ones(1, 64, dtype=torch.float64), [64], exact=False).tolist() == [6.0]
+@pytest.mark.parametrize("simulator", SOURCES, ids=lambda one: type(one).__name__)
+def test_excess_bits_are_the_nominal_bits_less_those_that_the_distortion_needs(simulator):
+    row = trained(simulator, VectorQuantizer(codes=8), steps=60)
+    limit = simulator.limit(simulator.world(Streams([0])), 0)
+    assert row["excess_bits"] == pytest.approx(3 - limit.bits(row["mse"]))
+    assert -0.05 <= row["excess_bits"] <= 3
+    assert ("limit_process_mse" in row) == isinstance(simulator, GaussMarkov)
+
+
+def test_a_codec_that_says_nothing_wastes_all_its_bits_and_a_perfect_one_none():
+    limit = Gaussian(frame_dim=2).limit({}, 0)
+    collapsed = yardsticks._limit(limit, {"spent_bits": 0.1, "rate_bits": 6.0, "mse": 1.02})
+    assert collapsed["excess_bits"] == 6.0
+    assert collapsed["gap_db"] < 1  # which is why this one is no goal
+    known = finite.alphabet(torch.randn(1, 16, 4, generator=torch.Generator().manual_seed(0)).numpy())
+    perfect = Limit("", known.mse, inverse=known.bits)
+    row = yardsticks._limit(perfect, {"spent_bits": 4.0, "rate_bits": 4.0, "mse": 0.0})
+    assert row["excess_bits"] == pytest.approx(0)
+    assert "gap_db" not in row
+
+
+def test_an_entropy_coded_codec_is_charged_what_its_coder_spent():
+    row = trained(Gaussian(frame_dim=2), EntropyScalar(rate_weight=0.01), steps=100)
+    assert row["rate_bits"] is None
+    assert row["excess_bits"] == pytest.approx(row["spent_bits"] + math.log2(row["mse"]))
+
+
+def test_without_a_rate_or_a_limit_there_is_no_excess():
+    assert "excess_bits" not in trained(Gaussian(), Identity(), steps=2)
+    assert "excess_bits" not in trained(Codeword(bits=11), FSQ(levels=2), steps=2)
+    limit = Gaussian(frame_dim=2).limit({}, 0)
+    assert "excess_bits" not in yardsticks._limit(limit, {"spent_bits": 1.0, "rate_bits": 2.0, "mse": math.nan})
+
+
+def test_a_block_of_a_process_is_compared_with_the_process_too():
+    row = trained(GaussMarkov(frame_dim=4), VectorQuantizer(codes=16))
+    assert row["limit_process_mse"] == pytest.approx(shannon.gauss_markov_process(0.9, row["spent_bits"] / 4))
+    assert row["limit_process_mse"] < row["limit_mse"]
+    assert "block of 4, coded alone" in row["limit_note"]
+
+
+def test_rates_of_a_finite_source_are_exact_and_those_of_a_sample_have_an_error():
+    row = trained(Codeword(bits=3, frame_dim=3), FSQ(levels=3), steps=20)
+    assert row["joint_entropy_error"] == 0
+    assert row["joint_entropy_bits"] <= row["spent_bits"] + 1e-9
+    assert row["joint_entropy_bits"] <= 3 + 1e-9
+    sampled = trained(Gaussian(frame_dim=2), FSQ(levels=3), steps=20)
+    assert 0 < sampled["joint_entropy_error"] < 0.1
+    one = trained(Gaussian(frame_dim=2), VectorQuantizer(codes=8), steps=20)
+    assert one["joint_entropy_bits"] == one["spent_bits"]
 
 
 def test_limits_that_were_found_serve_all_stacks():
