@@ -145,7 +145,10 @@ BAD = {
     "experiment without +": (["run", "experiment=smoke"], ["+experiment=NAME"]),
     "list": (["list", "nothing"], ["group nothing"]),
     "diff": (["diff", "a.csv", "b.csv"], ["a.csv: no such file"]),
-    "metric": (["diff", "r.csv", "r.csv", "--metric", "beauty"], ["--metric beauty: no such metric; there are dead_codes"]),
+    "metric": (
+        ["diff", "r.csv", "r.csv", "--metric", "beauty"],
+        ["--metric beauty: no such metric; there are mse, dead_codes"],
+    ),
     "command": (["frobnicate"], ["frobnicate"]),
 }
 

@@ -116,6 +116,7 @@ def test_ones_own_metrics_reach_the_tables(quantbench, mine, tmp_path):
         "whole": True,
         "curve": False,
         "no_goal": "",
+        "cost": False,
     }
 
 

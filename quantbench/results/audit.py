@@ -49,7 +49,7 @@ def summary(table: pd.DataFrame, form: str = "table") -> str:
     header = [
         "quantizer",
         "gradient",
-        *(f"{name}, {moment}" for moment in moments for name in (f"cosine {INTERVAL}", "bias", "variance")),
+        *(one for moment in moments for one in (f"cosine, {moment} {INTERVAL}", f"bias, {moment}", f"variance, {moment}")),
         "found",
     ]
     rows = []

@@ -315,6 +315,6 @@ def test_csv_output_holds_no_formula(tmp_path):
     code, out, err = call(["diff", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--metric", "mse", "--format", "csv"])
     assert code == 0, err
     table = pd.read_csv(io.StringIO(out), dtype=str, keep_default_na=False)
-    assert list(table["quantizer"].map(unguard)) == FORMULAS
-    assert not [one for one in table["quantizer"] if one[:1] in ("=", "@", "\t", "\r")]
+    assert list(table["method"].map(unguard)) == [f"{one} ste" for one in FORMULAS]
+    assert not [one for one in table["method"] if one[:1] in ("=", "@", "\t", "\r")]
     assert list(table["B - A"]) == ["-0.5"] * len(FORMULAS)

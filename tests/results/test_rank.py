@@ -159,8 +159,8 @@ def test_methods_without_a_nominal_rate_are_ranked_by_the_setting_that_decides_i
     found = {one.rate: one for one in rankings(trials, settings=("quantizer.rate_weight",), sizes=["quantizer.rate_weight"])}
     assert set(found) == {"rate_weight=0.1", "rate_weight=1", "6", ""}
     assert [(one.method, one.rate) for one in found["rate_weight=1"].standings] == [
-        ("entropy_scalar ste", 16.5),
-        ("entropy_scalar noise", 16.5),
+        ("entropy_scalar ste", 3.0),
+        ("entropy_scalar noise", 3.0),
     ]
     assert [one.method for one in found[""].standings] == ["none ste"]
 
