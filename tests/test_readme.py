@@ -1,5 +1,6 @@
 """The README's own example of an extension works as it stands there."""
 
+import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 from quantbench.results.tables import read_results
 from tests.conftest import SMALL
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 
 
 def test_the_extension_shown_in_the_readme(quantbench, tmp_path):
@@ -35,3 +37,12 @@ def test_every_choice_is_named_in_the_readme():
     for group in GROUPS:
         for name in choices(group):
             assert f"`{name}`" in README, (group, name)
+
+
+def test_what_commands_print_is_what_the_readme_shows(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    spec = importlib.util.spec_from_file_location("pages", ROOT / "scripts" / "pages.py")
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    assert len(pages.BLOCK.findall(README)) == 3
+    assert pages.rendered(README) == README  # `python scripts/pages.py` writes it
