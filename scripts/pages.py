@@ -2,8 +2,8 @@
 
     python scripts/pages.py
 
-A block of text after ``<!-- quantbench COMMAND ... -->`` becomes that command's output, run at the root of the checkout on tables
-of docs/data; after ``<!-- summary FOLDER -->`` the table that the run printed when it ended.
+A block of text after ``<!-- quantbench COMMAND ... -->`` becomes that command's output, run at the root of the checkout on
+tables of docs/data; after ``<!-- summary FOLDER -->`` the table that the run printed when it ended.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from quantbench.results.load import load
 from quantbench.results.summary import summary
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md",)
+PAGES = ("README.md", "docs/statistics.md")
 BLOCK = re.compile(r"<!-- (quantbench|summary) (.*?) -->\n```text\n.*?```", re.DOTALL)
 
 

@@ -39,10 +39,11 @@ def test_every_choice_is_named_in_the_readme():
             assert f"`{name}`" in README, (group, name)
 
 
-def test_what_commands_print_is_what_the_readme_shows(monkeypatch):
+def test_what_commands_print_is_what_pages_show(monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     spec = importlib.util.spec_from_file_location("pages", ROOT / "scripts" / "pages.py")
     pages = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(pages)
-    assert len(pages.BLOCK.findall(README)) == 3
-    assert pages.rendered(README) == README  # `python scripts/pages.py` writes it
+    shown = {name: (ROOT / name).read_text() for name in pages.PAGES}
+    assert [len(pages.BLOCK.findall(page)) for page in shown.values()] == [3, 1]
+    assert {name: pages.rendered(page) for name, page in shown.items()} == shown  # `python scripts/pages.py` writes them

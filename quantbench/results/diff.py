@@ -23,7 +23,6 @@ from quantbench.results.statistics import (
     holm,
     more_failures,
     paired_difference,
-    size_of,
 )
 
 BETTER, WORSE, CHANGED, SAME, IDENTICAL, FEW = "better", "worse", "changed", "not significant", "identical", "few seeds"
@@ -246,7 +245,7 @@ class _Pairs:
         # Trials of one seed share their frames and weights: they are one observation, whatever their number.
         seeds, of_trial = np.unique(seed, return_inverse=True)
         per_seed = np.bincount(of_trial, b - a, len(seeds)) / np.bincount(of_trial, minlength=len(seeds))
-        found = paired_difference(per_seed, size_of(a, b))
+        found = paired_difference(per_seed, max(float(np.abs(a).max()), float(np.abs(b).max())))
         mark = IDENTICAL if (a == b).all() else _tested(found)
         p = np.nan if mark in (IDENTICAL, FEW) else found.p
         return Line(*key, metric.name, len(seeds), float(a.mean()), float(b.mean()), found.estimate, p, mark)

@@ -40,7 +40,7 @@ class Counts:
     failed: int = 0
 
     @staticmethod
-    def of(statuses: pd.Series[str]) -> Counts:
+    def of(statuses: pd.Series[str] | NDArray[np.object_]) -> Counts:
         """Counts of trials that ran; a status that nobody knows is no success."""
         diverged, completed = (int((statuses == one).sum()) for one in ("diverged", "completed"))
         return Counts(len(statuses), diverged, len(statuses) - diverged - completed)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -65,18 +66,24 @@ def pareto(found: Frame) -> list[Point]:
     """All points by task and rate of a frame over rates, those of the Pareto set marked."""
     rows = _rows(found)
     rows["rate"] = rows["rate"].fillna(np.inf)
-    points_of = []
-    for task, group in rows.groupby("task", sort=False):
-        points = []
-        for (method, _), part in group.groupby(["method", "point"], sort=False):
-            value = float(interquartile_mean(part["value"].to_numpy(float)))
-            points.append((str(method), float(part["rate"].mean()), value, Counts.of(part["status"])))
-        best = _undominated(np.array([[point[1], point[2]] for point in points]))
-        points_of += [
-            Point(str(task), method, bits, found.sign * value, one.trials, one.diverged, one.failed, bool(is_best))
-            for (method, bits, value, one), is_best in zip(points, best, strict=True)
-        ]
-    return sorted(points_of, key=lambda point: (point.task, point.rate))
+    # Groups as slices: tens of thousands of tasks are quicker in numpy than in pandas.
+    keys = rows[["task", "method", "point"]]
+    numbers = keys.groupby(["task", "method", "point"], sort=False).ngroup().to_numpy()
+    order = np.argsort(numbers, kind="stable")
+    edges = np.searchsorted(numbers[order], np.arange(numbers.max(initial=-1) + 2))
+    rate, value, status = (rows[name].to_numpy()[order] for name in ("rate", "value", "status"))
+    names = keys.iloc[order[edges[:-1]]]
+    of_task: dict[str, list[Point]] = {}
+    for (start, end), task, method in zip(pairwise(edges), names["task"], names["method"], strict=True):
+        counts = Counts.of(status[start:end])
+        middle = found.sign * float(interquartile_mean(value[start:end].astype(float)))
+        point = Point(task, method, float(rate[start:end].mean()), middle, counts.trials, counts.diverged, counts.failed, False)
+        of_task.setdefault(task, []).append(point)
+    marked = []
+    for points in of_task.values():
+        best = _undominated(np.array([[point.rate, found.sign * point.value] for point in points]))
+        marked += [replace(point, best=bool(is_best)) for point, is_best in zip(points, best, strict=True)]
+    return sorted(marked, key=lambda point: (point.task, point.rate))
 
 
 def bjontegaard(found: Frame, against: str) -> list[Bjontegaard]:

@@ -5,6 +5,7 @@ docs/statistics.md says what each is for and what it assumes; `scripts/calibrati
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -75,12 +76,24 @@ def mean_interval(values: Values) -> Estimate:
         return NOTHING
     if not np.isfinite(values).all():
         return _of_infinite(values)
-    mean = float(values.mean())
-    if len(values) == 1:
+    return _interval(float(values.mean()), _spread(values), step_of(values), len(values))
+
+
+def _spread(values: Values) -> float:
+    """Standard deviation; 0 for a single value."""
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+
+
+def _interval(mean: float, spread: float, step: float, count: int) -> Estimate:
+    if count == 1:
         return Estimate(mean, np.nan, np.nan)
-    spread = max(float(values.std(ddof=1)), step_of(values) / np.sqrt(12))
-    half = float(stdtrit(len(values) - 1, (1 + LEVEL) / 2) * spread / np.sqrt(len(values)))
+    half = _quantile(count - 1) * max(spread, step / math.sqrt(12)) / math.sqrt(count)
     return Estimate(mean, mean - half, mean + half)
+
+
+@lru_cache(maxsize=1024)
+def _quantile(degrees: int) -> float:
+    return float(stdtrit(degrees, (1 + LEVEL) / 2))
 
 
 def step_of(values: Values) -> float:
@@ -89,12 +102,12 @@ def step_of(values: Values) -> float:
     Three values or more that are no multiples of a step hardly ever look like it.
     """
     ordered = np.sort(values)
-    gaps = np.diff(ordered)
-    gaps = gaps[gaps > ROUNDING * np.abs(ordered).max(initial=0.0)]
+    gaps = ordered[1:] - ordered[:-1]
+    gaps = gaps[gaps > ROUNDING * max(abs(ordered[0]), abs(ordered[-1]))]
     if not len(gaps):
         return 0.0
     multiples = gaps / gaps.min()
-    return float(gaps.min()) if (np.abs(multiples - np.round(multiples)) < 1e-3).all() else 0.0
+    return float(gaps.min()) if float(np.abs(multiples - np.rint(multiples)).max()) < 1e-3 else 0.0
 
 
 def geometric_interval(values: Values) -> Estimate:
@@ -183,15 +196,15 @@ def paired_difference(differences: Values, scale: float | None = None) -> Differ
         scale: the size of the values that were subtracted; differences below ``ROUNDING`` of it count as zero.
     """
     differences = without_rounding(differences, scale)
-    estimate = mean_interval(differences)
     count = len(differences)
     if count < 2 or not np.isfinite(differences).all():
-        return Difference(estimate, 1.0, count)
-    spread = float(differences.std(ddof=1))
+        return Difference(mean_interval(differences), 1.0, count)
+    spread = _spread(differences)
+    estimate = _interval(float(differences.mean()), spread, step_of(differences), count)
     if spread <= ROUNDING * abs(estimate.mean):
         return Difference(estimate, 2.0 ** (1 - count) if estimate.mean else 1.0, count)
-    spread = max(spread, step_of(np.append(differences, 0.0)) / np.sqrt(2))
-    statistic = abs(estimate.mean) / (spread / np.sqrt(count))
+    spread = max(spread, step_of(np.append(differences, 0.0)) / math.sqrt(2))
+    statistic = abs(estimate.mean) / (spread / math.sqrt(count))
     return Difference(estimate, float(2 * stdtr(count - 1, -statistic)), count)
 
 

@@ -43,7 +43,7 @@ def made_up(rows: int, seeds: int, shift: float, path: Path) -> None:
     for i in range(rows):
         group, seed = divmod(i, seeds)
         own = {"trial": f"{group:012x}-{seed}", "seed": seed, "gradient": GRADIENTS[group % 4], "train.lr": 1e-5 * (group + 1)}
-        records.append(fixed | own | dict(zip(METRICS, drawn[i], strict=True)))
+        records.append(fixed | own | dict(zip(METRICS, drawn[i], strict=True)) | {"rate_bits": 8.0})
     write(results_table(records, ["train.lr"]), path)
 
 
