@@ -129,13 +129,13 @@ def _add_failures(
 def _diff(arguments: argparse.Namespace) -> int:
     from quantbench.results.diff import compare
     from quantbench.results.diff_text import render_comparison
-    from quantbench.results.frame import find_metric
+    from quantbench.results.frame import find_metric, has_goal
     from quantbench.results.load import load
 
     a, b = load(arguments.a, curves=False), load(arguments.b, curves=False)
     metrics = _words(arguments.metric)
     if metrics is None:
-        usual = [find_metric(a, None).name, "usage", "encoder_growth"]
+        usual = [find_metric(a if has_goal(a) else b, None).name, "usage", "encoder_growth"]
         metrics = [name for name in usual if any(name in one.results and one.results[name].notna().any() for one in (a, b))]
     comparison = compare(a, b, metrics, _words(arguments.by), _words(arguments.within))
     _show(render_comparison(comparison, arguments.format), arguments.format)
@@ -194,8 +194,10 @@ def _rank(arguments: argparse.Namespace) -> int:
     by, within = _words(arguments.by), _words(arguments.within)
     found = rank(frame(runs, arguments.metric, by, within, goal=True), arguments.over, arguments.failures)
     found[0].notes[:0] = runs.notes
+    if arguments.table == "bd" and arguments.against is None:
+        raise ConfigError("--table bd: needs --against METHOD")
     over_rates = frame(runs, arguments.metric, by, within, over_rates=True, goal=True, rate=arguments.rate)
-    points = pareto(over_rates)
+    points = pareto(over_rates, arguments.failures)
     if len({(point.task, round(point.rate, 6)) for point in points}) == len({point.task for point in points}):
         points = []  # a single rate each: nothing to trade
     curves = [] if arguments.against is None else bjontegaard(over_rates, arguments.against)

@@ -99,15 +99,18 @@ def compare(
     Raises:
         ConfigError: a metric or setting that is in neither table.
     """
+    metrics = list(dict.fromkeys(metrics))
     known = _known_metrics(a, b, metrics)
     (one, other), notes = _tables(a, b)
     pairs, left_a, left_b, matching = _match(one, other)
     notes += [*matching, *_column_notes(a.results, b.results, metrics)]
     every = pd.concat([pairs, left_a, left_b], ignore_index=True)
-    parts = layout(every, a.sizes, by, within) if len(every) else None
+    parts = layout(every, _sizes(a, b), by, within) if len(every) else None
     keys = [] if parts is None else list(zip(parts.methods, parts.tasks, strict=True))
     lines: list[Line] = []
     paired = _Pairs(pairs, [known[name] for name in metrics], known)
+    if other_rates := _other_rates(pairs):
+        notes.append(other_rates)
     for key, rows in _groups(keys[: len(pairs)]):
         lines += paired.lines(key, rows)
     done = {(line.method, line.task) for line in lines}
@@ -117,14 +120,18 @@ def compare(
             if key in done:
                 notes.append(f"{mark}: {len(rows)} trials of {' '.join(filter(None, key))}, without a partner")
             else:
-                lines += [_unpaired(key, table.iloc[rows], metric, mark) for metric in metrics]
+                lines += _unpaired(key, table.iloc[rows], metrics, mark)
     lines, tests = _adjusted(lines, known)
-    same = not len(left_a) and not len(left_b) and bool(len(pairs)) and paired.identical
+    lasting = [name for name, metric in known.items() if not metric.cost]
+    measured = [{name for name in lasting if name in one.results and one.results[name].notna().any()} for one in (a, b)]
+    same = not len(left_a) and not len(left_b) and bool(len(pairs)) and paired.identical and measured[0] == measured[1]
     return Comparison(lines, tests, _changed(a, b), same, notes)
 
 
 def _known_metrics(a: Results, b: Results, metrics: Sequence[str]) -> dict[str, Metric]:
     known = a.metrics | b.metrics
+    if not metrics:
+        raise ConfigError("--metric: names no metric")
     tables = [one.results for one in (a, b)]
     there = [name for name in known if any(name in table and pd.api.types.is_numeric_dtype(table[name]) for table in tables)]
     for metric in metrics:
@@ -133,17 +140,28 @@ def _known_metrics(a: Results, b: Results, metrics: Sequence[str]) -> dict[str, 
     return known
 
 
+def _sizes(a: Results, b: Results) -> list[str] | None:
+    return None if a.sizes is None or b.sizes is None else [*a.sizes, *b.sizes]
+
+
+def _other_rates(pairs: pd.DataFrame) -> str:
+    """What to say where trials that are paired take other rates: more bits make a better codec."""
+    if "rate_bits" not in pairs or "rate_bits b" not in pairs:
+        return ""
+    before, after = (pd.to_numeric(pairs[name], errors="coerce") for name in ("rate_bits", "rate_bits b"))
+    count = int(((before - after).abs() > 1e-6).sum())
+    return f"{count} pairs take other rates in B: more bits make a better codec, whatever else changed" if count else ""
+
+
 def _tables(a: Results, b: Results) -> tuple[list[pd.DataFrame], list[str]]:
     """Both tables of trials that ran, with the settings that either has a column of as text."""
     own = list(dict.fromkeys([*settings_of(a.results), *settings_of(b.results)]))
     configurations = [next(iter(one.configurations.values()), None) for one in (a, b)]
-    tables, notes = told_apart([a.results, b.results], configurations, ["A", "B"])
+    tables, _, notes = told_apart([a.results, b.results], configurations, ["A", "B"])
+    notes[:0] = [f"{label}: {note}" for label, one in (("A", a), ("B", b)) for note in one.notes]
     found = []
-    for label, table in zip("AB", tables, strict=True):
+    for table in tables:
         table = table[table["status"] != "skipped"].copy()
-        if double := int(table.duplicated("trial").sum()):
-            notes.append(f"{label} names {double} trials twice; the last row counts")
-            table = table.drop_duplicates("trial", keep="last")
         table = table[[name for name in table if "." not in str(name) or name in own]]
         for name in own:  # text throughout, so that 1 and 1.0 of two files are the same setting; empty where there is none
             table[name] = table[name].map(text).astype(object) if name in table else ""
@@ -225,30 +243,41 @@ class _Pairs:
     def lines(self, key: tuple[str, str], rows: NDArray[np.int64]) -> Iterator[Line]:
         """The lines of one method and task, each with the p-value of its own test."""
         a_status, b_status = (status[rows] for status in self.status)
-        good = (a_status == "completed") & (b_status == "completed")
         for metric in self.metrics:
-            yield self._line(key, rows[good], metric, bool((a_status == "completed").any()))
+            yield self._line(key, rows, metric)
         seeds = self.seed[rows]
         for status in BAD:
-            before, after = (set(seeds[one == status].tolist()) for one in (a_status, b_status))
+            before, after = (set(seeds[_ended(one, status)].tolist()) for one in (a_status, b_status))
             if before or after:
                 yield _failures(key, status, before, after, len(np.unique(seeds)))
 
-    def _line(self, key: tuple[str, str], rows: NDArray[np.int64], metric: Metric, tried: bool) -> Line:
+    def _line(self, key: tuple[str, str], rows: NDArray[np.int64], metric: Metric) -> Line:
         if metric.name not in self.values:
             return Line(*key, metric.name, 0, np.nan, np.nan, NOTHING, np.nan, NOT_IN_BOTH)
-        a, b = (values[rows] for values in self.values[metric.name])
-        both = np.isfinite(a) & np.isfinite(b) & ~np.isnan(self.seed[rows])
-        a, b, seed = a[both], b[both], self.seed[rows][both]
+        completed = [status[rows] == "completed" for status in self.status]
+        a, b = (np.where(good, values[rows], np.nan) for good, values in zip(completed, self.values[metric.name], strict=True))
+        known = ~np.isnan(self.seed[rows])
+        # Trials of one seed share their frames and weights: they are one observation, and count all or not at all.
+        seeds, of_trial = np.unique(self.seed[rows][known], return_inverse=True)
+        trials = np.bincount(of_trial, minlength=len(seeds))
+        with np.errstate(invalid="ignore"):
+            a, b = (np.bincount(of_trial, one[known], len(seeds)) / trials for one in (a, b))
+        both = np.isfinite(a) & np.isfinite(b)
+        a, b = a[both], b[both]
         if not len(a):
-            return Line(*key, metric.name, 0, np.nan, np.nan, NOTHING, np.nan, NOT_MEASURED if tried else FAILING)
-        # Trials of one seed share their frames and weights: they are one observation, whatever their number.
-        seeds, of_trial = np.unique(seed, return_inverse=True)
-        per_seed = np.bincount(of_trial, b - a, len(seeds)) / np.bincount(of_trial, minlength=len(seeds))
-        found = paired_difference(per_seed, max(float(np.abs(a).max()), float(np.abs(b).max())))
+            mark = NOT_MEASURED if completed[0].any() else FAILING
+            return Line(*key, metric.name, 0, np.nan, np.nan, NOTHING, np.nan, mark)
+        found = paired_difference(b - a, max(float(np.abs(a).max()), float(np.abs(b).max())))
         mark = IDENTICAL if (a == b).all() else _tested(found)
         p = np.nan if mark in (IDENTICAL, FEW) else found.p
-        return Line(*key, metric.name, len(seeds), float(a.mean()), float(b.mean()), found.estimate, p, mark)
+        return Line(*key, metric.name, len(a), float(a.mean()), float(b.mean()), found.estimate, p, mark)
+
+
+def _ended(statuses: NDArray[np.object_], status: str) -> NDArray[np.bool_]:
+    """Whether trials ended so; a status that nobody knows is a failure."""
+    if status == "failed":
+        return np.asarray((statuses != "completed") & (statuses != "diverged"))
+    return np.asarray(statuses == status)
 
 
 def _other(table: pd.DataFrame, name: str) -> pd.Series[str]:
@@ -284,8 +313,16 @@ def _mark(difference: float, sign: int) -> str:
     return CHANGED if not sign else BETTER if sign * difference < 0 else WORSE
 
 
-def _unpaired(key: tuple[str, str], group: pd.DataFrame, metric: str, mark: str) -> Line:
-    good = group[group["status"] == "completed"]
-    mean = float(good[metric].mean()) if metric in good and len(good) else np.nan
-    a, b = (mean, np.nan) if mark == ONLY_A else (np.nan, mean)
-    return Line(*key, metric, 0, a, b, NOTHING, np.nan, mark)
+def _unpaired(key: tuple[str, str], group: pd.DataFrame, metrics: Sequence[str], mark: str) -> Iterator[Line]:
+    statuses = group["status"].astype(str).to_numpy()
+    good = group[statuses == "completed"]
+
+    def line(name: str, value: float, mark: str) -> Line:
+        a, b = (value, np.nan) if mark == ONLY_A else (np.nan, value)
+        return Line(*key, name, 0, a, b, NOTHING, np.nan, mark)
+
+    for metric in metrics:
+        yield line(metric, float(good[metric].mean()) if metric in good and len(good) else np.nan, mark)
+    for status in BAD:
+        if count := int(_ended(statuses, status).sum()):
+            yield line(status, float(count), NEWLY_FAILING if status == "failed" and mark == ONLY_B else mark)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import numpy as np
 
 from quantbench.results.diff import FEW, SYMBOLS, Comparison
-from quantbench.results.render import Cell, Difference, Rounded, render, wrapped
+from quantbench.results.render import Cell, Difference, Rounded, flat, render, wrapped
 from quantbench.results.statistics import INTERVAL
 
 
@@ -30,8 +31,13 @@ def render_comparison(comparison: Comparison, form: str = "table") -> str:
         ]
         for line in comparison.lines
     ]
+    if form == "json":
+        columns, values = flat(header, rows)
+        lines = [dict(zip(columns, row, strict=True)) for row in values]
+        told = {"identical": comparison.identical, "changed": comparison.changed, "notes": comparison.notes}
+        return json.dumps({"lines": lines} | told, indent=1, ensure_ascii=False)
     text = render(header, rows, form, keys=3 + with_task)
-    if form in ("csv", "json"):
+    if form == "csv":
         return text
     return "\n".join([text, "", *map(wrapped, _words(comparison))])
 

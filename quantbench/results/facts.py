@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from quantbench.errors import ConfigError
-from quantbench.metrics import METRICS, Metric
+from quantbench.metrics import METRICS, OTHER_COLUMNS, Metric
 
 COLUMNS_FILE = "columns.json"
+TAKEN = {*OTHER_COLUMNS, "run"}
 LARGEST = 2**20
 """Bytes of a file that is one; a stranger's may be endless."""
 
@@ -50,6 +51,6 @@ def read_facts(path: Path) -> Facts:
             raise TypeError("words, unit and no_goal must be text")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read as the columns of a run ({type(error).__name__}: {error})") from error
-    if own := next((one.name for one in found if one.name in METRICS), None):
-        raise ConfigError(f"{path}: declares {own}, which is a metric of QuantBench's")
+    if own := next((one.name for one in found if one.name in METRICS or one.name in TAKEN), None):
+        raise ConfigError(f"{path}: declares {own}, which is a column of QuantBench's")
     return Facts(sizes, {one.name: one for one in found})

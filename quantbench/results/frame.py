@@ -21,7 +21,7 @@ WORST, DROP, WHOLE_SEED = "worst", "drop", "whole-seed"
 POLICIES = {
     WORST: "a trial that diverged or failed is infinitely bad",
     DROP: "trials that diverged or failed are in no mean; they are counted",
-    WHOLE_SEED: "a seed in which any method diverged or failed is left out for all of them",
+    WHOLE_SEED: "a task's seed in which any method diverged or failed is left out for all of them",
 }
 """What a failure does to a mean."""
 
@@ -112,9 +112,9 @@ class Frame:
             mine = order[edges[task] : edges[task + 1]]
             cells = _cells(methods[mine], seeds[mine], values[mine], bad[mine], len(self.methods))
             if failures == DROP:
-                cells = np.where(np.isinf(cells), np.nan, cells)
+                cells = np.where(cells == np.inf, np.nan, cells)
             elif failures == WHOLE_SEED:
-                cells = np.where(np.isinf(cells).any(axis=0), np.nan, cells)
+                cells = np.where((cells == np.inf).any(axis=0), np.nan, cells)
             found.append(cells)
         return found
 
@@ -189,7 +189,7 @@ def frame(
     """
     table = runs.results.reset_index(drop=True)
     chosen = find_metric(runs, metric, goal)
-    parts = layout(table, runs.sizes, by, within, over_rates) if parts is None else parts
+    parts = layout(table, runs.sizes, by, within, over_rates, runs.apart) if parts is None else parts
     rated, label = _rates(table, rate)
     ran = (table["status"] != "skipped").to_numpy()
     status = table["status"].astype(object).where(table["status"].notna(), "of no status").astype(str)
@@ -208,8 +208,7 @@ def frame(
     notes = list(_notes(rows, chosen, int((~ran).sum())))
     if over := averaged_over(table[ran], parts):
         notes.append(f"means over {', '.join(over)}, which neither --by nor --within names")
-    unmeasured = (rows["status"] == "completed") & ~np.isfinite(rows["value"])
-    rows = rows[~unmeasured]
+    rows = rows[(rows["status"] != "completed") | rows["value"].notna()]
     if not (rows["status"] == "completed").any():
         raise ConfigError(f"--metric {chosen.name}: no completed trial has it")
     methods, tasks = (list(dict.fromkeys(rows[name])) for name in ("method", "task"))
@@ -265,7 +264,7 @@ def _notes(rows: pd.DataFrame, metric: Metric, skipped: int) -> list[str]:
         notes.append(f"{skipped} trials were skipped, for their quantizer and gradient do not fit")
     if unseeded := int(rows["seed"].isna().sum()):
         notes.append(f"{unseeded} trials have no seed and are left out")
-    unmeasured = (rows["status"] == "completed") & ~np.isfinite(rows["value"])
+    unmeasured = (rows["status"] == "completed") & rows["value"].isna()
     if unmeasured.any():
         notes.append(f"{int(unmeasured.sum())} completed trials have no {metric.name} and are left out")
     return notes

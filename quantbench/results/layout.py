@@ -22,7 +22,14 @@ RATE = "rate"
 NOMINAL = ("rate_bits", "rate_kbps")
 """Rates that follow from settings, whatever training does."""
 
-RATES = {"rate_bits": "rate", "spent_bits": "spent rate", "entropy_bits": "entropy", "coded_bits": "coded rate"}
+RATES = {
+    "rate_bits": "rate",
+    "spent_bits": "spent rate",
+    "entropy_bits": "entropy",
+    "joint_entropy_bits": "joint entropy",
+    "coded_bits": "coded rate",
+    "estimated_bits": "estimated rate",
+}
 
 Item = tuple[str, ...]
 """The values of the columns that name it, as text."""
@@ -63,6 +70,7 @@ def layout(
     by: Sequence[str] | None = None,
     within: Sequence[str] | None = None,
     over_rates: bool = False,
+    apart: Sequence[str] = (),
 ) -> Layout:
     """Tell methods and tasks apart.
 
@@ -74,6 +82,7 @@ def layout(
         table: rows of results.csv; of skipped trials as well.
         sizes: settings that decide the rate, as the classes say; None where that is not known, and found by the rates.
         over_rates: whether rates stand side by side in one task, as for a rate-distortion curve.
+        apart: settings that make a method or a task even where they follow from others, for merged runs differ in them.
 
     Raises:
         ConfigError: a setting that the table does not have.
@@ -89,10 +98,10 @@ def layout(
             if name not in allowed:
                 raise ConfigError(f"{option} {name}: no such setting; there are {', '.join(allowed)}")
     keys = {name: column.map(text).astype(object) for name, column in columns.items()}
-    by = _default_by(keys, sizes) if by is None else list(by)
+    by = _default_by(keys, sizes, apart) if by is None else list(dict.fromkeys(by))
     if both := [name for name in within or [] if name in by]:
         raise ConfigError(f"--within {both[0]}: makes a method already (--by {','.join(by)})")
-    within = _default_within(keys, by, sizes) if within is None else list(within)
+    within = _default_within(keys, by, sizes, apart) if within is None else list(dict.fromkeys(within))
     if over_rates:
         within = [name for name in within if name != RATE]
     return Layout(by, within, _joined(keys, by), _joined(keys, within), points)
@@ -159,15 +168,17 @@ def rates(table: pd.DataFrame, column: str | None = None) -> tuple[pd.Series[flo
     """
     if column is None:
         return _nominal_or_spent(table)
-    if column not in table or table[column].isna().all():
-        there = [name for name in (*RATES, "rate_kbps") if name in table and table[name].notna().any()]
+    there = [name for name in (*RATES, "rate_kbps") if name in table and table[name].notna().any()]
+    if column not in there:
         raise ConfigError(f"--rate {column}: no such column, or it is empty; there are {', '.join(there) or 'none'}")
     rate = _known_rate(table, column) if column in NOMINAL else table[column].astype("float64")
     if column == "rate_kbps":
         return rate, "rate in kbit/s"
     kind = RATES.get(column, column)
-    if "simulator.frame_dim" in table and table["simulator.frame_dim"].notna().all():
-        return rate / table["simulator.frame_dim"].astype("float64"), f"{kind} in bits a dimension"
+    if "simulator.frame_dim" in table:
+        dim = pd.to_numeric(table["simulator.frame_dim"], errors="coerce").astype("float64")
+        if (dim > 0).all():
+            return rate / dim, f"{kind} in bits a dimension"
     return rate, f"{kind} in bits a frame"
 
 
@@ -214,17 +225,22 @@ def averaged_over(table: pd.DataFrame, parts: Layout) -> list[str]:
     return [name for name in varying if (groups[name].nunique(dropna=False) > 1).any()]
 
 
-def _default_by(keys: dict[str, pd.Series[str]], sizes: Sequence[str]) -> list[str]:
+def _default_by(keys: dict[str, pd.Series[str]], sizes: Sequence[str], apart: Sequence[str]) -> list[str]:
     usual = _joined(keys, ["quantizer", "gradient", *(name for name in sizes if name in keys)])
     own = [name for name in keys if name.startswith(("quantizer.", "gradient.")) and name not in sizes]
-    return ["quantizer", "gradient", *(name for name in own if not _follows(keys[name], usual))]
+    return ["quantizer", "gradient", *(name for name in own if name in apart or not _follows(keys[name], usual))]
 
 
-def _default_within(keys: dict[str, pd.Series[str]], by: list[str], sizes: Sequence[str]) -> list[str]:
+def _default_within(keys: dict[str, pd.Series[str]], by: list[str], sizes: Sequence[str], apart: Sequence[str]) -> list[str]:
     within: list[str] = []
     sizes = [name for name in sizes if name in keys]
     for name in keys:
-        if name in (*by, *sizes) or name.startswith(("quantizer.", "gradient.")) or _follows(keys[name], _joined(keys, within)):
+        if name in (*by, *sizes) or name.startswith(("quantizer.", "gradient.")):
+            continue
+        if name in apart:
+            within.append(name)
+            continue
+        if _follows(keys[name], _joined(keys, within)):
             continue
         # How a method is trained may depend on it; another source or another rate is another task, whoever was tried on it.
         given = [*by, *within] if name == "simulator.frame_dim" else [*by, *sizes, *within]

@@ -32,6 +32,7 @@ class Results:
         configurations: of each run that has a sweep.yaml, the settings that it does not vary, by run.
         metrics: all metrics that the tables have, by name: those of the project, of classes of a user's own, and others.
         sizes: settings that decide a quantizer's rate, as the classes say; None where a run does not tell.
+        apart: settings in which the runs differ, each run having one value: they tell methods or tasks apart, always.
         notes: what a reader of the tables should know.
     """
 
@@ -41,6 +42,7 @@ class Results:
     configurations: dict[str, Configuration] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(default_factory=lambda: dict(METRICS))
     sizes: list[str] | None = None
+    apart: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -62,16 +64,14 @@ def load(*paths: str | Path, curves: bool = True) -> Results:
     names = _names(files)
     tables = [read_results(file).assign(run=name) for file, name in zip(files, names, strict=True)]
     configurations, unread = _configurations(files)
-    tables, notes = told_apart(tables, configurations, names)
+    tables, apart, notes = told_apart(tables, configurations, names)
     notes = unread + notes
     merged = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
     if double := int(merged.duplicated("trial").sum()):
         notes.append(f"{double} trials are there more than once; the last one counts")
         merged = merged.drop_duplicates("trial", keep="last", ignore_index=True)
-    points = [
-        read_curves(file.with_name(f"curves{file.suffix}")).assign(run=name) for file, name in zip(files, names, strict=True)
-    ]
-    points = [one for one in points if len(one)] if curves else []
+    beside = [(file.with_name(f"curves{file.suffix}"), name) for file, name in zip(files, names, strict=True)] if curves else []
+    points = [one for path, name in beside if len(one := read_curves(path).assign(run=name))]
     joined = pd.concat(points, ignore_index=True) if points else pd.DataFrame(columns=[*CURVES, "run"])
     if len(files) > 1 and len(joined):
         joined = joined.merge(merged[["trial", "run"]].astype(str), on=["trial", "run"])
@@ -84,6 +84,7 @@ def load(*paths: str | Path, curves: bool = True) -> Results:
         {name: one for name, one in zip(names, configurations, strict=True) if one is not None},
         metrics,
         facts.sizes,
+        apart,
         notes,
     )
 
@@ -127,7 +128,7 @@ def of_table(table: pd.DataFrame, sizes: Sequence[str] | None = None, added: Map
 
 def read_curves(path: Path) -> pd.DataFrame:
     """Read a curves.csv (or .parquet); empty where there is none. Raises ConfigError where it is no such table."""
-    if not path.exists():
+    if not path.is_file():  # a device or a pipe in its place has no end
         return pd.DataFrame(columns=CURVES)
     try:
         if path.suffix == parquet.SUFFIX:
@@ -138,6 +139,9 @@ def read_curves(path: Path) -> pd.DataFrame:
         raise ConfigError(f"{path}: cannot be read as a curves.csv ({str(error).strip().splitlines()[0]})") from error
     if missing := [name for name in CURVES if name not in table]:
         raise ConfigError(f"{path}: is no curves.csv of QuantBench, it has no column {', '.join(missing)}")
+    for name in ("trial", "metric"):
+        if table[name].isna().any():
+            raise ConfigError(f"{path}: {int(table[name].isna().sum())} rows have no {name}")
     for name in ("step", "value"):
         if not pd.api.types.is_numeric_dtype(table[name]):
             numbers = pd.to_numeric(table[name], errors="coerce")
@@ -152,7 +156,10 @@ def _typed(table: pd.DataFrame, metrics: dict[str, Metric]) -> pd.DataFrame:
     table = table.copy()
     for name in metrics:
         if name in table and name not in WHOLE:
-            table[name] = table[name].astype("float64")
+            try:
+                table[name] = table[name].astype("float64")
+            except (ValueError, TypeError) as error:
+                raise ConfigError(f"column {name} of the results is declared a metric, and holds text ({error})") from error
     for name in WHOLE:
         if name in table:
             values = table[name].astype("float64")

@@ -36,6 +36,7 @@ def read_configuration(path: Path) -> Configuration | None:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         axes = {str(name): list(values) for name, values in content["axes"].items()}
         combinations = [(dict(one["choices"]), dict(one["config"])) for one in content["combinations"]]
+        data = {str(where): str(what) for where, what in dict(content.get("data") or {}).items()}
     except (yaml.YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read as a sweep ({type(error).__name__})") from error
     fixed = {name: values[0] for name, values in axes.items() if len(values) == 1}
@@ -47,6 +48,7 @@ def read_configuration(path: Path) -> Configuration | None:
             count += 1
             if count > MOST_SETTINGS:
                 raise ConfigError(f"{path}: holds more settings than a sweep has")
+            value = data.get(str(value), value)  # the same recordings elsewhere are the same, others in their place are not
             known = found.setdefault(group, {}).setdefault(str(choices.get(group, "")), {})
             if name in varied or known.get(name, value) != value:
                 value = _VARIES
@@ -71,10 +73,11 @@ def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
 
 def told_apart(
     tables: Sequence[pd.DataFrame], configurations: Sequence[Configuration | None], names: Sequence[str]
-) -> tuple[list[pd.DataFrame], list[str]]:
-    """The tables of runs, each with a column for every setting in which they differ, and what could not be told."""
+) -> tuple[list[pd.DataFrame], list[str], list[str]]:
+    """The tables of runs, each with a column for every setting in which they differ; these settings; what could not be told."""
     columns = {str(name) for table in tables for name in table if "." in str(name)}
-    columns |= {name for name in differing(configurations) if "." in name}
+    apart = sorted({name for name in differing(configurations) if "." in name})
+    columns |= set(apart)
     order = [str(name) for table in tables for name in table if "." in str(name)]
     found, notes = [], []
     for table, configuration, run in zip(tables, configurations, names, strict=True):
@@ -89,13 +92,14 @@ def told_apart(
         if unknown:
             notes.append(f"{', '.join(unknown)}: no column of {run}, and no sweep.yaml beside it tells the value there")
         found.append(table)
-    return found, notes
+    return found, apart, notes
 
 
 def differing(configurations: Sequence[Configuration | None]) -> dict[str, list[Any]]:
     """Settings with unlike values in runs that have the same choice there: by dotted name, the values by run.
 
-    A run's value is None where it has no such setting, or varies it.
+    A run's value is None where it has no such setting, or varies it. Whole values are compared: a run of a new version may
+    have settings that one of an old version did not write.
     """
     known = [one for one in configurations if one is not None]
     found: dict[str, list[Any]] = {}
@@ -117,7 +121,8 @@ def _column(table: pd.DataFrame, configuration: Configuration, name: str) -> pd.
     if group == "train":
         value = choices.get("", {}).get(name)
         return None if value is _VARIES else pd.Series([_cell(value)] * len(table), index=table.index, dtype=object)
-    if group not in table or any(choices.get(str(choice), {}).get(name) is _VARIES for choice in table[group].unique()):
+    own = [str(choice) for choice in table[group].dropna().unique()] if group in table else []
+    if not own or any(one not in choices or choices[one].get(name) is _VARIES for one in own):
         return None
     values = [_cell(choices.get(str(choice), {}).get(name)) for choice in table[group]]
     return pd.Series(values, index=table.index, dtype=object)

@@ -80,6 +80,8 @@ class Watch:
     def _look(self) -> Progress:
         journal = self.folder / "journal"
         try:
+            if (journal / "plan.csv").exists() and not (journal / "plan.csv").is_file():
+                raise ConfigError(f"{journal / 'plan.csv'}: is a device or a pipe, no plan")
             plan = pd.read_csv(journal / "plan.csv", dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""])
             plan = unguarded(plan)
             began = (journal / "plan.csv").stat().st_mtime
@@ -128,6 +130,8 @@ class Watch:
 
 def _is_alive(lock: Path) -> bool:
     """Whether the process that the lock names is there. On another machine that cannot be known: then it counts as there."""
+    if not lock.is_file():  # a pipe or a device in its place has no end
+        return False
     try:
         number, host = lock.read_text().split()
         if host != socket.gethostname():

@@ -15,6 +15,7 @@ from quantbench.results.groups import groups
 from quantbench.results.layout import RATE
 from quantbench.results.statistics import (
     MOST_COUNTED,
+    NOTHING,
     SIGNIFICANT,
     Estimate,
     blocks_needed,
@@ -30,7 +31,8 @@ from quantbench.results.statistics import (
 SEEDS, TASKS = "seeds", "tasks"
 Over = Literal["seeds", "tasks"]
 
-TESTS_AT_ONCE = 20_000
+NUMBERS_AT_ONCE = 2_000_000
+"""Differences that are ranked at a time."""
 MOST_TESTED = 2_000
 """Methods of a list of which all pairs are tested: more take minutes, and gigabytes."""
 MOST_UNMATCHED = 40
@@ -41,7 +43,7 @@ class Standing:
     """One method.
 
     Attributes:
-        rate: what it takes, nominal or spent; NaN where that is not known.
+        rate: what it takes, nominal or the mean spent; NaN where that is not known, and where it stands at several.
         center: mean over tasks of the interquartile mean of each task's seeds (Agarwal et al. 2021); infinite where a quarter
             of the trials of a task failed.
         improves: probability that it is better than the next one in the table; NaN for the last.
@@ -69,9 +71,11 @@ class Ranking:
         rate: the rate at which all of them stand, as text; None where they have the same rates, or none is known.
         over: what letters and intervals speak of: ``seeds``, other seeds of these tasks; ``tasks``, other tasks like these.
         groups: the largest sets of methods (by place in ``standings``) of which no two differ significantly.
-        p_values: (methods, methods) of Wilcoxon's signed-rank test over blocks, adjusted by Holm; 1 where there are too few.
-        values: (methods, blocks) what is tested; less is better, infinite for a failure.
-        blocks: what every method has, and ranks and tests are over: pairs of task and seed, or tasks.
+        p_values: (methods, methods), of those that have a value, of Wilcoxon's signed-rank test over blocks, adjusted by Holm;
+            1 where there are too few blocks.
+        values: (methods, tasks, seeds) what is tested, or (methods, 1, tasks) where that is over tasks; less is better,
+            infinite for a failure, NaN for what a method lacks.
+        blocks: seeds or tasks that every method has, and ranks and tests are over.
         needed: blocks from which any difference could be significant.
     """
 
@@ -91,16 +95,16 @@ class Ranking:
     @property
     def separable(self) -> bool:
         """Whether pairs were tested: there are blocks enough for any difference to be significant."""
-        return self.blocks >= self.needed and 1 < len(self.standings) <= MOST_TESTED
+        return self.blocks >= self.needed and 1 < len(self.p_values) <= MOST_TESTED
 
     @property
     def units(self) -> str:
         """What blocks are, in words."""
-        return "pairs of task and seed" if self.over == SEEDS else "tasks"
+        return self.over
 
     def significant(self, first: int, second: int) -> bool:
-        """Whether two methods differ, by their places."""
-        return bool(self.p_values[first, second] < SIGNIFICANT)
+        """Whether two methods differ, by their places; one without a value is not known to differ from any."""
+        return max(first, second) < len(self.p_values) and bool(self.p_values[first, second] < SIGNIFICANT)
 
     def leaning(self, first: Sequence[int], second: Sequence[int]) -> list[int]:
         """Which of two methods the test of each pair speaks for, by places: 1 for the first, -1 for the second, 0 for neither.
@@ -123,26 +127,28 @@ def rank(found: Frame, over: Over = "seeds", failures: str = WORST) -> list[Rank
     """
     cells, seeds = found.cells(failures), found.seeds()
     has = np.array([(~np.isnan(values)).any(axis=1) for values in cells]).T  # (methods, tasks)
-    parts = _by_rate(found, has)
+    parts = _by_rate(found)
     return [_rank(found, cells, seeds, has, methods, tasks, rate, over, failures) for rate, methods, tasks in parts]
 
 
 Part = tuple[str | None, list[int], list[int]]
 
 
-def _by_rate(found: Frame, has: NDArray[np.bool_]) -> list[Part]:
+def _by_rate(found: Frame) -> list[Part]:
     """Rate (None for all), methods and tasks of each list."""
     every = list(range(len(found.methods))), list(range(len(found.tasks)))
     if RATE not in found.parts.within:
         return [(None, *every)]
-    point = found.rows.drop_duplicates("task").set_index("task")["point"]
+    tried = found.rows.drop_duplicates(["method", "task"])
+    point = dict(zip(tried["task"], tried["point"], strict=True))
     points = [str(point[task]) for task in found.tasks]
-    rates = dict.fromkeys(points)
-    tasks = {rate: [place for place, one in enumerate(points) if one == rate] for rate in rates}
-    at = {rate: [int(method) for method in np.flatnonzero(has[:, tasks[rate]].any(axis=1))] for rate in rates}
+    place = {name: number for number, name in enumerate(found.methods)}
+    at: dict[str, set[int]] = {rate: set() for rate in points}
+    for method, task in zip(tried["method"], tried["task"], strict=True):
+        at[str(point[task])].add(place[method])
     if all(len(methods) == len(found.methods) for methods in at.values()):
         return [(None, *every)]
-    return [(rate, at[rate], tasks[rate]) for rate in rates if at[rate]]
+    return [(rate, sorted(at[rate]), [task for task, one in enumerate(points) if one == rate]) for rate in at]
 
 
 def _rank(
@@ -156,6 +162,7 @@ def _rank(
     over: Over,
     failures: str,
 ) -> Ranking:
+    listed, methods = methods, [method for method in methods if has[method, tasks].any()]
     names = [found.methods[method] for method in methods]
     common = [task for task in tasks if has[methods, task].all()]
     chosen = common or tasks
@@ -165,33 +172,46 @@ def _rank(
     values = [cells[task][methods] for task in chosen]
     aligned = _aligned(values, [seeds[task] for task in chosen])
     centers = [_center(aligned[:, place], over) for place in range(len(methods))]
-    blocks = _blocks([cells[task][methods] for task in common], over, len(methods))
-    ranks = mean_ranks(blocks) if blocks else np.full(len(methods), np.nan)
+    blocks = _blocks(values if common else [], [seeds[task] for task in common], over, len(methods))
+    ranks = (
+        mean_ranks([task[:, ~np.isnan(task).any(axis=0)] for task in blocks.swapaxes(0, 1)])
+        if common
+        else np.full(len(methods), np.nan)
+    )
     order = sorted(range(len(methods)), key=lambda place: (np.nan_to_num(centers[place].mean, nan=np.inf), ranks[place], place))
-    joined = np.hstack(blocks)[order] if blocks else np.empty((len(order), 0))
+    tested = blocks[order]
+    count = int((~np.isnan(tested)).any(axis=1).all(axis=0).sum())
     needed = blocks_needed(len(methods))
-    separable = joined.shape[1] >= needed and 1 < len(order) <= MOST_TESTED
-    p_values = wilcoxon_holm(joined) if separable else np.broadcast_to(1.0, (len(order), len(order)))
+    separable = count >= needed and 1 < len(order) <= MOST_TESTED
+    p_values = wilcoxon_holm(tested) if separable else np.broadcast_to(1.0, (len(order), len(order)))
     sets, complete = groups(p_values >= SIGNIFICANT) if separable else ([], True)
     if not complete:
         notes.append("groups are too many to name all: letters join neighbours in the list of whom no two differ")
     own = replace(found, rows=found.rows[found.rows["task"].isin([found.tasks[task] for task in tasks])])
+    standings = _standings(own, names, order, centers, ranks, sets, values, has[methods][:, tasks])
+    standings += [_without_value(own, found.methods[method]) for method in listed if method not in set(methods)]
     ranking = Ranking(
         found.metric,
         rate,
         over,
         failures,
-        _standings(own, names, order, centers, ranks, sets, values, has[methods][:, tasks]),
+        standings,
         sets,
         p_values,
-        joined,
-        joined.shape[1],
+        tested,
+        count,
         needed,
         [found.tasks[task] for task in chosen],
         notes,
     )
     notes += _few(ranking, values)
     return ranking
+
+
+def _without_value(found: Frame, method: str) -> Standing:
+    """A method of which no trial counts, as where all of them failed and failures are left out: it is told, and stands last."""
+    counts = found.counts()[method]
+    return Standing(method, np.nan, NOTHING, np.nan, np.nan, [], counts.trials, counts.diverged, counts.failed, 0)
 
 
 def _standings(
@@ -205,7 +225,8 @@ def _standings(
     has: NDArray[np.bool_],
 ) -> list[Standing]:
     """Standings in a list. ``found`` has the rows of its tasks alone, for a method may stand at other rates, too."""
-    counts, rates = found.counts(), found.rows.groupby("method")["rate"].mean()
+    rates = found.rows.groupby("method")["rate"].mean().where(found.rows.groupby("method")["point"].nunique() == 1)
+    counts = found.counts()
     member: dict[int, list[int]] = {}
     for number, group in enumerate(sets):
         for place in group:
@@ -246,18 +267,20 @@ def improvement(values: Sequence[Values], better: int, worse: int) -> float:
 
 
 def wilcoxon_holm(values: Values) -> Values:
-    """P-values (methods, methods) of Wilcoxon's signed-rank tests over blocks, adjusted by Holm.
+    """P-values (methods, methods) of Wilcoxon's signed-rank tests over seeds, adjusted by Holm.
 
     Args:
-        values: (methods, blocks). Two failures are no difference; one is the largest difference there is.
+        values: (methods, tasks, seeds), or (methods, seeds). Two failures are no difference; one is the largest that there is.
     """
+    values = values[:, None] if values.ndim == 2 else values
     count = len(values)
     first, second = np.triu_indices(count, 1)
     p = np.ones(len(first))
-    for start in range(0, len(first), TESTS_AT_ONCE):
-        i, j = first[start : start + TESTS_AT_ONCE], second[start : start + TESTS_AT_ONCE]
+    at_once = max(1, NUMBERS_AT_ONCE // max(1, values[0].size)) if count else 1
+    for start in range(0, len(first), at_once):
+        i, j = first[start : start + at_once], second[start : start + at_once]
         differences, scale = _differences(values, i, j)
-        p[start : start + TESTS_AT_ONCE] = wilcoxon(differences, scale, always_exact=len(first) <= MOST_COUNTED)
+        p[start : start + at_once] = wilcoxon(differences, scale, always_exact=len(first) <= MOST_COUNTED)
     found = np.ones((count, count))
     if len(first):
         found[first, second] = found[second, first] = holm(p)
@@ -265,11 +288,11 @@ def wilcoxon_holm(values: Values) -> Values:
 
 
 def _differences(values: Values, i: NDArray[np.int64], j: NDArray[np.int64]) -> tuple[Values, Values]:
-    """(pairs, blocks) of methods ``i`` less methods ``j``, and the size of what was subtracted."""
-    sizes = np.abs(np.where(np.isfinite(values), values, 0.0)).max(axis=1, initial=0.0)
-    both = np.isinf(values[i]) & np.isinf(values[j])
+    """(pairs, tasks, seeds) of methods ``i`` less methods ``j``, and the size of what was subtracted."""
+    sizes = np.abs(np.where(np.isfinite(values), values, 0.0)).max(axis=(1, 2), initial=0.0)
+    a, b = values[i], values[j]
     with np.errstate(invalid="ignore"):
-        differences = np.where(both, 0.0, values[i] - values[j])
+        differences = np.where(np.isinf(a) & (a == b), 0.0, a - b)
     return differences, np.maximum(sizes[i], sizes[j])
 
 
@@ -290,12 +313,14 @@ def _center(values: Values, over: Over) -> Estimate:
     return mean_interval(means[~np.isnan(means)])
 
 
-def _blocks(cells: Sequence[Values], over: Over, methods: int) -> list[Values]:
-    """Of each task (methods, blocks): the seeds that every method has, or the one block of all its seeds."""
-    whole = [one[:, ~np.isnan(one).any(axis=0)] for one in cells]
+def _blocks(cells: Sequence[Values], seeds: Sequence[Values], over: Over, methods: int) -> Values:
+    """What is tested: (methods, tasks, seeds) of the seeds that every method has in a task, or (methods, 1, tasks)."""
+    whole = [np.where(np.isnan(one).any(axis=0), np.nan, one) for one in cells]
     if over == SEEDS:
-        return whole
-    return [interquartile_mean(one)[:, None] for one in cells] or [np.empty((methods, 0))]
+        return _aligned(whole, seeds).swapaxes(0, 1) if whole else np.empty((methods, 0, 0))
+    means = [interquartile_mean(one) for one in whole]
+    means = [one for one in means if not np.isnan(one).any()]
+    return np.stack(means, axis=1)[:, None] if means else np.empty((methods, 1, 0))
 
 
 def _signed(center: Estimate, sign: int) -> Estimate:
@@ -326,7 +351,7 @@ def _few(ranking: Ranking, values: Sequence[Values]) -> list[str]:
     notes = []
     if max((int((~np.isnan(cells)).sum(axis=1).max(initial=0)) for cells in values), default=0) < 2:
         notes.append("a single seed: no intervals")
-    count = len(ranking.standings)
+    count = len(ranking.p_values)
     if count > MOST_TESTED and ranking.blocks >= ranking.needed:
         notes.append(f"of more than {MOST_TESTED:,} methods no pairs are tested, and there are no groups")
     elif count > 1 and ranking.blocks and not ranking.separable:

@@ -87,7 +87,14 @@ def heading(one: Ranking) -> list[str]:
 
 
 def _heading(found: Sequence[Ranking]) -> str:
-    lines = heading(found[0])[: 2 if len(found) > 1 else None]
+    if len(found) > 1:
+        one = found[0]
+        lines = [
+            f"{one.metric.titled}: interquartile mean over seeds, mean over the tasks of each list; {POLICIES[one.failures]}."
+        ]
+        lines.append(heading(one)[1])
+    else:
+        lines = heading(found[0])
     lines.insert(1, BETTER)
     if len(found) > 1:
         lines.append("Methods of different rates are ranked rate by rate; letters (Wilcoxon, Holm) are of each list.")

@@ -1,4 +1,4 @@
-"""How alike two orders of the same items are. All from the signs of differences, for one order or for many resamples at once.
+"""How alike two orders of the same items are. All from the signs of differences, for one order or for many draws at once.
 
 Values have the items last; a smaller one is better. scipy gives the same numbers (the tests compare), one order at a time.
 """
@@ -53,6 +53,8 @@ TAU_INTERVAL = "[95 %, these methods]"
 DRAWS = 2000
 PRIOR = 4.0
 """Degrees of freedom with which a method's spread over seeds is drawn to that of all."""
+COMPARED_AT_ONCE = 20_000_000
+"""Pairs of methods that are compared at a time: all draws of hundreds of methods would take gigabytes."""
 LEAST = 0.05
 """Least share of the methods' spread that is not the seeds' noise."""
 
@@ -91,7 +93,8 @@ def tau_interval(toy: NDArray[np.float64], real: NDArray[np.float64]) -> tuple[f
     z, u = generator.standard_normal((2, DRAWS, len(mx)))
     x = kxx * mx + kxy * my + root * z
     y = kyx * mx + kyy * my + vc / root * z + np.sqrt(np.maximum(vy - (vc / root) ** 2, 0)) * u
-    drawn = np.sort(kendall(signs(x), signs(y)))
+    blocks = np.array_split(np.arange(DRAWS), -(-DRAWS * len(mx) ** 2 // COMPARED_AT_ONCE))
+    drawn = np.sort(np.concatenate([kendall(signs(x[block]), signs(y[block])) for block in blocks]))
     cut = (1 - LEVEL) / 2 * (DRAWS - 1)
     return float(drawn[int(np.floor(cut))]), float(drawn[int(np.ceil(DRAWS - 1 - cut))])
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from quantbench.errors import ConfigError
-from quantbench.results.frame import Counts, Frame
+from quantbench.results.frame import DROP, WHOLE_SEED, WORST, Counts, Frame
 from quantbench.results.statistics import Estimate, interquartile_mean, mean_interval
 
 FEWEST_RATES = 4
@@ -62,28 +62,46 @@ class Bjontegaard:
     why: str
 
 
-def pareto(found: Frame) -> list[Point]:
-    """All points by task and rate of a frame over rates, those of the Pareto set marked."""
+def pareto(found: Frame, failures: str = WORST) -> list[Point]:
+    """All points by task and rate of a frame over rates, those of the Pareto set marked.
+
+    Args:
+        failures: what a trial that failed does to a point, one of ``POLICIES``; points that have no value then are left out.
+    """
     rows = _rows(found)
     rows["rate"] = rows["rate"].fillna(np.inf)
+    counts = {key: Counts.of(part) for key, part in rows.groupby(["task", "method", "point"], sort=False)["status"]}
+    rows = _by_seed(rows, failures)
     # Groups as slices: tens of thousands of tasks are quicker in numpy than in pandas.
     keys = rows[["task", "method", "point"]]
     numbers = keys.groupby(["task", "method", "point"], sort=False).ngroup().to_numpy()
     order = np.argsort(numbers, kind="stable")
     edges = np.searchsorted(numbers[order], np.arange(numbers.max(initial=-1) + 2))
-    rate, value, status = (rows[name].to_numpy()[order] for name in ("rate", "value", "status"))
+    rate, value = (rows[name].to_numpy(float)[order] for name in ("rate", "value"))
     names = keys.iloc[order[edges[:-1]]]
     of_task: dict[str, list[Point]] = {}
-    for (start, end), task, method in zip(pairwise(edges), names["task"], names["method"], strict=True):
-        counts = Counts.of(status[start:end])
-        middle = found.sign * float(interquartile_mean(value[start:end].astype(float)))
-        point = Point(task, method, float(rate[start:end].mean()), middle, counts.trials, counts.diverged, counts.failed, False)
+    for (start, end), key in zip(pairwise(edges), names.itertuples(index=False, name=None), strict=True):
+        middle, ended = found.sign * float(interquartile_mean(value[start:end])), counts[key]
+        task, method, _ = key
+        point = Point(task, method, float(rate[start:end].mean()), middle, ended.trials, ended.diverged, ended.failed, False)
         of_task.setdefault(task, []).append(point)
     marked = []
     for points in of_task.values():
         best = _undominated(np.array([[point.rate, found.sign * point.value] for point in points]))
         marked += [replace(point, best=bool(is_best)) for point, is_best in zip(points, best, strict=True)]
     return sorted(marked, key=lambda point: (point.task, point.rate))
+
+
+def _by_seed(rows: pd.DataFrame, failures: str) -> pd.DataFrame:
+    """One row a task, method, point and seed; a seed of which one trial failed has failed."""
+    keys = ["task", "method", "point", "seed"]
+    seeds = rows.groupby(keys, sort=False)[["rate", "value"]].mean().reset_index()
+    bad = seeds["value"] == np.inf
+    if failures == DROP:
+        return seeds[~bad]
+    if failures == WHOLE_SEED:
+        return seeds[~bad.groupby([seeds["task"], seeds["point"], seeds["seed"]]).transform("any")]
+    return seeds
 
 
 def bjontegaard(found: Frame, against: str) -> list[Bjontegaard]:

@@ -26,7 +26,7 @@ ROUNDING = 1e-6
 """Trainings are in single precision: differences below this share of the values are rounding, and count as none."""
 
 EXACT = 50
-"""Up to so many pairs p-values of Wilcoxon's test are counted out, ties and all; beyond, the normal approximation is good."""
+"""Up to so many seeds p-values of Wilcoxon's test are counted out, ties and all; beyond, the normal approximation is good."""
 
 TRIMMED = 1.19
 """Variance of an interquartile mean of normal values over that of their mean: at most so much for any number of them."""
@@ -76,7 +76,7 @@ def mean_interval(values: Values) -> Estimate:
         return NOTHING
     if not np.isfinite(values).all():
         return _of_infinite(values)
-    return _interval(float(values.mean()), _spread(values), step_of(values), len(values))
+    return _interval(float(values.mean()), max(_spread(values), step_of(values) / math.sqrt(12)), len(values))
 
 
 def _spread(values: Values) -> float:
@@ -84,10 +84,10 @@ def _spread(values: Values) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
-def _interval(mean: float, spread: float, step: float, count: int) -> Estimate:
+def _interval(mean: float, spread: float, count: int) -> Estimate:
     if count == 1:
         return Estimate(mean, np.nan, np.nan)
-    half = _quantile(count - 1) * max(spread, step / math.sqrt(12)) / math.sqrt(count)
+    half = _quantile(count - 1) * spread / math.sqrt(count)
     return Estimate(mean, mean - half, mean + half)
 
 
@@ -139,10 +139,11 @@ def interquartile_interval(values: Values) -> Estimate:
     """The mean over tasks of the interquartile mean of each task's seeds, with its interval for these tasks.
 
     Student's, of the means over tasks that single seeds have: what a seed does to all tasks alike stays in it. The variance is
-    that of a mean times ``TRIMMED``, as for normal values; heavier tails make it safer. Where trials failed or are missing,
-    the tasks' variances are added instead, each from winsorised values (Tukey & McLaughlin 1963, Sankhya A 25(3)), with the
-    degrees of freedom of Welch (1947), Biometrika 34(1-2). Then an end is infinite where a quarter of all trials of a task may
-    fail for all that these seeds tell (Clopper & Pearson 1934, Biometrika 26(4)).
+    that of a mean times ``TRIMMED``, as for normal values; heavier tails make it safer. It is of the seeds that every task has;
+    where these are fewer than two, the tasks' variances are added as if their seeds were others (Welch 1947, Biometrika
+    34(1-2)). Where trials failed, values are winsorised in each task first (Tukey & McLaughlin 1963, Sankhya A 25(3)); then an
+    end is infinite where a quarter of all trials of a task may fail for all that these seeds tell (Clopper & Pearson 1934,
+    Biometrika 26(4)).
 
     Args:
         values: (tasks, seeds), NaN for what is missing.
@@ -151,31 +152,43 @@ def interquartile_interval(values: Values) -> Estimate:
     if not len(values):
         return NOTHING
     mean = float(interquartile_mean(values).mean())
-    if not np.isfinite(mean) or int((~np.isnan(values)).sum(axis=1).min()) < 2:
+    rows = [row[~np.isnan(row)] for row in values]
+    if not np.isfinite(mean) or min(map(len, rows)) < 2:
         return Estimate(mean, np.nan, np.nan)
-    if not np.isfinite(values).all():
-        return _winsorised(mean, [row[~np.isnan(row)] for row in values])
-    low, high = mean_interval(values.mean(axis=0))[1:]
-    half = (high - low) / 2 * np.sqrt(TRIMMED if values.shape[1] > 3 else 1.0)
-    return Estimate(mean, float(mean - half), float(mean + half))
+    shared = values[:, ~np.isnan(values).any(axis=0)]
+    failed = bool(np.isinf(values).any())
+    if shared.shape[1] < 2:
+        half = _half_of_sum(rows)
+    elif failed:
+        squared, degrees = _trimmed_variance(np.mean([_winsorised(row) for row in shared], axis=0), winsorised=True)
+        half = _quantile(degrees) * math.sqrt(squared)
+    else:
+        found = mean_interval(shared.mean(axis=0))
+        half = (found.high - found.low) / 2 * math.sqrt(TRIMMED if shared.shape[1] > 3 else 1.0)
+    return Estimate(mean, mean - half, np.inf if failed and any(map(_may_fail, rows)) else mean + half)
 
 
-def _winsorised(mean: float, tasks: Sequence[Values]) -> Estimate:
+def _half_of_sum(tasks: Sequence[Values]) -> float:
+    """Half the interval of a mean of interquartile means of independent values."""
     variances, degrees = (np.array(one) for one in zip(*map(_trimmed_variance, tasks), strict=True))
-    total = variances.sum()
-    free = total**2 / (variances**2 / degrees).sum() if total else 1.0
-    half = float(stdtrit(free, (1 + LEVEL) / 2) * np.sqrt(total) / len(tasks))
-    return Estimate(mean, mean - half, np.inf if any(map(_may_fail, tasks)) else mean + half)
+    total = float(variances.sum())
+    free = total**2 / float((variances**2 / degrees).sum()) if total else 1.0
+    return float(stdtrit(free, (1 + LEVEL) / 2)) * math.sqrt(total) / len(tasks)
 
 
-def _trimmed_variance(values: Values) -> tuple[float, int]:
+def _trimmed_variance(values: Values, winsorised: bool = False) -> tuple[float, int]:
     """Squared standard error of an interquartile mean, and its degrees of freedom."""
     count = len(values)
-    cut = count // 4
+    kept = count - 2 * (count // 4)
+    spread = _spread(values if winsorised else _winsorised(values))
+    return spread**2 * (count - 1) / (kept * (kept - 1)), kept - 1
+
+
+def _winsorised(values: Values) -> Values:
+    """Values of which a quarter at each end is brought to the next one."""
+    cut = len(values) // 4
     ordered = np.sort(values)
-    winsorised = np.clip(ordered, ordered[cut], ordered[count - cut - 1])
-    kept = count - 2 * cut
-    return float(winsorised.var(ddof=1) * (count - 1) / (kept * (kept - 1))), kept - 1
+    return np.clip(values, ordered[cut], ordered[len(values) - cut - 1])
 
 
 def _may_fail(values: Values) -> bool:
@@ -199,13 +212,14 @@ def paired_difference(differences: Values, scale: float | None = None) -> Differ
     count = len(differences)
     if count < 2 or not np.isfinite(differences).all():
         return Difference(mean_interval(differences), 1.0, count)
-    spread = _spread(differences)
-    estimate = _interval(float(differences.mean()), spread, step_of(differences), count)
-    if spread <= ROUNDING * abs(estimate.mean):
-        return Difference(estimate, 2.0 ** (1 - count) if estimate.mean else 1.0, count)
+    mean, spread = float(differences.mean()), _spread(differences)
+    if spread <= ROUNDING * abs(mean):
+        # No spread, no interval; where nothing differs at all, that is the interval.
+        alike = Estimate(mean, mean, mean) if not mean else Estimate(mean, np.nan, np.nan)
+        return Difference(alike, 2.0 ** (1 - count) if mean else 1.0, count)
     spread = max(spread, step_of(np.append(differences, 0.0)) / math.sqrt(2))
-    statistic = abs(estimate.mean) / (spread / math.sqrt(count))
-    return Difference(estimate, float(2 * stdtr(count - 1, -statistic)), count)
+    statistic = abs(mean) / (spread / math.sqrt(count))
+    return Difference(_interval(mean, spread, count), float(2 * stdtr(count - 1, -statistic)), count)
 
 
 def without_rounding(differences: Values, scale: float | None) -> Values:
@@ -244,41 +258,48 @@ def holm(p_values: Sequence[float] | Values) -> Values:
 
 
 def wilcoxon(differences: Values, scale: Values | float | None = None, always_exact: bool = True) -> Values:
-    """P-values of Wilcoxon's signed-rank test (1945) of each row of paired differences (tests, pairs).
+    """P-values of Wilcoxon's signed-rank test (1945), one for each of ``differences`` (tests, tasks, seeds) or (tests, seeds).
 
-    Differences of zero are left out, equal ones share the mean of their ranks, and what differs by rounding is equal. Up to
-    ``EXACT`` pairs all signs are counted out; beyond, the normal approximation corrected for ties.
+    Differences of zero are left out, equal ones share the mean of their ranks, and what differs by rounding is equal. Of
+    several tasks each is ranked by itself, and a seed's signed ranks are added: under the hypothesis its differences change
+    their signs together, for what a seed does to one task it may do to others. Up to ``EXACT`` seeds all signs are counted
+    out; beyond, the normal approximation.
 
     Args:
         differences: NaN for a pair that is none. An infinite one is larger than all others.
         scale: of each test, the size of the values that were subtracted; by default that of the differences.
         always_exact: whether p-values above ``DOUBTFUL`` are counted out, too.
     """
-    ranks = _ranked_sizes(differences, scale)
-    above = np.where(differences > 0, ranks, 0).sum(axis=1)
-    total, count = ranks.sum(axis=1), (ranks > 0).sum(axis=1)
-    deviation = np.sqrt((ranks.astype(float) ** 2).sum(axis=1)) / 2
-    z = np.divide(np.abs(above - total / 2), deviation, out=np.zeros(len(ranks)), where=deviation > 0)
+    signed = _signed_ranks(differences, scale)
+    sizes = np.abs(signed)
+    above, total = np.where(signed > 0, sizes, 0).sum(axis=1), sizes.sum(axis=1)
+    count = (sizes > 0).sum(axis=1)
+    deviation = np.sqrt((sizes.astype(float) ** 2).sum(axis=1)) / 2
+    z = np.divide(np.abs(above - total / 2), deviation, out=np.zeros(len(sizes)), where=deviation > 0)
     found = np.where(count > 0, 2 * norm.sf(z), 1.0)
     for row in np.flatnonzero((count > 0) & (count <= EXACT) & (always_exact | (found < DOUBTFUL))):
-        pattern = np.sort(ranks[row][ranks[row] > 0]).astype(np.int16).tobytes()
-        tail = _tails(pattern)
+        tail = _tails(np.sort(sizes[row][sizes[row] > 0]).astype(np.int32).tobytes())
         found[row] = min(1.0, 2 * tail[int(min(above[row], total[row] - above[row]))])
     return np.minimum(found, 1.0)
 
 
 def leaning(differences: Values, scale: Values | float | None = None) -> Values:
     """Which way Wilcoxon's test of each row leans: the sign of the sum of its signed ranks. See ``wilcoxon``."""
-    ranks = _ranked_sizes(differences, scale)
-    return np.asarray(np.sign(np.where(differences > 0, ranks, -ranks).sum(axis=1)), float)
+    return np.asarray(np.sign(_signed_ranks(differences, scale).sum(axis=1)), float)
 
 
-def _ranked_sizes(differences: Values, scale: Values | float | None) -> NDArray[np.int64]:
-    """Twice the rank of each difference's size within its row; 0 for a pair that is none, and for no difference."""
-    size = np.abs(np.where(np.isfinite(differences), differences, 0.0)).max(axis=1, initial=0.0) if scale is None else scale
-    tolerance = np.broadcast_to(ROUNDING * np.asarray(size, float), len(differences))[:, None]
-    sizes = np.abs(differences)
-    return _mid_ranks(np.where(sizes > tolerance, sizes, np.nan), tolerance)
+def _signed_ranks(differences: Values, scale: Values | float | None) -> NDArray[np.int64]:
+    """Twice the signed rank of each difference within its task, added over tasks (tests, seeds); 0 for no difference."""
+    if differences.ndim == 2:
+        differences = differences[:, None]
+    tests, tasks, seeds = differences.shape
+    if scale is None:
+        scale = np.abs(np.where(np.isfinite(differences), differences, 0.0)).max(axis=(1, 2), initial=0.0)
+    tolerance = np.repeat(np.broadcast_to(ROUNDING * np.asarray(scale, float), tests), tasks)[:, None]
+    flat = differences.reshape(tests * tasks, seeds)
+    sizes = np.abs(flat)
+    ranks = _mid_ranks(np.where(sizes > tolerance, sizes, np.nan), tolerance)
+    return np.asarray(np.where(flat > 0, ranks, -ranks).reshape(tests, tasks, seeds).sum(axis=1))
 
 
 def _mid_ranks(sizes: Values, tolerance: Values) -> NDArray[np.int64]:
@@ -306,7 +327,7 @@ def _mid_ranks(sizes: Values, tolerance: Values) -> NDArray[np.int64]:
 @lru_cache(maxsize=4096)
 def _tails(pattern: bytes) -> Values:
     """By twice the sum of ranks: the probability of so little or less, over all signs of these (doubled) ranks."""
-    ranks = np.frombuffer(pattern, np.int16)
+    ranks = np.frombuffer(pattern, np.int32)
     share = np.zeros(int(ranks.sum()) + 1)
     share[0] = 1.0
     for rank in ranks.tolist():
@@ -325,6 +346,6 @@ def mean_ranks(blocks: Sequence[Values]) -> Values:
 
 
 def blocks_needed(methods: int) -> int:
-    """Pairs from which Wilcoxon's test with Holm's adjustment can find any difference between so many methods."""
+    """Seeds (or tasks) from which Wilcoxon's test with Holm's adjustment can find any difference between so many methods."""
     tests = max(methods * (methods - 1) // 2, 1)
     return int(np.floor(np.log2(tests / SIGNIFICANT))) + 2

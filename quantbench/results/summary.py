@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from quantbench.results.frame import DROP, POLICIES, find_metric, frame
+from quantbench.results.frame import DROP, POLICIES, find_metric, frame, has_goal
 from quantbench.results.layout import layout
 from quantbench.results.load import Results
 from quantbench.results.render import Cell, Rounded, render, wrapped
@@ -24,10 +24,11 @@ def summary(runs: Results, form: str = "table") -> str:
     """
     table = runs.results[runs.results["status"] != "skipped"].reset_index(drop=True)
     runs = Results(table, metrics=runs.metrics, sizes=runs.sizes)
-    parts = layout(table, runs.sizes)
+    parts = layout(table, runs.sizes, apart=runs.apart)
     completed = table[table["status"] == "completed"]
-    known = [name for name in runs.metrics if name in completed and completed[name].notna().any()]
-    first = [find_metric(runs, None).name] if known else []
+    numbers = {name: completed[name].to_numpy(float, na_value=np.nan) for name in runs.metrics if name in completed}
+    known = [name for name, values in numbers.items() if np.isfinite(values).any()]
+    first = [find_metric(runs, None).name] if has_goal(runs) else []
     means = [name for name in dict.fromkeys([*first, *MEANS]) if name in known]
     rate, plain = (["rate_bits"] if "rate_bits" in known else []), [name for name in PLAIN if name in known]
     with_task = parts.tasks.nunique() > 1
@@ -47,7 +48,7 @@ def summary(runs: Results, form: str = "table") -> str:
         row += [_plain(shown[name]) for name in plain]
         rows.append([*row, *([_plain(growth.get(key))] if growth else [])])
     text = render(header, rows, form, keys=1 + with_task)
-    return text if form in ("csv", "json") else "\n".join([text, "", wrapped(_words(table))])
+    return text if form in ("csv", "json") else "\n".join([text, "", wrapped(_words(table, bool(growth)))])
 
 
 def _named(means: list[str]) -> list[str]:
@@ -59,8 +60,9 @@ def _plain(found: tuple[object, int] | None) -> Cell:
     return None if found is None else Rounded(float(found[0].mean))  # type: ignore[attr-defined]
 
 
-def _words(table: pd.DataFrame) -> str:
+def _words(table: pd.DataFrame, grown: bool) -> str:
     seeds = table["seed"].nunique()
     words = f"Means over {seeds} seeds with Student's interval of each mean" if seeds > 1 else "One seed: no intervals"
+    words += "; encoder_growth is a geometric mean" if grown else ""
     bad = int((~np.isin(table["status"].astype(str), ["completed"])).sum())
     return f"{words}; {POLICIES[DROP]}." if bad else f"{words}."

@@ -78,8 +78,9 @@ def read_results(path: Path) -> pd.DataFrame:
         ConfigError: there is no such file, it is no table, or it lacks columns of a results.csv.
     """
     file = results_path(path)
-    if file.is_char_device() or file.is_block_device():
-        raise ConfigError(f"{file}: is a device, no results.csv")
+    # A pipe that the user names is the user's; one that lies in a folder may never end.
+    if file.is_char_device() or file.is_block_device() or (file != path and file.exists() and not file.is_file()):
+        raise ConfigError(f"{file}: is a device or a pipe, no results.csv")
     try:
         table = _read(file)
     except FileNotFoundError as error:
@@ -99,6 +100,9 @@ def read_results(path: Path) -> pd.DataFrame:
         if len(wrong):
             raise ConfigError(f"{file}: column {name} holds {wrong.iloc[0]!r}, which is no number")
         table[name] = numbers
+    nameless = table["trial"].isna()
+    if nameless.any():
+        raise ConfigError(f"{file}: {int(nameless.sum())} rows have no trial, which tells them apart")
     return table if file.suffix == parquet.SUFFIX else unguarded(table)
 
 

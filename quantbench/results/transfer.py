@@ -142,7 +142,8 @@ def transfer(
         why = "".join(f"\n  {name}: {reason}" for name, reason in left_out.items())
         chosen = ",".join(parts[0].by)
         raise ConfigError(f"--by {chosen}: {len(names)} methods can be compared, at least {FEWEST_ITEMS} are needed{why}")
-    sides, notes = [], []
+    sides: list[Side] = []
+    notes = [f"{label}: {note}" for label, one in (("toy", toy), ("real", real)) for note in one.notes]
     for label, one, values in zip(("toy", "real"), frames, cells, strict=True):
         side, said = _side(label, one, values, names)
         sides.append(side)
@@ -201,7 +202,7 @@ def _layouts(toy: Results, real: Results, by: Sequence[str] | None) -> list[Layo
     both = pd.concat([table[columns].astype(object) for table in tables], ignore_index=True)
     known_sizes = None if toy.sizes is None or real.sizes is None else [*toy.sizes, *real.sizes]
     sizes = rate_settings(both, known_sizes)
-    usual = list(by) if by is not None else [*layout(both, known_sizes).by, *sizes]
+    usual = list(by) if by is not None else [*layout(both, known_sizes, apart=[*toy.apart, *real.apart]).by, *sizes]
     whole = layout(both, known_sizes, usual, [])
     edge = len(tables[0])
     return [whole.of(pd.RangeIndex(0, edge)), whole.of(pd.RangeIndex(edge, len(both)))]

@@ -17,9 +17,9 @@ MEASURES = {"tau": "Kendall's tau-b", "rho": "Spearman's rho", "agreement": "pai
 def render_transfer(found: Transfer, form: str = "table") -> str:
     """Methods, measures and disagreements, what is left out, and notes.
 
-    As CSV and JSON one long table instead: part (measure, method, pair, separated, left_out), name, other (a pair's second
-    method, or a reason), side (toy, real), value, low, high. A pair's value is its first method's metric less its second's, and
-    the first is the one that the real codec finds better.
+    As CSV and JSON one long table instead: part (measure, method, trials, pair, separated, left_out, note), name, other (a
+    pair's second method, what is counted of trials, or a reason), side (toy, real), value, low, high. A pair's value is its
+    first method's metric less its second's, and the first is the one that the real codec finds better.
     """
     if form in ("csv", "json"):
         return render(["part", "name", "other", "side", "value", "low", "high"], _long(found), form)
@@ -102,8 +102,12 @@ def _long(found: Transfer) -> list[list[Cell]]:
     rows: list[list[Cell]] = [["measure", name, "", "", *getattr(found, name)] for name in MEASURES]
     for label, side in (("toy", found.toy), ("real", found.real)):
         rows += [["method", name, "", label, *one] for name, one in zip(found.names, side.means, strict=True)]
+        for name, one, seeds in zip(found.names, side.counts, (~np.isnan(side.values)).sum(axis=1), strict=True):
+            counted = {"trials": one.trials, "diverged": one.diverged, "failed": one.failed, "seeds": int(seeds)}
+            rows += [["trials", name, what, label, count, "", ""] for what, count in counted.items()]
     for pair in found.pairs:
         names = [found.names[pair.first], found.names[pair.second]]
         part = "separated" if pair.separated else "pair"
         rows += [[part, *names, label, *one.estimate] for label, one in (("toy", pair.toy), ("real", pair.real))]
-    return rows + [["left_out", name, reason, "", "", "", ""] for name, reason in found.left_out.items()]
+    rows += [["left_out", name, reason, "", "", "", ""] for name, reason in found.left_out.items()]
+    return rows + [["note", "", note, "", "", "", ""] for note in found.notes]

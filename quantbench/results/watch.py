@@ -19,7 +19,7 @@ from rich.text import Text
 from quantbench.errors import ConfigError
 from quantbench.metrics import METRICS
 from quantbench.results.frame import DROP, USUAL, frame
-from quantbench.results.layout import Layout, layout
+from quantbench.results.layout import Layout, layout, nominal_rate
 from quantbench.results.load import Results, metrics_of
 from quantbench.results.progress import COMPLETE, RUNNING, STOPPED, SUBMITTED, Progress, Watch
 from quantbench.results.render import Cell, Rounded, render, text
@@ -73,7 +73,9 @@ def standings(now: Progress, metric: str | None) -> tuple[list[str], list[list[C
         return header, []
     table = now.table[now.table["status"] != "skipped"].reset_index(drop=True)
     finished = _numbers_only(table[table["status"].notna()])
-    parts = layout(table.drop(columns="rate_bits", errors="ignore"), now.sizes)
+    # Until every trial has a rate, the rate would put those that have one into tasks of their own.
+    rated = bool(nominal_rate(table).notna().all())
+    parts = layout(table if rated else table.drop(columns="rate_bits", errors="ignore"), now.sizes)
     with_task = parts.tasks.nunique() > 1
     runs = Results(finished, metrics=metrics_of(finished, now.metrics), sizes=now.sizes)
     name, means = _means(runs, metric, parts.of(finished.index))

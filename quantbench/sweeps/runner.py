@@ -185,11 +185,11 @@ def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Re
     if complete and not failed:
         for name in (checkpoint.FOLDER, warm.FOLDER):
             shutil.rmtree(folder / name, ignore_errors=True)
+    tell(records.values())
     if complete:
         print(f"\n{summary(of_table(table, rate_settings(planned.trials), planned.added))}\n\nresults: {results_path(folder)}")
     else:
         print(left_to_jobs(planned, folder, records))
-    tell(records.values())
     if failed:
         raise SweepFailed(f"{failed} of {len(planned.trials)} trials failed; `quantbench resume {folder}` tries again")
 

@@ -261,3 +261,46 @@ def test_skipped_trials_are_not_compared():
     a = table({("ste",): -1.0})
     b = pd.concat([a, table({("mste",): -1.0}, status="skipped")])
     assert len(compare(a, b, ["nmse_db"]).lines) == 1
+
+
+def test_a_seed_counts_with_all_its_trials_or_not_at_all():
+    settings = ["train.lr"]
+    a, b = (table({("ste", 1): -1.0, ("ste", 2): -5.0}, settings) for _ in range(2))
+    b["nmse_db"] += 0.1 * np.cos(np.arange(16))
+    b.loc[b.index[3], "status"] = "diverged"
+    line = compare(a, b, ["nmse_db"], within=["simulator"]).lines[0]
+    assert line.seeds == 7
+    assert line.b - line.a == pytest.approx(line.difference.mean)
+
+
+def test_a_status_that_nobody_knows_is_a_failure():
+    a = table({("ste",): -1.0})
+    found = compare(a, a.assign(status="exploded"), ["nmse_db"])
+    assert marks(found)["ste", "failed"] == diff.NEWLY_FAILING
+    assert found.regressions == 1
+
+
+def test_what_fails_in_one_table_only_is_counted():
+    a, b = table({("ste",): -1.0}), table({("ste",): -1.0, ("mste",): -1.0})
+    b.loc[b.index[8:11], "status"] = ["failed", "failed", "diverged"]
+    found = {(line.method, line.metric): (line.b, line.mark) for line in compare(a, b, ["nmse_db"]).lines}
+    assert found["vq mste", "failed"] == (2, diff.NEWLY_FAILING)
+    assert found["vq mste", "diverged"] == (1, diff.ONLY_B)
+
+
+def test_a_baseline_of_failures_can_be_fixed(quantbench, tmp_path):
+    good = table({("ste",): -1.0})
+    write(good.assign(status="failed", nmse_db=None, usage=None), tmp_path / "a.csv")
+    write(good, tmp_path / "b.csv")
+    code, out, _ = quantbench("diff", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"))
+    assert code == 0
+    assert "fixed" in out
+
+
+def test_other_rates_are_told_and_a_metric_is_tested_once():
+    a = table({("ste",): -1.0}, rate_bits=6.0)
+    b = a.assign(rate_bits=8.0, nmse_db=a["nmse_db"] + 0.01 * np.cos(np.arange(8)))
+    found = compare(a, b, ["nmse_db", "nmse_db"])
+    assert len(found.lines) == found.tests == 1
+    assert any("8 pairs take other rates in B" in note for note in found.notes)
+    assert not compare(a, a.drop(columns="usage"), ["nmse_db"]).identical

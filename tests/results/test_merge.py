@@ -145,5 +145,54 @@ def test_a_file_that_tells_of_no_columns_is_one_message(tmp_path, content):
 def test_a_file_may_not_turn_a_metric_of_the_project_round(tmp_path):
     metric = {"name": "nmse_db", "words": "", "better": "more"}
     (tmp_path / "columns.json").write_text(json.dumps({"sizes": [], "metrics": [metric]}))
-    with pytest.raises(ConfigError, match="declares nmse_db, which is a metric of QuantBench's"):
+    with pytest.raises(ConfigError, match="declares nmse_db, which is a column of QuantBench's"):
         read_facts(tmp_path / "columns.json")
+
+
+@pytest.mark.parametrize("name", ["status", "quantizer", "trial", "run", "device"])
+def test_a_metric_has_no_name_of_another_column(tmp_path, name):
+    (tmp_path / "columns.json").write_text(json.dumps({"sizes": [], "metrics": [{"name": name, "words": ""}]}))
+    with pytest.raises(ConfigError, match=f"declares {name}, which is a column"):
+        read_facts(tmp_path / "columns.json")
+
+
+def only(folder, gradient):
+    """The run with the trials of one method alone."""
+    path = folder / "results.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], *(line for line in lines[1:] if f",{gradient}," in line)]) + "\n")
+    return folder
+
+
+def test_a_setting_in_which_runs_differ_is_told_even_where_it_follows_from_the_method(quantbench, make_run):
+    """One run has the one method, the other the other: their numbers of steps must not pass for alike."""
+    a, b = only(make_run("a", steps=100), "ste"), only(make_run("b", steps=10_000, offset=-20.0), "mste")
+    code, out, _ = quantbench("rank", str(a), str(b))
+    assert code == 0
+    assert "unmatched: vq ste has no trial in steps=10000" in out
+    assert "groups:" not in out
+
+
+def test_the_same_data_elsewhere_is_the_same_and_other_data_is_not(make_run):
+    def on(name, where, what):
+        folder = make_run(name)
+        path = folder / "sweep.yaml"
+        content = yaml.safe_load(path.read_text()) | {"data": {where: what}}
+        for one in content["combinations"]:
+            one["config"]["simulator"]["folder"] = where
+        path.write_text(yaml.safe_dump(content))
+        return folder
+
+    a, b, c = on("a", "/x/speech", "11aa"), on("b", "/y/speech", "11aa"), on("c", "/x/speech", "22bb")
+    assert "simulator.folder" not in load(a, b).results
+    assert set(load(a, c).results["simulator.folder"]) == {"11aa", "22bb"}
+
+
+def test_constants_that_a_run_varies_by_combination_are_not_taken_for_one_value(make_run):
+    folder = make_run("a")
+    path = folder / "sweep.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["combinations"][1]["config"]["train"]["lr"] = 0.5
+    path.write_text(yaml.safe_dump(content))
+    both = [read_configuration(one / "sweep.yaml") for one in (folder, make_run("b", lr=0.001))]
+    assert differing(both) == {}  # neither the first value nor the last is the run's

@@ -124,3 +124,23 @@ def test_curves_that_hardly_overlap_are_said_to():
         rankings(trials), [], "rate", [found]
     )
     assert share(np.array([0.0, 1]), np.array([2.0, 3])) == 0
+
+
+def test_where_more_is_better_the_signs_turn():
+    trials = [row | {"si_sdr_db": -row["nmse_db"]} for row in rate_trials(1.0)]
+    found = framed(trials, "si_sdr_db", over_rates=True)
+    assert {point.method for point in pareto(found) if point.best} == {"vq ste"}
+    (compared,) = bjontegaard(found, "vq ste")
+    assert compared.distortion.mean == pytest.approx(-1.0)
+    assert compared.rate.mean > 0
+
+
+def test_what_failures_do_to_a_point_is_a_choice():
+    trials = list(rate_trials(1.0, failing=[("ste", 256, 0)]))
+    found = framed(trials, over_rates=True)
+    worst, dropped = (
+        {(point.method, point.rate): point.value for point in pareto(found, policy)} for policy in ("worst", "drop")
+    )
+    assert worst["vq ste", 8.0] == np.inf
+    assert dropped["vq ste", 8.0] == pytest.approx(-6.02 * 8 + 0.015)
+    assert all(point.failed == (point.method == "vq ste" and point.rate == 8) for point in pareto(found, "drop"))

@@ -209,3 +209,31 @@ def test_more_failures_is_barnards_test_at_its_least_favourable_rate():
 def test_mean_ranks_share_ties():
     assert list(mean_ranks([np.array([[1.0, 1], [1, 2], [3, np.inf]])])) == [1.25, 1.75, 3]
     assert len(mean_ranks([])) == 0
+
+
+def test_one_missing_value_hardly_changes_an_interval():
+    seeds = RANDOM.normal(size=8)
+    values = seeds + 0.1 * RANDOM.normal(size=(6, 8))  # what a seed does to all tasks alike
+    whole = interquartile_interval(values)
+    values[2, 3] = np.nan
+    gap = interquartile_interval(values)
+    assert 0.6 < (gap.high - gap.low) / (whole.high - whole.low) < 1.7
+    absent = interquartile_interval(np.array([[1.0, 2, 3, 4, np.nan]]))
+    assert absent == pytest.approx(interquartile_interval(np.array([[1.0, 2, 3, 4]])))
+
+
+def test_equal_differences_have_no_interval():
+    found = paired_difference(np.full(3, 1.0))
+    assert (found.estimate.mean, found.p) == (1, 0.25)
+    assert np.isnan(found.estimate.low)
+
+
+def test_several_tasks_change_their_signs_seed_by_seed():
+    """By enumeration of the signs of whole seeds."""
+    differences = RANDOM.normal(0.3, size=(20, 3, 7))
+    ranks = np.array([[stats.rankdata(np.abs(task)) for task in one] for one in differences])
+    scores = (np.sign(differences) * ranks).sum(axis=1)
+    signs = np.array(list(product([-1, 1], repeat=7)))
+    for own, p in zip(scores, wilcoxon(differences), strict=True):
+        drawn = np.abs(signs @ np.abs(own))
+        assert p == pytest.approx((drawn >= abs(own.sum()) - 1e-9).mean())

@@ -12,6 +12,7 @@ from quantbench.results.label_places import label_places
 from quantbench.results.load import of_table
 from quantbench.results.ranks import kendall, signs, spearman, tau_interval
 from quantbench.results.scatter import scatter
+from quantbench.results.statistics import holm
 from quantbench.results.tables import write
 from quantbench.results.transfer import filled
 from quantbench.results.transfer_text import counts, render_transfer
@@ -294,7 +295,7 @@ def test_formats():
     rows = [line.split(",") for line in render_transfer(found, "csv").splitlines()]
     assert rows[0] == ["part", "name", "other", "side", "value", "low", "high"]
     assert rows[1][:2] == ["measure", "tau"]
-    assert {row[0] for row in rows[1:]} == {"measure", "method", "separated", "left_out"}
+    assert {row[0] for row in rows[1:]} == {"measure", "method", "trials", "separated", "left_out"}
     assert all(len(row) == 7 for row in rows)
     markdown = render_transfer(found, "markdown")
     assert "| measure | value [95 %, these methods] |" in markdown
@@ -382,3 +383,10 @@ def test_labels_keep_clear_of_each_other_and_of_points():
         assert not ((points > [left, bottom]) & (points < [right, top])).all(axis=1).any()
         for other in boxes[:i]:
             assert left >= other[2] or right <= other[0] or bottom >= other[3] or top <= other[1]
+
+
+def test_what_either_separates_holds_for_all_pairs_together():
+    found = transfer(table(FIVE, spread=1.0), table(FIVE, spread=1.0))
+    alone = np.array([pair.toy.p for pair in found.pairs])
+    assert [pair.separated_by_toy for pair in found.pairs] == (holm(alone) < 0.05).tolist()
+    assert sum(pair.separated_by_toy for pair in found.pairs) < (alone < 0.05).sum()

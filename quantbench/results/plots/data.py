@@ -58,7 +58,7 @@ class Data:
     def layout(self) -> Layout:
         """Methods and tasks of the trials that ran."""
         runs = self.ran()
-        return layout(runs.results, runs.sizes, self.by, self.within)
+        return layout(runs.results, runs.sizes, self.by, self.within, apart=runs.apart)
 
     def styles(self) -> dict[str, Style]:
         """A style for every method that ran: the same in all pictures of these tables."""
@@ -76,7 +76,9 @@ def gather(paths: Sequence[Path], by: Sequence[str] | None = None, within: Seque
     audit = pd.concat([read_audit(path) for path in audits], ignore_index=True) if audits else pd.DataFrame()
     found = load(*runs) if runs else None
     if found is not None:
-        layout(found.results, found.sizes, by, within)  # what is wrong with --by or --within is wrong for all pictures
+        layout(
+            found.results, found.sizes, by, within, apart=found.apart
+        )  # what is wrong with --by or --within is wrong for all pictures
     return Data(found, audit, by, within)
 
 
@@ -89,7 +91,7 @@ def panel_tasks(tasks: Sequence[str], most: int = MOST_PANELS) -> tuple[list[str
 
 def interval_words(seeds: Sequence[int], what: str = "mean") -> tuple[str, list[str]]:
     """What a caption says of intervals, and a note where one seed allows none."""
-    least, most = min(seeds), max(seeds)
+    least, most = min(seeds, default=0), max(seeds, default=0)
     if most < 2:
         return f"{what} of a single seed: no interval", ["a single seed: no intervals"]
     count = str(most) if least == most else f"{least} to {most}"

@@ -59,7 +59,7 @@ def rate_points(
     rate, label = rates(table, spent)
     if rate.round(2).nunique() < 2:
         return None
-    base = layout(table, runs.sizes, by, within, over_rates=True)
+    base = layout(table, runs.sizes, by, within, over_rates=True, apart=runs.apart)
     parts = layout(table, runs.sizes, base.by, [*base.within, RATE])
     sources, names = pd.factorize(base.tasks.to_numpy(object))
     limits = _limits(table)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from quantbench.metrics import Metric
-from quantbench.results.frame import Frame
+from quantbench.results.frame import Frame, Values
 from quantbench.results.layout import Layout
 from quantbench.results.load import Results
 from quantbench.results.rank import Ranking
@@ -19,7 +19,7 @@ from quantbench.results.rank_text import rate_words
 from quantbench.results.render import estimate, number
 from quantbench.results.report.curves import GROWTH, Curves
 from quantbench.results.report.embed import shown_p
-from quantbench.results.statistics import Difference, Estimate, paired_difference, size_of
+from quantbench.results.statistics import Difference, Estimate, paired_difference
 
 GREW = 10
 """Growth of an encoder's output by less is not reported as one without an end in sight."""
@@ -73,18 +73,30 @@ def best_in_tasks(found: Frame) -> Counter[str]:
 
 
 def paired(found: Frame, rate: str | None, first: str, second: str) -> tuple[Difference, int]:
-    """The second method's metric less the first's over pairs of task and seed, and how many pairs more failed with one.
+    """The second method's metric less the first's over paired seeds, each the mean over tasks, and how many pairs failed.
 
     Args:
         rate: of the tasks; None for all.
     """
     places = [found.methods.index(name) for name in (first, second)]
     tasks = set(found.tasks if rate is None else found.rows["task"][found.rows["point"] == rate])
-    cells = [values[places] for task, values in zip(found.tasks, found.cells(), strict=True) if task in tasks]
-    a, b = found.sign * np.hstack([np.empty((2, 0)), *(values[:, ~np.isnan(values).any(axis=0)] for values in cells)])
-    good = np.isfinite(a) & np.isfinite(b)
-    a, b = a[good], b[good]
-    return paired_difference(b - a, size_of(a, b)), int((~good).sum())
+    chosen = [place for place, task in enumerate(found.tasks) if task in tasks]
+    cells, seeds = found.cells(), found.seeds()
+    return over_tasks([(seeds[task], *(found.sign * cells[task][places])) for task in chosen])
+
+
+def over_tasks(parts: Sequence[tuple[Values, Values, Values]]) -> tuple[Difference, int]:
+    """The difference of b less a over seeds, from seeds, a and b of each task; and how many pairs failed with one of them."""
+    by_seed: dict[float, list[float]] = {}
+    failed, sizes = 0, [0.0]
+    for seeds, a, b in parts:
+        for seed, one, other in zip(seeds, a, b, strict=True):
+            if np.isfinite(one) and np.isfinite(other):
+                by_seed.setdefault(float(seed), []).append(float(other - one))
+                sizes.append(max(abs(one), abs(other)))
+            elif not (np.isnan(one) or np.isnan(other)):
+                failed += 1
+    return paired_difference(np.array([np.mean(one) for one in by_seed.values()]), max(sizes)), failed
 
 
 def listed(names: Sequence[str]) -> str:
@@ -127,7 +139,7 @@ def _best(ranking: Ranking, found: Frame) -> Iterator[Finding]:
 
 
 def _no_best(found: Frame) -> str:
-    text = "No task and seed has a trial of every method, so no method is best overall."
+    text = "No seed of a task has a trial of every method, so no method is best overall."
     wins = best_in_tasks(found)
     if total := wins.total():
         text += f" Of {counted(total, 'task')} with two methods or more, the best mean {found.metric.name} has: "
@@ -146,15 +158,16 @@ def _next(ranking: Ranking, found: Frame) -> str:
     first, second = (one.method for one in ranking.standings[:2])
     difference, failed = paired(found, ranking.rate, first, second)
     if not difference.pairs:
-        text = f"The next is {second}; no pair of task and seed completed with both"
+        text = f"The next is {second}; no seed of a task completed with both"
     else:
         mean, *ends = difference.estimate
         gap = Estimate(abs(mean), *sorted(np.copysign(1, mean) * np.array(ends)))
         worse = {1: "worse", 0: "worse or better", -1: "better in the mean of pairs"}[int(np.sign(mean)) * ranking.metric.sign]
         text = f"The next, {second}, is {estimate(gap)}{_unit(ranking.metric)} {worse} over "
-        text += f"{counted(difference.pairs, 'pair')} of task and seed"
+        text += counted(difference.pairs, "paired seed")
+        text += ", each the mean over tasks" if len(ranking.tasks) > 1 else ""
         text += " (Student's interval, of this pair alone)" if difference.pairs > 1 else ""
-        text += f"; {counted(failed, 'further pair')} failed with one of them" if failed else ""
+        text += f"; {counted(failed, 'further pair')} of task and seed failed with one of them" if failed else ""
     return f"{text}: {said_of_pair(ranking, 0, 1)}."
 
 
@@ -175,9 +188,8 @@ def said_of_pair(ranking: Ranking, higher: int, lower: int) -> str:
 
 
 def blocks_of(ranking: Ranking) -> str:
-    """What ranks and tests are over, with their number: ``1 pair of task and seed``."""
-    first, _, rest = ranking.units.partition(" ")
-    return " ".join(filter(None, (counted(ranking.blocks, first.removesuffix("s")), rest)))
+    """What ranks and tests are over, with their number: ``1 seed``."""
+    return counted(ranking.blocks, ranking.units.removesuffix("s"))
 
 
 def _unit(metric: Metric) -> str:

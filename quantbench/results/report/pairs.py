@@ -12,8 +12,7 @@ from quantbench.results.frame import Frame, Values
 from quantbench.results.rank import Ranking
 from quantbench.results.rank_text import rate_words
 from quantbench.results.report.embed import Number, number, numbers, shown_p
-from quantbench.results.report.findings import blocks_of
-from quantbench.results.statistics import paired_difference, size_of
+from quantbench.results.report.findings import blocks_of, over_tasks
 
 MOST_LINES = 20_000
 """Lines (a pair in a task, by a metric) that are embedded: more make a page of megabytes, and take long."""
@@ -103,40 +102,48 @@ def differences(found: Frame, compared: Sequence[str], methods: Sequence[str], t
     known = [name for name in compared if name in found.methods]
     places = _places(found, known)
     numbers_of, task_of = ({name: place for place, name in enumerate(names)} for names in (methods, tasks))
-    cells = [(task_of[task], found.sign * values[places]) for task, values in zip(found.tasks, found.cells(), strict=True)]
+    cells = [
+        (task_of[task], seeds, found.sign * values[places])
+        for task, seeds, values in zip(found.tasks, found.seeds(), found.cells(), strict=True)
+    ]
     lines = [
-        (numbers_of[known[i]], numbers_of[known[j]], task, *_line(a, b))
+        (numbers_of[known[i]], numbers_of[known[j]], task, *_line(parts))
         for i, j in combinations(range(len(known)), 2)
-        for task, a, b in _pairs(cells, i, j)
+        for task, parts in _pairs(cells, i, j)
     ]
     names = ("first", "second", "task", "pairs", "failed", "a", "b", "mean", "low", "high")
     columns = zip(*lines, strict=True) if lines else [()] * len(names)
     made = [
         {"task": task, "seeds": numbers(seeds), "values": _cells(values, [numbers_of[name] for name in known])}
-        for (task, values), seeds in zip(cells, found.seeds(), strict=True)
+        for task, seeds, values in cells
     ]
     return {"lines": {name: list(column) for name, column in zip(names, columns, strict=True)}, "cells": made}
 
 
-def _pairs(cells: Sequence[tuple[int, Values]], i: int, j: int) -> list[tuple[int, Values, Values]]:
+Part = tuple[Values, Values, Values]
+"""Seeds, and the values of two methods."""
+
+
+def _pairs(cells: Sequence[tuple[int, Values, Values]], i: int, j: int) -> list[tuple[int, list[Part]]]:
     """Task and paired values of each task that both have; of all of them together last, where they are several."""
     found = []
-    for task, values in cells:
+    for task, seeds, values in cells:
         both = ~np.isnan(values[i]) & ~np.isnan(values[j])
         if both.any():
-            found.append((task, values[i][both], values[j][both]))
+            found.append((task, [(seeds[both], values[i][both], values[j][both])]))
     if len(found) > 1:
-        found.append((EVERY, np.concatenate([a for _, a, _ in found]), np.concatenate([b for _, _, b in found])))
+        found.append((EVERY, [part for _, parts in found for part in parts]))
     return found
 
 
-def _line(a: Values, b: Values) -> tuple[Number, ...]:
-    good = np.isfinite(a) & np.isfinite(b)
-    failed, (a, b) = int((~good).sum()), (a[good], b[good])
-    if not len(a):
+def _line(parts: Sequence[Part]) -> tuple[Number, ...]:
+    """Paired seeds, failed pairs, means of both, and the difference over seeds, each the mean over tasks."""
+    found, failed = over_tasks(parts)
+    if not found.pairs:
         return 0, failed, None, None, None, None, None
-    found = paired_difference(b - a, size_of(a, b))
-    return found.pairs, failed, number(float(a.mean())), number(float(b.mean())), *numbers(found.estimate)
+    good = [(a[known], b[known]) for _, a, b in parts for known in [np.isfinite(a) & np.isfinite(b)]]
+    means = [float(np.mean([one[side].mean() for one in good if len(one[side])])) for side in (0, 1)]
+    return found.pairs, failed, *map(number, means), *numbers(found.estimate)
 
 
 def _cells(values: Values, methods: Sequence[int]) -> dict[int, list[Number]]:

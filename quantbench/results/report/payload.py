@@ -62,7 +62,7 @@ def make_report(
     found = replace(found, results=table)
     if metric is not None or has_goal(found):
         metric = find_metric(found, metric, goal=True).name
-    parts = layout(table, found.sizes, by, within)
+    parts = layout(table, found.sizes, by, within, apart=found.apart)
     methods, method_names = _numbered(parts.methods)
     tasks, task_names = _numbered(parts.tasks)
     curves = gather(found.curves, table["trial"], methods, tasks)

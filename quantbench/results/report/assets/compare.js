@@ -84,11 +84,11 @@ function refreshCompare() {
   describeMetric("compare-metric", "compare-words");
   const lines = first === second ? [] : linesOf(metric, first, second);
   const difference = (line) => (line.mean === null ? "" : interval(line, true));
-  const name = (task) => (task === EVERY ? "all pairs" : taskName(task));
+  const name = (task) => (task === EVERY ? "all tasks" : taskName(task));
   const rows = lines.map((line) => {
     return [name(line.task), String(line.pairs), String(line.failed), short(line.a, 3), short(line.b, 3), difference(line)];
   });
-  fill("compare-table", ["task", "pairs", "failed", "A", "B", `B - A ${data.interval}`], rows);
+  fill("compare-table", ["task", "seeds", "failed", "A", "B", `B - A ${data.interval}`], rows);
   const cell = (value) => (value === "failed" ? "\u2715 failed" : short(value));
   const pairs = first === second ? [] : pairsOf(metric, first, second);
   const line = (one) => [taskName(one.task), short(one.seed), cell(one.a), cell(one.b)];
@@ -103,9 +103,10 @@ function compareText(metric, first, second, overall, difference) {
   const parts = [`A is ${methodName(first)}, B is ${methodName(second)}. `];
   if (first === second) return [...parts, "Choose two different methods."];
   for (const [said, why] of verdicts(metric, first, second)) parts.push(element("strong", {}, said), `: ${why} `);
-  if (!overall) return [...parts, "They have no task and seed in common."];
+  if (!overall) return [...parts, "They have no seed of a task in common."];
   if (difference) {
-    parts.push(`B - A = ${difference} ${metric} over ${plural(overall.pairs, "pair")} of task and seed`);
+    const each = overall.task === EVERY ? ", each the mean over tasks" : "";
+    parts.push(`B - A = ${difference} ${metric} over ${plural(overall.pairs, "paired seed")}${each}`);
     const interval = ": Student's interval of the paired differences, of this pair of methods alone; the verdict is not by it";
     parts.push(`${overall.low === null ? "" : interval}. `);
   }
