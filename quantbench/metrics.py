@@ -101,7 +101,9 @@ METRICS = table(
         LESS,
         no_goal="it is small for a collapsed codec, which spends few bits: rank by excess_bits or nmse_db",
     ),
-    Metric("excess_bits", "rate less the least rate that the distortion reached needs, R(D)", "bits", LESS),
+    Metric(
+        "excess_bits", "rate less the least rate that the distortion reached needs, by the limit of limit_note", "bits", LESS
+    ),
     Metric("reference_mse", "mse of a known quantizer at the nominal rate"),
     Metric("steps", "steps that were trained", whole=True),
     Metric("seconds", "time of a trial: its share of its stack's", "s", LESS, cost=True),

@@ -221,7 +221,8 @@ def averaged_over(table: pd.DataFrame, parts: Layout) -> list[str]:
     varying = [name for name in others if table[name].nunique(dropna=False) > 1]
     if not varying:
         return []
-    groups = table.groupby([parts.methods[table.index], parts.tasks[table.index], table["seed"]], sort=False)
+    own = [one[table.index] for one in (parts.methods, parts.tasks, parts.points)]  # at other rates sizes differ, and must
+    groups = table.groupby([*own, table["seed"]], sort=False)
     return [name for name in varying if (groups[name].nunique(dropna=False) > 1).any()]
 
 
