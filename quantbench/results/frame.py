@@ -208,6 +208,8 @@ def frame(
     notes = list(_notes(rows, chosen, int((~ran).sum())))
     if over := averaged_over(table[ran], parts):
         notes.append(f"means over {', '.join(over)}, which neither --by nor --within names")
+    elif twins := int(rows.duplicated(["method", "task", "point", "seed"]).sum()):
+        notes.append(f"{twins} trials differ from others in nothing that the tables tell: they are averaged with them")
     rows = rows[(rows["status"] != "completed") | rows["value"].notna()]
     if not (rows["status"] == "completed").any():
         raise ConfigError(f"--metric {chosen.name}: no completed trial has it")

@@ -62,10 +62,14 @@ def load(*paths: str | Path, curves: bool = True) -> Results:
         raise ConfigError("no results given: name a results.csv or the folder of a run")
     files = [results_path(path) for path in map(Path, paths)]
     names = _names(files)
-    tables = [read_results(file).assign(run=name) for file, name in zip(files, names, strict=True)]
+    tables = [read_results(Path(path)).assign(run=name) for path, name in zip(paths, names, strict=True)]
     configurations, unread = _configurations(files)
     tables, apart, notes = told_apart(tables, configurations, names)
-    notes = unread + notes
+    notes = [
+        *unread,
+        *notes,
+        *([f"the runs differ in {', '.join(apart)}, which tells methods or tasks apart"] if apart else []),
+    ]
     merged = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
     if double := int(merged.duplicated("trial").sum()):
         notes.append(f"{double} trials are there more than once; the last one counts")

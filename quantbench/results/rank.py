@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantbench.metrics import Metric
-from quantbench.results.frame import WORST, Frame, Values
+from quantbench.results.frame import POLICIES, WORST, Frame, Values
 from quantbench.results.groups import groups
 from quantbench.results.layout import RATE
 from quantbench.results.statistics import (
@@ -349,7 +349,10 @@ def _unmatched(found: Frame, cells: Sequence[Values], methods: list[int], tasks:
 def _few(ranking: Ranking, values: Sequence[Values]) -> list[str]:
     """What to say where there is too little to be sure of anything."""
     notes = []
-    if max((int((~np.isnan(cells)).sum(axis=1).max(initial=0)) for cells in values), default=0) < 2:
+    most = max((int((~np.isnan(cells)).sum(axis=1).max(initial=0)) for cells in values), default=0)
+    if not most:
+        notes.append(f"no trial counts: {POLICIES[ranking.failures]}")
+    elif most < 2:
         notes.append("a single seed: no intervals")
     count = len(ranking.p_values)
     if count > MOST_TESTED and ranking.blocks >= ranking.needed:

@@ -1,5 +1,8 @@
 """A results folder that somebody else made: what of it runs, which is nothing that the user did not name."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 
@@ -7,7 +10,7 @@ import pytest
 import yaml
 
 from quantbench.errors import QuantBenchError
-from quantbench.results.tables import read_results
+from quantbench.results.tables import read_results, results_table, write
 from quantbench.sweeps.journal import Journal
 from tests.conftest import SMALL
 
@@ -236,3 +239,49 @@ def test_a_report_shows_nothing_that_a_link_leads_to(small_run, quantbench, tmp_
     code, _, err = quantbench("report", str(folder), "--output", str(tmp_path / "r.html"))
     assert code == 0, err
     assert "mine alone" not in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["results.csv", "curves.csv", "sweep.yaml", "columns.json", "environment.json"])
+@pytest.mark.parametrize("command", [["rank"], ["diff"], ["report"], ["plot"]])
+def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(quantbench, tmp_path, name, command):
+    """A pipe that nobody writes to never ends. (A pipe that the user names is the user's.)"""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    write(results_table(ROWS, []), folder / "results.csv")
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    words = [*command, str(folder), *([str(folder)] if command == ["diff"] else [])]
+    with alarm(20):
+        code, _, err = quantbench(*words)
+    assert code in ((2,) if name == "results.csv" else (0, 2))
+    assert "Traceback" not in err
+
+
+@contextlib.contextmanager
+def alarm(seconds):
+    """Raise TimeoutError where something waits."""
+
+    def late(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+ROWS = [
+    {
+        "trial": f"{name}-{seed}",
+        "status": "completed",
+        "seed": seed,
+        "quantizer": "vq",
+        "gradient": name,
+        "nmse_db": -float(seed),
+    }
+    for name in ("ste", "mste")
+    for seed in range(2)
+]

@@ -57,7 +57,7 @@ def usage(data: Data, metric: str | None) -> Picture:
         axes[0].set_xlim(-0.03, 1.03)
     label_axes(axes, found.metric.titled, "", ACROSS)
     words, more = interval_words(seeds)
-    text = f"dots with bars: {words}; small dots: seeds" if max(seeds) > 1 else words
+    text = f"dots with bars: {words}; small dots: seeds" if max(seeds, default=0) > 1 else words
     if any(one.bad for one in found.counts().values()):
         text += "; ×: trials that diverged or failed, in no mean"
     caption(figure, "\n".join([text, *notes, *found.notes]))
