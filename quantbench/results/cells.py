@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterable
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
-import pandas as pd
+if TYPE_CHECKING:  # `quantbench list` prints text, and answers at once
+    import pandas as pd
 
 FORMULA = re.compile(r"'*(?:[=@\t\r\n＝＠＋－]|[+-](?![-+0-9eE.,\[\] ]*\Z))")
 """How text begins that a spreadsheet may run. Signs before nothing but digits are numbers and intervals."""
@@ -35,6 +36,8 @@ def unguarded(table: pd.DataFrame) -> pd.DataFrame:
 
 def write_csv(table: pd.DataFrame, file: IO[str]) -> None:
     """Write a table with its text guarded."""
+    import pandas as pd
+
     table = guarded(table)
     texts = [one for name in table.columns if not pd.api.types.is_numeric_dtype(table[name]) for one in table[name].unique()]
     table.to_csv(file, index=False, quoting=quoting([*texts, *table.columns]))
@@ -46,6 +49,8 @@ def quoting(cells: Iterable[Any]) -> Literal[0, 2]:
 
 
 def _mapped(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    import pandas as pd
+
     changed: dict[Any, Any] = {}
     for name in table.columns:
         column = table[name]

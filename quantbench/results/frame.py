@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -100,6 +102,14 @@ class Frame:
         a cell that lacks trials which others have is empty (NaN), as one that was not measured is. A failure is infinity, or
         NaN, or NaN for all methods, as ``failures`` says.
         """
+        if failures == DROP:
+            return [np.where(cells == np.inf, np.nan, cells) for cells in self._worst]
+        if failures == WHOLE_SEED:
+            return [np.where((cells == np.inf).any(axis=0), np.nan, cells) for cells in self._worst]
+        return list(self._worst)
+
+    @cached_property
+    def _worst(self) -> list[Values]:
         rows = self.rows[self.rows["seed"].notna()]
         methods = pd.Index(self.methods).get_indexer(pd.Index(rows["method"]))
         tasks = pd.Index(self.tasks).get_indexer(pd.Index(rows["task"]))
@@ -108,14 +118,9 @@ class Frame:
         seeds, values = rows["seed"].to_numpy(float), self.sign * rows["value"].to_numpy(float)
         bad = (rows["status"] != "completed").to_numpy()
         found = []
-        for task in range(len(self.tasks)):
-            mine = order[edges[task] : edges[task + 1]]
-            cells = _cells(methods[mine], seeds[mine], values[mine], bad[mine], len(self.methods))
-            if failures == DROP:
-                cells = np.where(cells == np.inf, np.nan, cells)
-            elif failures == WHOLE_SEED:
-                cells = np.where((cells == np.inf).any(axis=0), np.nan, cells)
-            found.append(cells)
+        for start, end in pairwise(edges):
+            mine = order[start:end]
+            found.append(_cells(methods[mine], seeds[mine], values[mine], bad[mine], len(self.methods)))
         return found
 
     def means(
@@ -143,6 +148,10 @@ class Frame:
 
     def seeds(self) -> list[Values]:
         """The seeds of each task, in the order of its cells."""
+        return list(self._seeds)
+
+    @cached_property
+    def _seeds(self) -> list[Values]:
         rows = self.rows[self.rows["seed"].notna()]
         known = {task: np.unique(part.to_numpy(float)) for task, part in rows.groupby("task", sort=False)["seed"]}
         return [known.get(task, np.empty(0)) for task in self.tasks]

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from quantbench.results.cells import guard, quoting
-from quantbench.results.statistics import INTERVAL, Estimate
+from quantbench.results.estimate import INTERVAL, Estimate
 from quantbench.terminal import visible
 
 FORMATS = ("table", "csv", "json", "markdown")

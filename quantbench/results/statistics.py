@@ -9,18 +9,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
-from scipy.stats import beta, binom, norm, rankdata
+from scipy.special import bdtrc, betaincinv, ndtr, stdtr, stdtrit
+
+from quantbench.results.estimate import INTERVAL, Estimate
 
 LEVEL = 0.95
 SIGNIFICANT = 0.05
-
-INTERVAL = "[95 % if normal]"
-"""What an interval of a mean is called: it holds what it says for values that vary about normally from seed to seed."""
 
 ROUNDING = 1e-6
 """Trainings are in single precision: differences below this share of the values are rounding, and count as none."""
@@ -38,14 +35,6 @@ MOST_COUNTED = 20_000
 """... that is, where more than so many pairs of methods are tested."""
 
 Values = NDArray[np.float64]
-
-
-class Estimate(NamedTuple):
-    """A mean and its interval; the ends are NaN where one value allows no interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 NOTHING = Estimate(np.nan, np.nan, np.nan)
@@ -194,7 +183,7 @@ def _winsorised(values: Values) -> Values:
 def _may_fail(values: Values) -> bool:
     """Whether failures among values may be a quarter of all that there could be."""
     bad = int(np.isinf(values).sum())
-    return bad > 0 and bool(beta.ppf((1 + LEVEL) / 2, bad + 1, len(values) - bad) >= 0.25)
+    return bad > 0 and bool(betaincinv(bad + 1, len(values) - bad, (1 + LEVEL) / 2) >= 0.25)
 
 
 def paired_difference(differences: Values, scale: float | None = None) -> Difference:
@@ -244,7 +233,7 @@ def more_failures(before: int, after: int, pairs: int) -> float:
     Args:
         before, after: how many failed.
     """
-    return min(1.0, float(2 * binom.sf(pairs + abs(after - before) - 1, 2 * pairs, 0.5)))
+    return min(1.0, float(2 * bdtrc(pairs + abs(after - before) - 1, 2 * pairs, 0.5)))
 
 
 def holm(p_values: Sequence[float] | Values) -> Values:
@@ -276,7 +265,7 @@ def wilcoxon(differences: Values, scale: Values | float | None = None, always_ex
     count = (sizes > 0).sum(axis=1)
     deviation = np.sqrt((sizes.astype(float) ** 2).sum(axis=1)) / 2
     z = np.divide(np.abs(above - total / 2), deviation, out=np.zeros(len(sizes)), where=deviation > 0)
-    found = np.where(count > 0, 2 * norm.sf(z), 1.0)
+    found = np.where(count > 0, 2 * ndtr(-z), 1.0)
     for row in np.flatnonzero((count > 0) & (count <= EXACT) & (always_exact | (found < DOUBTFUL))):
         tail = _tails(np.sort(sizes[row][sizes[row] > 0]).astype(np.int32).tobytes())
         found[row] = min(1.0, 2 * tail[int(min(above[row], total[row] - above[row]))])
@@ -341,7 +330,8 @@ def mean_ranks(blocks: Sequence[Values]) -> Values:
     """Mean rank of each method: over the seeds of a task, then over tasks. NaN without a block."""
     if not blocks:
         return np.empty(0)
-    known = [rankdata(block, axis=0).mean(axis=1) for block in blocks if block.shape[1]]
+    level = np.zeros((1, 1))
+    known = [_mid_ranks(block.T, level).mean(axis=0) / 2 for block in blocks if block.shape[1]]
     return np.mean(known, axis=0) if known else np.full(len(blocks[0]), np.nan)
 
 
@@ -349,3 +339,23 @@ def blocks_needed(methods: int) -> int:
     """Seeds (or tasks) from which Wilcoxon's test with Holm's adjustment can find any difference between so many methods."""
     tests = max(methods * (methods - 1) // 2, 1)
     return int(np.floor(np.log2(tests / SIGNIFICANT))) + 2
+
+
+__all__ = [
+    "INTERVAL",
+    "Difference",
+    "Estimate",
+    "blocks_needed",
+    "geometric_interval",
+    "holm",
+    "interquartile_interval",
+    "interquartile_mean",
+    "leaning",
+    "mean_interval",
+    "mean_ranks",
+    "more_failures",
+    "paired_difference",
+    "size_of",
+    "step_of",
+    "wilcoxon",
+]

@@ -124,6 +124,8 @@ def kill_and_resume(starter, words, kills, seed):
         code = starter.wait(pid)
         assert code in (0, -signal.SIGKILL), starter.log.read_text()
         done += code == -signal.SIGKILL
+        # No worker outlives its driver, nor a child that was just forked, which holds the lock until it is another program.
+        wait_for(lambda pid=pid: not children_of_group(pid))
         new = folders(starter.folder) - seen
         if not folder and new:
             (folder,) = new
@@ -141,7 +143,6 @@ def kill_and_resume(starter, words, kills, seed):
             if code == 0:
                 assert_as_undisturbed(folder, expected, kept)
                 sweeps, kept, folder = sweeps + 1, {}, None
-        wait_for(lambda pid=pid: not children_of_group(pid))  # no worker outlives its driver
     return {"kills": done, "sweeps": sweeps, "kills with some trials finished": useful, "seconds a sweep": round(duration, 2)}
 
 
