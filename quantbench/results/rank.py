@@ -355,11 +355,12 @@ def _few(ranking: Ranking, values: Sequence[Values]) -> list[str]:
     elif most < 2:
         notes.append("a single seed: no intervals")
     count = len(ranking.p_values)
+    blocks = f"{ranking.blocks} {ranking.units if ranking.blocks != 1 else ranking.units.removesuffix('s')}"
     if count > MOST_TESTED and ranking.blocks >= ranking.needed:
         notes.append(f"of more than {MOST_TESTED:,} methods no pairs are tested, and there are no groups")
     elif count > 1 and ranking.blocks and not ranking.separable:
         notes.append(
-            f"{ranking.blocks} {ranking.units} cannot separate {count} methods by Wilcoxon's test with Holm's adjustment, "
+            f"{blocks} cannot separate {count} methods by Wilcoxon's test with Holm's adjustment, "
             f"however much they differ: groups need at least {ranking.needed}"
         )
     return notes
