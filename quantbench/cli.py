@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -144,50 +143,76 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(words: list[str]) -> int:
+    arguments = _run_parser().parse_intermixed_args(words)
+    overrides = [*arguments.overrides, *arguments.added]
+    if arguments.experimental_rerun:
+        raise ConfigError("--experimental-rerun: would run what a file holds; `quantbench resume FOLDER` goes on with a sweep")
+    if not arguments.hydra:
+        from quantbench.sweeps.compose import OtherEngine, compose
+        from quantbench.sweeps.runner import run
+
+        with contextlib.suppress(OtherEngine):
+            run(compose(overrides, arguments.config_dir, arguments.multirun))
+            return 0
+    return _hydra(arguments, overrides)
+
+
+def _run_parser() -> argparse.ArgumentParser:
+    """Our own flags of `run`, and those that Hydra answers."""
+    parser = argparse.ArgumentParser(prog="quantbench run", add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    parser.add_argument("--export", dest="added", action="append_const", const="export=true", default=[])
+    parser.add_argument("--format", dest="added", action="append", type=lambda form: f"format={form}")
+    parser.add_argument("--experimental-rerun")
+    for flags in (["--help", "-h"], ["--hydra-help"], ["--version"], ["--resolve"], ["--shell-completion", "-sc"]):
+        parser.add_argument(*flags, dest="hydra", action="append_const", const=flags[0], default=[])
+    parser.add_argument("--run", "-r", action="store_true")
+    for flags in (["--cfg", "-c"], ["--package", "-p"], ["--config-path", "-cp"], ["--config-name", "-cn"]):
+        parser.add_argument(*flags, dest="hydra", action="append", type=f"{flags[0]}={{}}".format)
+    parser.add_argument("--info", "-i", dest="hydra", action="append", type="--info={}".format, nargs="?", const="all")
+    return parser
+
+
+def _hydra(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    """Have Hydra do what only it can: show a configuration, complete a line, run with a sweeper or a launcher of its own."""
     from hydra import main as hydra_main
-    from hydra._internal.utils import get_args_parser
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
     from quantbench.paths import config_folder
+    from quantbench.sweeps.hydra_tools import search_path, searched, told
 
-    # Hydra's parser takes overrides in one piece only; people write flags between them.
-    words = list(_overrides_of_flags(words))
-    overrides = get_args_parser().parse_intermixed_args(words).overrides
-    words = [word for word in words if word not in overrides] + _sweep_with_their_group(overrides)
+    overrides = [*overrides, *searched(search_path(arguments.config_dir), overrides)]
     # Hydra would print errors itself and exit with 1; ours are shorter, and bad input exits with 2.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = ["quantbench", *words]
+    sys.argv = ["quantbench", *arguments.hydra, *(["--multirun"] if arguments.multirun else []), *overrides]
     failures: list[QuantBenchError] = []
-    done: list[str | None] = []
+    bugs: list[Exception] = []
+    done: list[object] = []
 
-    def job(config: DictConfig) -> str | None:
+    def job(config: DictConfig) -> object:
+        from hydra.core.hydra_config import HydraConfig
+
+        from quantbench.sweeps.launch import run_one
+
         # Hydra prints what a job raises in its own way, so an error waits until Hydra is done.
         try:
-            done.append(_job(config))
+            done.append(run_one(config, cast("DictConfig", HydraConfig.get())))
             return done[-1]
         except QuantBenchError as error:
             failures.append(error)
             return None
+        except Exception as error:  # a bug
+            bugs.append(error)
+            raise
 
     try:
-        hydra_main(config_path=str(config_folder()), config_name="config", version_base="1.3")(job)()
-    except YAMLError as error:
-        raise ConfigError(f"a choice cannot be read: {' '.join(str(error).split())}") from error
-    except (HydraException, OmegaConfBaseException) as error:
-        if isinstance(cause := error.__cause__, QuantBenchError):
-            raise cause from error
-        if unknown := re.search(r"Could not override '([^']+)'", str(error)):
-            raise ConfigError(_unknown_setting(unknown[1], overrides)) from error
-        if interrupted(error):
-            raise
-        lines = [line for line in (str(error), str(error.__cause__ or "")) if line]
-        raise ConfigError("\n".join(dict.fromkeys(lines))) from error
-    except (ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:
-        if interrupted(error) or not _raised_by_hydra(error):
-            raise
-        raise ConfigError(f"Hydra cannot compose this: {error or type(error).__name__}") from error
+        with told():
+            hydra_main(config_path=str(config_folder()), config_name="config", version_base="1.3")(job)()
+    except ConfigError:
+        if bugs:
+            raise bugs[0] from None
+        raise
     if failures:
         raise _first(failures, bool(done))
     return 0
@@ -199,85 +224,6 @@ def _first(failures: Sequence[QuantBenchError], done: bool) -> QuantBenchError:
         print(f"error: {failure}", file=sys.stderr)
     bad_input = all(isinstance(failure, ConfigError) for failure in failures)
     return failures[0] if bad_input and not done else QuantBenchError(str(failures[0]))
-
-
-def _overrides_of_flags(words: list[str]) -> Iterator[str]:
-    """The words with our own flags as the overrides that they are short for."""
-    rest = iter(words)
-    for word in rest:
-        flag, equals, value = word.partition("=")
-        if word == "--export":
-            yield "export=true"
-        elif flag == "--format":
-            yield f"format={value if equals else next(rest, '')}"
-        else:
-            yield word
-
-
-def _raised_by_hydra(error: Exception) -> bool:
-    """Whether it was Hydra that stumbled: it raises plain Python errors, too, for choices that make no sense."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    module = place.tb_frame.f_globals.get("__name__", "") if place else ""
-    return str(module).partition(".")[0] in ("hydra", "omegaconf", "antlr4")
-
-
-def _job(config: DictConfig) -> str | None:
-    """One trial: a run without axes, or a job of one of Hydra's own launchers."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from quantbench.sweeps.hydra_jobs import single
-    from quantbench.sweeps.runner import run
-
-    folder = run(single(config, cast("DictConfig", HydraConfig.get())))
-    return None if folder is None else str(folder)
-
-
-def _sweep_with_their_group(overrides: list[str]) -> list[str]:
-    """Make a setting of a group that is swept over an axis of one value.
-
-    Hydra first composes the base configuration without the axes, and would refuse ``quantizer.levels=3`` beside
-    ``quantizer=fsq,scalar`` because the default quantizer has no levels.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.core.override_parser.types import OverrideType
-    from hydra.errors import HydraException
-
-    try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException:
-        return overrides  # Hydra's own parsing tells what is wrong
-    swept = {one.key_or_group for one in parsed if one.is_sweep_override()}
-    words = []
-    for word, one in zip(overrides, parsed, strict=True):
-        group, dot, _ = one.key_or_group.partition(".")
-        if dot and group in swept and one.type == OverrideType.CHANGE and not one.is_sweep_override():
-            key, _, value = word.partition("=")
-            word = f"{key}=choice({value})"
-        words.append(word)
-    return words
-
-
-def _unknown_setting(name: str, overrides: list[str]) -> str:
-    """What to say of an override that names nothing: the settings that stand in its place."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    from quantbench.paths import config_folder
-
-    parent, _, last = name.rpartition(".")
-    if name == "experiment":
-        return "experiment: choose one with +experiment=NAME; `quantbench list experiment` shows them"
-    try:
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            # Choices of groups are enough to know what a group takes.
-            config = compose("config", [word for word in overrides if re.fullmatch(r"\+?\w+=\w+", word) and last not in word])
-    except Exception:  # what is wrong beside it gets its own message once this one is put right
-        return f"{name}: unknown setting; `quantbench run --cfg job` shows all"
-    node = OmegaConf.select(config, parent) if parent else config
-    known = [str(key) for key in node if key not in ("_target_", "hydra")] if OmegaConf.is_dict(node) else []
-    return f"{name}: unknown setting; {parent or 'a run'} takes {', '.join(known) or 'none'}"
 
 
 def _complete(words: list[str]) -> int:

@@ -57,6 +57,7 @@ class RunSettings(Component):
         export: write reconstructions of the evaluation's frames (of waveforms, as FLAC) and the weights into the run's folder.
         format: of the tables of results and curves: ``csv``, or ``parquet`` for sweeps of a million trials.
         dry_run: plan, check and print what would run; train nothing.
+        objective: the metric that a sweeper of Hydra's is told of each trial, as ``hydra/sweeper=optuna`` needs it.
     """
 
     experiment: str
@@ -67,6 +68,7 @@ class RunSettings(Component):
     export: bool = False
     format: str = "csv"
     dry_run: bool = False
+    objective: str | None = None
 
     def check(self) -> None:
         if not self.experiment or "/" in self.experiment or self.experiment.startswith("."):
@@ -145,10 +147,10 @@ def _is_component(hint: Any) -> bool:
 def _check_nested(base: type[Component], default: Any, value: Any, where: str) -> Settings:
     """All settings of a component within a component, with the name of its class. Raises ConfigError."""
     if isinstance(value, Component):
-        value = _settings_of(value)
+        value = settings_of(value)
     if not isinstance(value, Mapping):
         raise ConfigError(f"{where}={value!r}: must hold settings")
-    known = _settings_of(default) if isinstance(default, Component) else {}
+    known = settings_of(default) if isinstance(default, Component) else {}
     target = value.get("_target_", known.get("_target_", name_of(base)))
     if target == known.get("_target_"):
         value = known | dict(value)
@@ -165,10 +167,10 @@ def name_of(cls: type[Component]) -> str:
     return f"{package if package.startswith('quantbench.') else cls.__module__}.{cls.__qualname__}"
 
 
-def _settings_of(component: Component) -> Settings:
+def settings_of(component: Component) -> Settings:
     """A component's settings as plain data."""
     values = {field.name: getattr(component, field.name) for field in dataclasses.fields(component)}
-    plain = {name: _settings_of(value) if isinstance(value, Component) else value for name, value in values.items()}
+    plain = {name: settings_of(value) if isinstance(value, Component) else value for name, value in values.items()}
     return {"_target_": name_of(type(component))} | plain
 
 

@@ -69,7 +69,7 @@ BAD = {
     "unknown experiment": (["run", "+experiment=nothing"], ["experiment/nothing", "ste_vs_anneal"]),
     "unknown choice": (["run", "quantizer=nothing"], ["quantizer/nothing", "fsq", "rvq"]),
     "unknown group": (["run", "quantiser=vq"], ["quantiser"]),
-    "unknown setting": (["run", "quantizer.codez=4"], ["quantizer.codez", "takes codes, codebook_weight"]),
+    "unknown setting": (["run", "quantizer.codez=4"], ["quantizer.codez", "quantizer takes", "codes, codebook_weight"]),
     "added setting": (["run", "+quantizer.codez=4"], ["quantizer.codez=4: unknown setting", "codes"]),
     "added top-level setting": (["run", "+colour=red"], ["colour=red: unknown setting", "seed"]),
     "unknown train setting": (["run", "train.epochs=4"], ["train.epochs", "steps, batch"]),
@@ -88,8 +88,11 @@ BAD = {
     "executor null": (["run", "executor=null"], ["Config group override"]),
     "seed deleted": (["run", "~seed"], ["seed=None: must be an integer"]),
     "seed too large": (["run", "seed=100000000000000000000"], ["must fit into 64 bits"]),
-    "two unknown settings": (["run", "foo.bar=1", "baz.qux=2"], ["foo.bar: unknown setting"]),
-    "unknown beside a sweep": (["run", "-m", "seed=range(4)", "quantizer.foo=1"], ["quantizer.foo: unknown setting", "codes"]),
+    "two unknown settings": (["run", "foo.bar=1", "baz.qux=2"], ["foo.bar=1: unknown setting; a run takes simulator"]),
+    "unknown beside a sweep": (
+        ["run", "-m", "seed=range(4)", "quantizer.foo=1"],
+        ["quantizer.foo=1: unknown setting; quantizer takes", "codes, "],
+    ),
     "everything excluded": (
         ["run", "+experiment=ste_vs_anneal", "gradient=mste", "quantizer.commitment=1"],
         ["hydra.sweeper.exclude leaves out every point"],
@@ -140,9 +143,12 @@ BAD = {
     "an interval": (["run", "-m", "seed=interval(0,1)"], ["interval"]),
     "bad grammar": (["run", "seed=[1"], ["[1"]),
     "config dir": (["run", "--config-dir", "nowhere"], ["nowhere"]),
-    "axis that is not there": (["run", "-m", "quantizer.codez=1,2"], ["quantizer.codez", "takes codes, codebook_weight"]),
+    "axis that is not there": (
+        ["run", "-m", "quantizer.codez=1,2"],
+        ["quantizer.codez", "quantizer takes", "codes, codebook_weight"],
+    ),
     "stack size": (["run", "executor.stack_size=0"], ["executor.stack_size=0: must be at least 1"]),
-    "experiment without +": (["run", "experiment=smoke"], ["+experiment=NAME"]),
+    "experiment without +": (["run", "experiment=smoke"], ["choose one with +experiment=smoke"]),
     "list": (["list", "nothing"], ["group nothing"]),
     "diff": (["diff", "a.csv", "b.csv"], ["a.csv: no such file"]),
     "metric": (

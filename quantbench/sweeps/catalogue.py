@@ -1,4 +1,4 @@
-"""Components of the choices in YAML files, without Hydra."""
+"""Components of the choices in YAML files."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
 from quantbench.choices import choices
 from quantbench.components import Component
 from quantbench.config import COMPONENTS, check_settings, construct, find_class, without_target
 from quantbench.errors import ConfigError
+from quantbench.sweeps.choice_files import filled, read
 
 
 def named_classes(config_dir: Path) -> Iterator[type[Component]]:
     """Every class that a choice in a folder of the user's own names. Raises ConfigError."""
     for group in COMPONENTS:
         for path in sorted((config_dir / group).glob("*.yaml")):
-            for target in _targets(_read(path)):
+            for target in _targets(read(path)):
                 yield find_class(target, Component, str(path))
 
 
@@ -34,22 +31,15 @@ def _targets(node: Any) -> Iterator[Any]:
                 yield from _targets(value)
 
 
-def _read(path: Path) -> Any:
-    """The content of a choice's file. Raises ConfigError."""
-    try:
-        return OmegaConf.to_container(OmegaConf.load(path))
-    except (YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
-
-
 def default_component(group: str, name: str, config_dir: Path | None = None, settings: Mapping[str, Any] | None = None) -> Any:
     """The component of a choice with the settings of its file, but for those given. Raises ConfigError."""
     files = choices(group, config_dir)
     if name not in files:
         raise ConfigError(f"{group}={name}: no such choice; there are {', '.join(files)}")
-    node = _read(files[name])
-    if not isinstance(node, dict):
-        raise ConfigError(f"{files[name]}: must be a mapping of settings, with _target_")
+    node = filled(files[name])
+    if "defaults" in node or "${" in str(node):  # Hydra alone knows what these stand for
+        from quantbench.sweeps.compose import component
+
+        node = component(group, name, config_dir)
     cls = find_class(node.get("_target_"), COMPONENTS[group], group)
-    given = {name: value for name, value in without_target(node).items() if "${" not in str(value)}
-    return construct(cls, check_settings(cls, given | dict(settings or {}), group))
+    return construct(cls, check_settings(cls, without_target(node) | dict(settings or {}), group))

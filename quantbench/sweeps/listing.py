@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import sys
-import tempfile
 from pathlib import Path
 
-from quantbench import __version__
 from quantbench.choices import GROUPS, choices, description
 from quantbench.errors import ConfigError
 from quantbench.metrics import METRICS, declared
-from quantbench.paths import cache_folder, config_folder
 from quantbench.results.render import render
+from quantbench.sweeps.kept import kept
 
 
 def listing(group: str | None = None, config_dir: Path | None = None, form: str = "table") -> str:
@@ -55,26 +51,8 @@ def _group(group: str, config_dir: Path | None) -> str:
 
 
 def pairs(config_dir: Path | None) -> str:
-    """Which gradients fit each quantizer, and what the others would need.
-
-    To know it takes all classes, and torch, a second or two. So the project's own table is kept, under a key of all the code
-    and choices that it follows from.
-    """
-    if config_dir is not None:
-        return _find_pairs(config_dir)
-    package = Path(__file__).parent.parent
-    files = sorted([*package.rglob("*.py"), *config_folder().rglob("*.yaml")])
-    key = hashlib.sha256(b"\0".join([__version__.encode(), *(path.read_bytes() for path in files)])).hexdigest()[:16]
-    kept = cache_folder() / f"pairs-{key}.txt"
-    with contextlib.suppress(OSError):
-        return kept.read_text()
-    found = _find_pairs(None)
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=kept.parent, delete=False) as file:
-            file.write(found)
-        Path(file.name).replace(kept)
-    return found
+    """Which gradients fit each quantizer, and what the others would need."""
+    return _find_pairs(config_dir) if config_dir is not None else kept("pairs", lambda: _find_pairs(None))
 
 
 def _find_pairs(config_dir: Path | None) -> str:

@@ -33,7 +33,7 @@ from quantbench.training import TrainSettings
 if TYPE_CHECKING:
     from quantbench.sweeps.executors import Executor
 
-PER_RUN = ("experiment", "device", "executor", "output", "checkpoint_every", "export", "format", "dry_run")
+PER_RUN = ("experiment", "device", "executor", "output", "checkpoint_every", "export", "format", "dry_run", "objective")
 """Settings of a whole sweep. They are no part of a trial's identity: they cannot change what it finds."""
 CPU_STACK = 64
 """Largest stack on a CPU where none is set."""

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from quantbench import __version__
+from quantbench.config import setting
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.files import replace_file
 from quantbench.resolvers import interpolated, register
@@ -123,18 +124,19 @@ class _Template:
         """A copy with ``values`` set and everything resolved."""
         config: dict[str, Any] = copy_nodes(self.plain)
         for name, value in values.items():
-            _set(config, name, value)
+            put(config, name, value)
         # Resolving costs most, so only what changed is told to OmegaConf, and only interpolated leaves are asked for.
         interpolated = [*self.interpolated, *(name for name, value in values.items() if "${" in str(value))]
         if interpolated:
-            for name, value in values.items():
+            for name in values:
+                value = setting(config, name)  # of settings that were merged all, or those of the trial before would stay
                 if name not in self.applied or self.applied[name] != value:
-                    OmegaConf.update(self.live, name, value)
+                    OmegaConf.update(self.live, name, value, merge=False)
                     self.applied[name] = value
             try:
                 for name in interpolated:
                     value = OmegaConf.select(self.live, name)
-                    _set(config, name, OmegaConf.to_container(value) if OmegaConf.is_config(value) else value)
+                    put(config, name, OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value)
             except OmegaConfBaseException as error:
                 raise ConfigError(f"{name}: cannot be resolved ({str(error).splitlines()[0]})") from error
         return config
@@ -145,18 +147,22 @@ def copy_nodes(value: Any) -> Any:
     return {name: copy_nodes(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
-def _set(config: dict[str, Any], name: str, value: Any) -> None:
-    """Set a setting by its dotted name. Raises ConfigError unless it is there."""
+def put(config: dict[str, Any], name: str, value: Any) -> None:
+    """Set a setting by its dotted name; settings within it are merged. Raises ConfigError unless all of it is there."""
     *parents, last = name.split(".")
     node: Any = config
     for i, parent in enumerate([*parents, last]):
         if not isinstance(node, dict) or parent not in node:
-            where = ".".join(parents[:i]) or "the configuration"
+            where = ".".join(parents[:i]) or "a run"
             allowed = ", ".join(key for key in node if key != "_target_") if isinstance(node, dict) else "nothing"
             raise ConfigError(f"{name}={value}: unknown setting; {where} takes {allowed}")
         if i < len(parents):
             node = node[parent]
-    node[last] = copy.deepcopy(value)
+    if isinstance(value, dict) and isinstance(node[last], dict):
+        for key, item in value.items():
+            put(config, f"{name}.{key}", item)
+    else:
+        node[last] = copy.deepcopy(value)
 
 
 def _dumper() -> Any:

@@ -1,0 +1,69 @@
+"""The YAML files of choices, with the settings of their classes that they leave out."""
+
+from __future__ import annotations
+
+import copy
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from quantbench.errors import ConfigError
+from quantbench.paths import config_folder
+from quantbench.sweeps.kept import kept
+
+
+def file_of(folder: str, name: str) -> Path:
+    """The file of a choice ``group/name``."""
+    return Path(folder, name if name.endswith(".yaml") else f"{name}.yaml")
+
+
+def names(folder: str, group: str, groups: bool, files: bool) -> list[str]:
+    """Names of the groups and of the files in a group."""
+    place = Path(folder, group)
+    found = {path.name for path in place.iterdir() if groups and path.is_dir() and path.name != "__pycache__"}
+    return sorted(found | {path.stem for path in place.glob("*.yaml") if files})
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a file as it is written. Raises ConfigError."""
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: must be a mapping of settings, with _target_")
+    return {str(name): value for name, value in content.items()}
+
+
+def filled(path: Path) -> dict[str, Any]:
+    """The content of a file; of the class that it names, the defaults of all settings of which it does not speak.
+
+    Raises:
+        ConfigError: it cannot be read, or its class cannot be loaded.
+    """
+    if not path.is_relative_to(config_folder()):
+        return _filled(path)  # a user's classes may change
+    found: dict[str, Any] = copy.deepcopy(_ours()[path.relative_to(config_folder()).as_posix()])
+    return found
+
+
+@cache
+def _ours() -> dict[str, Any]:
+    """Every file of the project."""
+    root = config_folder()
+    made: dict[str, Any] = json.loads(
+        kept("choices", lambda: json.dumps({path.relative_to(root).as_posix(): _filled(path) for path in root.rglob("*.yaml")}))
+    )
+    return made
+
+
+def _filled(path: Path) -> dict[str, Any]:
+    content = read(path)
+    from quantbench.sweeps.defaults import over_defaults  # and with it torch
+
+    return over_defaults(content, path)

@@ -1,0 +1,71 @@
+"""Trials that a sweeper or a launcher of Hydra's asks for, and what it is told of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, OmegaConf
+
+from quantbench.errors import ConfigError
+from quantbench.metrics import METRICS, MORE
+from quantbench.results.tables import read_results
+from quantbench.sweeps.compose import OURS, of_configs
+from quantbench.sweeps.plan import plan
+from quantbench.sweeps.runner import run
+from quantbench.sweeps.sweep import Sweep
+
+CORE = "hydra."
+"""Where Hydra's own sweeper is, which asks for no value."""
+
+
+def launch(jobs: Sequence[Sequence[str]], config: DictConfig, loader: ConfigLoader) -> list[JobReturn]:
+    """Train the jobs of a sweeper together; gives what each found. Raises as ``run`` does."""
+    sweep = of_configs([loader.load_sweep_config(config, list(job)) for job in jobs], config.hydra)
+    name = objective(config, config.hydra)
+    folder = run(sweep)
+    returns = []
+    for job, combination in zip(jobs, sweep.combinations, strict=True):
+        one = JobReturn(overrides=list(job), status=JobStatus.COMPLETED)
+        alone = Sweep(sweep.command, sweep.search_path, [combination])
+        one.return_value = value(folder, plan(alone).trials[0].id, name) if folder and name else str(folder)
+        returns.append(one)
+    return returns
+
+
+def run_one(config: DictConfig, hydra: DictConfig) -> float | str | None:
+    """Train one trial that a launcher of Hydra's composed; gives what its sweeper asks for, else the folder."""
+    name = objective(config, hydra)
+    with_hydra = OmegaConf.merge({"hydra": {"runtime": {"choices": hydra.runtime.choices}}}, config)
+    sweep = of_configs([with_hydra], hydra)  # type: ignore[list-item]
+    folder = run(sweep)
+    if folder is None:
+        return None
+    return value(folder, plan(sweep).trials[0].id, name) if name else str(folder)
+
+
+def objective(config: DictConfig, hydra: DictConfig) -> str | None:
+    """The metric that the sweeper is to be told. Raises ConfigError where it needs one, or there is none of that name."""
+    name: str | None = config.get("objective")
+    if name is None:
+        sweeper = str(hydra.sweeper._target_)
+        if sweeper.startswith((CORE, OURS)):
+            return None
+        raise ConfigError(f"objective=null: {sweeper.rpartition('.')[2]} needs a metric, as objective=nmse_db")
+    if name not in METRICS:
+        raise ConfigError(f"objective={name}: no such metric; `quantbench list metrics` shows them")
+    return name
+
+
+def value(folder: Path, trial: str, name: str) -> float:
+    """A trial's metric; a trial that did not complete has the worst there is."""
+    row = read_results(folder).set_index("trial").loc[trial].to_dict()
+    if row["status"] != "completed":
+        return -math.inf if METRICS[name].better == MORE else math.inf
+    if pd.isna(found := row.get(name)):
+        raise ConfigError(f"objective={name}: these trials have no such metric")
+    return float(found)
