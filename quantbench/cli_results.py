@@ -127,19 +127,11 @@ def _add_failures(
 
 
 def _diff(arguments: argparse.Namespace) -> int:
-    from quantbench.results.diff import compare
-    from quantbench.results.diff_text import render_comparison
-    from quantbench.results.frame import find_metric, has_goal
-    from quantbench.results.load import load
+    from quantbench.results.reading import diff
 
-    a, b = load(arguments.a, curves=False), load(arguments.b, curves=False)
-    metrics = _words(arguments.metric)
-    if metrics is None:
-        usual = [find_metric(a if has_goal(a) else b, None).name, "usage", "encoder_growth"]
-        metrics = [name for name in usual if any(name in one.results and one.results[name].notna().any() for one in (a, b))]
-    comparison = compare(a, b, metrics, _words(arguments.by), _words(arguments.within))
-    _show(render_comparison(comparison, arguments.format), arguments.format)
-    return 1 if arguments.fail_on_regression and comparison.regressions else 0
+    read = diff(arguments.a, arguments.b, _words(arguments.metric), _words(arguments.by), _words(arguments.within))
+    _show(read.text(arguments.format), arguments.format)
+    return 1 if arguments.fail_on_regression and read.found.regressions else 0
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -153,9 +145,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _transfer(arguments: argparse.Namespace) -> int:
-    from quantbench.results.load import load
-    from quantbench.results.transfer import transfer
-    from quantbench.results.transfer_text import render_transfer
+    from quantbench.results.reading import transfer
 
     metrics: tuple[str | None, str | None] = (None, None)
     if arguments.metric is not None:
@@ -171,9 +161,9 @@ def _transfer(arguments: argparse.Namespace) -> int:
         from quantbench.results.scatter import scatter
 
         check_picture(arguments.plot, "--plot")
-    toy, real = load(arguments.toy, curves=False), load(arguments.real, curves=False)
-    found = transfer(toy, real, metrics, _words(arguments.by), arguments.failures)
-    _show(render_transfer(found, arguments.format), arguments.format)
+    read = transfer(arguments.toy, arguments.real, metrics, _words(arguments.by), arguments.failures)
+    found = read.found
+    _show(read.text(arguments.format), arguments.format)
     if arguments.plot is not None:
         scatter(found, arguments.plot)
     if least is None or found.agreement.mean >= least:
@@ -184,24 +174,20 @@ def _transfer(arguments: argparse.Namespace) -> int:
 
 
 def _rank(arguments: argparse.Namespace) -> int:
-    from quantbench.results.frame import frame
-    from quantbench.results.load import load
-    from quantbench.results.rank import rank
-    from quantbench.results.rank_text import render_ranking
-    from quantbench.results.rates import bjontegaard, pareto
+    from quantbench.results.reading import rank
 
-    runs = load(*arguments.results, curves=False)
-    by, within = _words(arguments.by), _words(arguments.within)
-    found = rank(frame(runs, arguments.metric, by, within, goal=True), arguments.over, arguments.failures)
-    found[0].notes[:0] = runs.notes
-    if arguments.table == "bd" and arguments.against is None:
-        raise ConfigError("--table bd: needs --against METHOD")
-    over_rates = frame(runs, arguments.metric, by, within, over_rates=True, goal=True, rate=arguments.rate)
-    points = pareto(over_rates, arguments.failures)
-    if len({(point.task, round(point.rate, 6)) for point in points}) == len({point.task for point in points}):
-        points = []  # a single rate each: nothing to trade
-    curves = [] if arguments.against is None else bjontegaard(over_rates, arguments.against)
-    _show(render_ranking(found, points, over_rates.rate, curves, arguments.format, arguments.table), arguments.format)
+    read = rank(
+        *arguments.results,
+        metric=arguments.metric,
+        by=_words(arguments.by),
+        within=_words(arguments.within),
+        over=arguments.over,
+        failures=arguments.failures,
+        against=arguments.against,
+        rate=arguments.rate,
+        table=arguments.table,
+    )
+    _show(read.text(arguments.format), arguments.format)
     return 0
 
 

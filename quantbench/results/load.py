@@ -34,6 +34,7 @@ class Results:
         sizes: settings that decide a quantizer's rate, as the classes say; None where a run does not tell.
         apart: settings in which the runs differ, each run having one value: they tell methods or tasks apart, always.
         notes: what a reader of the tables should know.
+        folders: where each run is.
     """
 
     results: pd.DataFrame
@@ -44,6 +45,14 @@ class Results:
     sizes: list[str] | None = None
     apart: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is. Raises ConfigError for results of none, or of several."""
+        if len(self.folders) != 1:
+            raise ConfigError(f"these results are of {len(self.folders)} runs, so there is no one folder")
+        return self.folders[0]
 
 
 def load(*paths: str | Path, curves: bool = True) -> Results:
@@ -90,6 +99,7 @@ def load(*paths: str | Path, curves: bool = True) -> Results:
         facts.sizes,
         apart,
         notes,
+        [file.parent if file.stem == "results" else file for file in files],
     )
 
 

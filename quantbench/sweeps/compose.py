@@ -50,14 +50,19 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None, multirun: 
     """
     with _composer(config_dir) as (once, parser, is_group):
         with told():
-            asked = grid.parse(overrides, parser, is_group)
-        for word in asked.fixed:
-            if word.startswith("experiment="):
-                raise ConfigError(f"{word}: choose one with +{word}; `quantbench list experiment` shows them")
+            words = parser.parse_overrides(list(overrides))
+        for one in words:
+            if one.input_line and one.input_line.startswith("experiment="):
+                raise ConfigError(
+                    f"{one.input_line}: choose one with +{one.input_line}; `quantbench list experiment` shows them"
+                )
         # Which sweeper is asked for does not follow from single settings, and some of these need a choice that is an axis.
-        hydra = once([*asked.hydra, *(word for word in asked.fixed if word[0] != "~" and is_group(_group(word)))]).hydra
+        chosen = [one for one in words if is_group(one.key_or_group) and not (one.is_delete() or one.is_sweep_override())]
+        hydra = once([str(one.input_line) for one in words if grid.for_hydra(one) or one in chosen]).hydra
         if not all(str(hydra[part].get("_target_")).startswith(OURS) for part in ("sweeper", "launcher")):
             raise OtherEngine("hydra/sweeper, hydra/launcher: another than QuantBench's own is for `quantbench run` alone")
+        with told():
+            asked = grid.of_command(words, is_group)
         if multirun or str(OmegaConf.select(hydra, "mode")).endswith("MULTIRUN"):
             with told():
                 asked = grid.with_experiment(asked, plain_node(hydra.sweeper), parser, is_group)
@@ -70,7 +75,7 @@ def jobs(arguments: Sequence[str], sweeper: Mapping[str, Any], loader: ConfigLoa
     """The overrides of every trial, for launchers that are not ours."""
     is_group = _groups(loader)
     parser = OverridesParser.create(config_loader=loader)
-    asked = grid.with_experiment(grid.parse(arguments, parser, is_group), sweeper, parser, is_group)
+    asked = grid.with_experiment(grid.of_command(parser.parse_overrides(list(arguments)), is_group), sweeper, parser, is_group)
     return [[*asked.hydra, *job] for job in grid.jobs(asked, is_group)]
 
 

@@ -59,15 +59,15 @@ class Grid:
         return {_bare(_key(word)): word.partition("=")[2] for word in self.fixed} | self.values
 
 
-def parse(words: Sequence[str], parser: OverridesParser, is_group: IsGroup) -> Grid:
-    """The grid of a command line alone. Raises ConfigError, or an error of Hydra's grammar."""
+def of_command(overrides: Sequence[Override], is_group: IsGroup) -> Grid:
+    """The grid of a command line alone. Raises ConfigError."""
     hydra: list[str] = []
     fixed: list[str] = []
     values: Settings = {}
     axes: list[Axis] = []
-    for word, one in zip(words, parser.parse_overrides(list(words)), strict=True):
-        key = one.get_key_element()
-        if one.key_or_group.partition(".")[0].partition("/")[0] == "hydra":
+    for one in overrides:
+        key, word = one.get_key_element(), str(one.input_line)
+        if for_hydra(one):
             hydra.append(word)
         elif one.is_sweep_override():
             axes.append(_axis(key, one, is_group))
@@ -76,6 +76,11 @@ def parse(words: Sequence[str], parser: OverridesParser, is_group: IsGroup) -> G
         else:
             values[key] = plain(one.value())
     return Grid(hydra, fixed, values, axes, [], [])
+
+
+def for_hydra(one: Override) -> bool:
+    """Whether an override is of Hydra's own settings."""
+    return one.key_or_group.partition(".")[0].partition("/")[0] == "hydra"
 
 
 def with_experiment(grid: Grid, sweeper: Mapping[str, Any], parser: OverridesParser, is_group: IsGroup) -> Grid:

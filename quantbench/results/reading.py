@@ -1,0 +1,157 @@
+"""What the reading commands do, for people who write Python: rank, diff and transfer of runs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import pandas as pd
+
+from quantbench.errors import ConfigError
+from quantbench.results.diff import Comparison, compare
+from quantbench.results.diff_text import render_comparison
+from quantbench.results.frame import DROP, WORST, find_metric, frame, has_goal
+from quantbench.results.load import Results, load
+from quantbench.results.rank import Over, Ranking
+from quantbench.results.rank import rank as rank_frame
+from quantbench.results.rank_text import render_ranking
+from quantbench.results.rates import Bjontegaard, Point, bjontegaard, pareto
+from quantbench.results.transfer import Transfer
+from quantbench.results.transfer import transfer as transfer_runs
+from quantbench.results.transfer_text import render_transfer
+
+Runs = Results | str | Path | Sequence[str | Path]
+"""Results that are loaded, or where they are: a results.csv, the folder of a run, or several."""
+Names = Sequence[str] | None
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, repr=False)
+class Reading(Generic[Found]):
+    """What was found, and how the command shows it.
+
+    Attributes:
+        found: the numbers.
+        text: from a format (``table``, ``csv``, ``json``, ``markdown``) to what the command prints.
+    """
+
+    found: Found
+    text: Callable[[str], str]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The lines that the command prints, one column an interval's end."""
+        return pd.read_csv(io.StringIO(self.text("csv")))
+
+    def __str__(self) -> str:
+        return self.text("table")
+
+    __repr__ = __str__
+
+    def _repr_markdown_(self) -> str:
+        return self.text("markdown")
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Rankings of methods, rate by rate where they differ in it.
+
+    Attributes:
+        rankings: one, or one a rate.
+        points: every method at every rate, those of the Pareto set marked; empty where there is one rate.
+        curves: Bjøntegaard's differences from the method ``against``.
+    """
+
+    rankings: list[Ranking]
+    points: list[Point]
+    curves: list[Bjontegaard]
+
+
+def rank(
+    *runs: Runs,
+    metric: str | None = None,
+    by: Names = None,
+    within: Names = None,
+    over: Over = "seeds",
+    failures: str = WORST,
+    against: str | None = None,
+    rate: str | None = None,
+    table: str | None = None,
+) -> Reading[Ranked]:
+    """Rank the methods of one or several runs, as ``quantbench rank`` does; the arguments are its options.
+
+    Raises:
+        ConfigError: no such metric, setting or method, or nothing to rank.
+    """
+    every = _loaded(*runs)
+    found = rank_frame(frame(every, metric, by, within, goal=True), over, failures)
+    found[0].notes[:0] = every.notes
+    if table == "bd" and against is None:
+        raise ConfigError("--table bd: needs --against METHOD")
+    over_rates = frame(every, metric, by, within, over_rates=True, goal=True, rate=rate)
+    points = pareto(over_rates, failures)
+    if len({(point.task, round(point.rate, 6)) for point in points}) == len({point.task for point in points}):
+        points = []  # a single rate each: nothing to trade
+    curves = [] if against is None else bjontegaard(over_rates, against)
+    return Reading(
+        Ranked(found, points, curves), lambda form: render_ranking(found, points, over_rates.rate, curves, form, table)
+    )
+
+
+def diff(a: Runs, b: Runs, metric: str | Names = None, by: Names = None, within: Names = None) -> Reading[Comparison]:
+    """Compare results ``b`` with the baseline ``a``, as ``quantbench diff`` does.
+
+    Args:
+        metric: one or several; by default what the codecs were trained for, the usage of codes and the encoder's growth.
+
+    Raises:
+        ConfigError: a metric or a setting that is in neither.
+    """
+    one, other = _loaded(a), _loaded(b)
+    metrics = [metric] if isinstance(metric, str) else metric
+    if metrics is None:
+        usual = [find_metric(one if has_goal(one) else other, None).name, "usage", "encoder_growth"]
+        tables = (one.results, other.results)
+        metrics = [name for name in usual if any(name in table and table[name].notna().any() for table in tables)]
+    found = compare(one, other, metrics, by, within)
+    return Reading(found, lambda form: render_comparison(found, form))
+
+
+def transfer(
+    toy: Runs,
+    real: Runs,
+    metric: str | tuple[str | None, str | None] | None = None,
+    by: Names = None,
+    failures: str = DROP,
+) -> Reading[Transfer]:
+    """Whether the order of methods that a toy codec finds carries over to a real one, as ``quantbench transfer`` does.
+
+    Args:
+        metric: of both, or the toy's and the real codec's; by default what each was trained for.
+
+    Raises:
+        ConfigError: no such metric, or too few methods in both.
+    """
+    metrics = metric if isinstance(metric, tuple) else (metric, metric)
+    if failures == WORST:
+        raise ConfigError("failures=worst: has no meaning for an order of means; use drop or whole-seed")
+    found = transfer_runs(_loaded(toy), _loaded(real), metrics, by, failures)
+    return Reading(found, lambda form: render_transfer(found, form))
+
+
+def _loaded(*runs: Runs) -> Results:
+    """Results of one or several runs. Raises ConfigError."""
+    if len(runs) == 1 and isinstance(runs[0], Results):
+        return runs[0]
+    paths: list[str | Path] = []
+    for one in runs:
+        if isinstance(one, Results):
+            if not one.folders:
+                raise ConfigError("these results are not of a folder, and can be ranked by themselves alone")
+            paths += one.folders
+        else:
+            paths += [one] if isinstance(one, str | Path) else one
+    return load(*paths, curves=False)
