@@ -8,8 +8,8 @@ from quantbench.curves import Points
 from quantbench.errors import ConfigError
 from quantbench.results.tables import read_results
 from quantbench.sweeps.executors import Inline
+from quantbench.sweeps.trial import Record
 from quantbench.sweeps.verdict import MOST_REASONS, tell
-from quantbench.sweeps.worker import Record
 from tests.conftest import SMALL
 
 RUN = ["run", "executor=inline", *SMALL]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from quantbench.components import Component, size_settings, within
 from quantbench.config import COMPONENTS, Settings, instance
 from quantbench.metrics import Metric, declared
 from quantbench.results.facts import COLUMNS_FILE
 from quantbench.sweeps.sweep import write_text
-
-if TYPE_CHECKING:
-    from quantbench.sweeps.plan import Plan, Trial
+from quantbench.sweeps.trial import Trial
 
 
 def components(trials: Sequence[Trial], groups: Sequence[str] = tuple(COMPONENTS)) -> Iterator[tuple[str, Component]]:
@@ -46,7 +43,11 @@ def rate_settings(trials: Sequence[Trial]) -> list[str]:
     return list(dict.fromkeys(name for group, one in components(trials, ["quantizer"]) for name in size_settings(one, group)))
 
 
-def write_facts(planned: Plan, folder: Path) -> None:
-    """Write ``columns.json`` into the folder of a run. Raises QuantBenchError."""
-    facts = {"sizes": rate_settings(planned.trials), "metrics": [asdict(one) for one in planned.added.values()]}
+def write_facts(trials: Sequence[Trial], added: Mapping[str, Metric], folder: Path) -> None:
+    """Write ``columns.json`` into the folder of a run. Raises QuantBenchError.
+
+    Args:
+        added: metrics of the classes of the trials beyond those of the project, by name.
+    """
+    facts = {"sizes": rate_settings(trials), "metrics": [asdict(one) for one in added.values()]}
     write_text(folder / COLUMNS_FILE, json.dumps(facts, indent=2) + "\n")

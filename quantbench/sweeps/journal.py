@@ -19,7 +19,7 @@ from quantbench.curves import Points
 from quantbench.errors import QuantBenchError
 from quantbench.files import replace_file
 from quantbench.results.schema import STATUSES
-from quantbench.sweeps.worker import Record
+from quantbench.sweeps.trial import Record
 
 
 def new_folder(output: str, experiment: str) -> Path:

@@ -1,4 +1,4 @@
-"""From a sweep to trials and stacks: apply values, resolve, check, identify, group by shape."""
+"""From a sweep to trials: apply values, resolve, check, identify."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from quantbench.components import Component
 from quantbench.config import (
     COMPONENTS,
     RunSettings,
     Settings,
     canonical,
     check_settings,
-    construct,
     find_class,
-    find_device,
     instance,
     structural,
     without_target,
@@ -24,38 +23,15 @@ from quantbench.config import (
 from quantbench.errors import ConfigError
 from quantbench.gradients import misfit
 from quantbench.metrics import Metric
-from quantbench.sweeps.balance import cut
 from quantbench.sweeps.data import identity
+from quantbench.sweeps.executors import Executor
 from quantbench.sweeps.facts import added_metrics
 from quantbench.sweeps.sweep import Sweep
+from quantbench.sweeps.trial import Trial
 from quantbench.training import TrainSettings
-
-if TYPE_CHECKING:
-    from quantbench.sweeps.executors import Executor
 
 PER_RUN = ("experiment", "device", "executor", "output", "checkpoint_every", "export", "format", "dry_run", "objective")
 """Settings of a whole sweep. They are no part of a trial's identity: they cannot change what it finds."""
-CPU_STACK = 64
-"""Largest stack on a CPU where none is set."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training of one codec.
-
-    Attributes:
-        id: hash of all settings, and of the data that they name, but of the seed; a dash, the seed.
-        choices: the name chosen in each group.
-        config: checked settings of each group, of ``train``, and the seed.
-        shape: a number, equal for trials of a sweep that can share a stack.
-        skipped: why the trial cannot be trained, or None.
-    """
-
-    id: str
-    choices: dict[str, str]
-    config: Settings
-    shape: int
-    skipped: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,11 +40,8 @@ class Plan:
 
     Attributes:
         run: settings of the whole sweep.
-        executor: its settings, with ``_target_``.
+        executor: its checked settings, with ``_target_``.
         trials: all of them, in order.
-        stacks: those to train, of equal shape each, the longest first; on a GPU all trials of a shape where the stack size is
-            to be measured.
-        measured: whether the stack size is still to be measured, on the GPU.
         columns: settings that vary, by dotted name.
         added: metrics of the classes of the trials beyond those of the project, by name.
         data: fingerprints of the data of the sources, by where it is.
@@ -77,18 +50,13 @@ class Plan:
     run: RunSettings
     executor: Settings
     trials: list[Trial]
-    stacks: list[list[Trial]]
-    measured: bool
     columns: list[str]
     added: dict[str, Metric]
     data: dict[str, str]
 
 
-def plan(sweep: Sweep, done: frozenset[str] = frozenset()) -> Plan:
-    """Plan a sweep.
-
-    Args:
-        done: identities of trials that need not be trained again.
+def plan(sweep: Sweep) -> Plan:
+    """Plan a sweep. Contacts nobody, and needs nothing that trains.
 
     Raises:
         ConfigError: a setting is wrong, or no trial is left that can be trained.
@@ -107,30 +75,20 @@ def plan(sweep: Sweep, done: frozenset[str] = frozenset()) -> Plan:
     added = added_metrics(every)
     if all(trial.skipped for trial in every):
         raise ConfigError(f"nothing to train: {every[0].skipped}")
-    to_train = [trial for trial in every if not trial.skipped and trial.id not in done]
-    engine = make_executor(executor)
-    engine.ready()
-    device = find_device(settings.device)
-    measured = engine.stack_size is None and device.type == "cuda"
-    limit = None if measured else engine.stack_size or CPU_STACK
-    stacks = _stacks(to_train, limit, engine.workers_on(device))
-    return Plan(settings, executor, every, stacks, measured, _columns(every, sweep), added, planner.data)
-
-
-def make_executor(node: Settings) -> Executor:
-    """The executor of checked or unchecked settings. Raises ConfigError."""
-    from quantbench.sweeps.executors import Executor
-
-    cls = find_class(node.get("_target_"), Executor, "executor")
-    executor: Executor = construct(cls, check_settings(cls, without_target(node), "executor"))
-    return executor
+    return Plan(settings, executor, every, _columns(every, sweep), added, planner.data)
 
 
 def _run_settings(config: Mapping[str, Any]) -> tuple[RunSettings, Settings]:
     known = {*COMPONENTS, "train", "executor"}
     given = {name: value for name, value in config.items() if name not in known}
     settings = RunSettings(**check_settings(RunSettings, given, ""))
-    return settings, dict(_mapping(config, "executor"))
+    return settings, _checked("executor", _mapping(config, "executor"), Executor)
+
+
+def _checked(group: str, node: Mapping[str, Any], base: type[Component]) -> Settings:
+    """All settings of a group's component, with the name of its class. Raises ConfigError."""
+    cls = find_class(node.get("_target_"), base, group)
+    return {"_target_": node["_target_"]} | check_settings(cls, without_target(node), group)
 
 
 def _mapping(config: Mapping[str, Any], group: str) -> Mapping[str, Any]:
@@ -171,11 +129,7 @@ class _Planner:
         )
 
     def _component(self, group: str, given: Mapping[str, Any]) -> Settings:
-        def check(node: Settings) -> Settings:
-            cls = find_class(node.get("_target_"), COMPONENTS[group], group)
-            return {"_target_": node["_target_"]} | check_settings(cls, without_target(node), group)
-
-        return self._node(group, given, check)
+        return self._node(group, given, lambda node: _checked(group, node, COMPONENTS[group]))
 
     def _node(self, group: str, given: Mapping[str, Any], check: Any) -> Settings:
         try:
@@ -220,30 +174,6 @@ def _structural(group: str, node: Settings) -> Settings:
     """The settings that trials of one stack must share."""
     cls = TrainSettings if group == "train" else find_class(node["_target_"], COMPONENTS[group], group)
     return structural(cls, node)
-
-
-def _stacks(trials: list[Trial], limit: int | None, workers: int) -> list[list[Trial]]:
-    """Trials of equal shape in stacks of at most ``limit``, cut so that all workers end at about the same time."""
-    groups: dict[int, list[Trial]] = defaultdict(list)
-    for trial in trials:
-        groups[trial.shape].append(trial)
-    members = list(groups.values())
-    limits = [min(limit or len(group), _fitting_memory(group[0])) if _stackable(group[0]) else 1 for group in members]
-    return cut(members, limits, workers)
-
-
-def _stackable(trial: Trial) -> bool:
-    """Whether such trials train faster together than one by one."""
-    cls = find_class(trial.config["codec"]["_target_"], COMPONENTS["codec"], "codec")
-    return bool(cls.stackable)  # type: ignore[attr-defined]
-
-
-def _fitting_memory(trial: Trial) -> int:
-    """How many trials' sources fit into the memory that one source may take."""
-    from quantbench.simulators.base import memory_allowed
-
-    each: int = instance("simulator", trial.config["simulator"]).bytes_per_trial
-    return max(1, memory_allowed() // max(1, each))
 
 
 def _flat(node: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:

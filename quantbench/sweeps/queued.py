@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 from tqdm import tqdm
 
 from quantbench.errors import ConfigError
-from quantbench.sweeps.executors import Queued
+from quantbench.sweeps.executors import Queued, make_executor
 from quantbench.sweeps.journal import Journal
-from quantbench.sweeps.plan import Plan, make_executor
-from quantbench.sweeps.worker import Record
+from quantbench.sweeps.plan import Plan
+from quantbench.sweeps.trial import Record, Trial
 from quantbench.training import Keep
 
 
@@ -25,15 +26,17 @@ def to_wait(planned: Plan, wait: bool) -> Plan:
     return planned
 
 
-def work_off(executor: Queued, planned: Plan, keep: Keep, journal: Journal, records: dict[str, Record]) -> bool:
+def work_off(
+    executor: Queued, stacks: Sequence[Sequence[Trial]], device: str, keep: Keep, journal: Journal, records: dict[str, Record]
+) -> bool:
     """Have jobs train what a plan says; gives whether all of it is done."""
-    with progress_bar(sum(map(len, planned.stacks)), hidden=not executor.wait) as bar:
+    with progress_bar(sum(map(len, stacks)), hidden=not executor.wait) as bar:
 
         def take(new: dict[str, Record]) -> None:
             records.update(new)
             bar.update(len(new))
 
-        return executor.work_off(planned.stacks, planned.run.device, keep, journal, take)
+        return executor.work_off(stacks, device, keep, journal, take)
 
 
 def progress_bar(total: int, hidden: bool = False) -> tqdm[Any]:

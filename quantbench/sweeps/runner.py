@@ -34,15 +34,16 @@ from quantbench.results.schema import IDENTITY
 from quantbench.results.summary import summary
 from quantbench.results.tables import curves_table, read_results, results_path, results_table, write
 from quantbench.sweeps.data import check_unchanged, with_absolute_paths
-from quantbench.sweeps.executors import Engine, Queued, WorkerDied
+from quantbench.sweeps.executors import Engine, Queued, WorkerDied, make_executor
 from quantbench.sweeps.facts import rate_settings, write_facts
 from quantbench.sweeps.journal import Journal, new_folder
-from quantbench.sweeps.plan import Plan, Trial, make_executor, plan
+from quantbench.sweeps.plan import Plan, plan
 from quantbench.sweeps.queued import left_to_jobs, progress_bar, to_wait, work_off
+from quantbench.sweeps.schedule import Schedule, schedule
 from quantbench.sweeps.supply import Supply, size_on_gpu
 from quantbench.sweeps.sweep import Sweep, write_text
+from quantbench.sweeps.trial import Record, Trial, failure
 from quantbench.sweeps.verdict import tell
-from quantbench.sweeps.worker import Record, failure
 from quantbench.training import Keep, checkpoint, warm
 from quantbench.training.describe import describe, differences
 
@@ -60,18 +61,20 @@ def run(sweep: Sweep) -> Path | None:
     """
     sweep = with_absolute_paths(sweep)
     planned = plan(sweep)
-    print(outline(planned))
     if planned.run.dry_run:
-        print(details(planned))
+        scheduled = schedule(planned)
+        print(f"{outline(planned, scheduled)}\n{details(planned, scheduled)}")
         return None
+    scheduled = schedule(planned, workers=_ready(planned))
+    print(outline(planned, scheduled))
     prepare(planned)
     _prepare_kernels(planned)
     folder = new_folder(planned.run.output, planned.run.experiment)
     journal = Journal(folder)
     replace(sweep, data=planned.data).save(folder / SWEEP_FILE)
-    write_facts(planned, folder)
+    write_facts(planned.trials, planned.added, folder)
     write_text(folder / "environment.json", json.dumps(environment(planned), indent=2) + "\n")
-    execute(planned, folder, journal, {})
+    execute(planned, scheduled, folder, journal, {})
     return folder
 
 
@@ -115,15 +118,16 @@ def _resume(sweep: Sweep, folder: Path, collect: bool) -> None:
         return
     records = journal.read()
     done = frozenset(trial for trial, one in records.items() if collect or one.row["status"] != "failed")
-    planned = to_wait(plan(sweep, done), not collect)
+    planned = to_wait(plan(sweep), not collect)
+    scheduled = schedule(planned, done, _ready(planned))
     check_unchanged(sweep, planned.data)
     _check_checkpoints(planned, folder)
     print(f"resuming {folder}: {len(records)} trials are there")
     if not (folder / COLUMNS_FILE).exists():  # an earlier version began it
-        write_facts(planned, folder)
+        write_facts(planned.trials, planned.added, folder)
     prepare(planned)
     _prepare_kernels(planned)
-    execute(planned, folder, journal, records)
+    execute(planned, scheduled, folder, journal, records)
 
 
 def _complete(sweep: Sweep, folder: Path) -> None:
@@ -136,7 +140,8 @@ def _complete(sweep: Sweep, folder: Path) -> None:
     if len(table) >= sweep.size:
         if not (folder / COLUMNS_FILE).exists():
             with suppress(QuantBenchError):  # what cannot be planned or written any more is complete all the same
-                write_facts(plan(sweep), folder)
+                planned = plan(sweep)
+                write_facts(planned.trials, planned.added, folder)
         print(f"{folder}: complete, nothing to resume")
         return
     planned = plan(sweep)
@@ -162,13 +167,13 @@ class SweepFailed(QuantBenchError):
     """At least one trial failed."""
 
 
-def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Record]) -> None:
+def execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, records: dict[str, Record]) -> None:
     """Train the stacks of a plan, keep their records and write the tables, whatever happens. Raises QuantBenchError."""
     complete = False
     _write_plan(planned, journal)
     try:
         with _terminate_as_interrupt():
-            complete = _train(planned, folder, journal, records)
+            complete = _train(planned, scheduled, folder, journal, records)
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished trials are kept, `quantbench resume {folder}` goes on", file=sys.stderr)
         raise
@@ -194,17 +199,17 @@ def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Re
         raise SweepFailed(f"{failed} of {len(planned.trials)} trials failed; `quantbench resume {folder}` tries again")
 
 
-def _train(planned: Plan, folder: Path, journal: Journal, records: dict[str, Record]) -> bool:
+def _train(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, records: dict[str, Record]) -> bool:
     """Train what a plan says; False where jobs still do."""
-    total = sum(map(len, planned.stacks))
+    total = sum(map(len, scheduled.stacks))
     if not total:
         return True
     executor, device = make_executor(planned.executor), planned.run.device
     keep_files = Keep(folder.resolve(), planned.run.checkpoint_every, planned.run.export)
     if isinstance(executor, Queued):
-        return work_off(executor, planned, keep_files, journal, records)
-    workers = executor.workers_on(find_device(device))
-    supply = Supply(planned.stacks, (lambda trials: size_on_gpu(trials, device, workers)) if planned.measured else None)
+        return work_off(executor, scheduled.stacks, device, keep_files, journal, records)
+    workers = scheduled.workers or 1
+    supply = Supply(scheduled.stacks, (lambda trials: size_on_gpu(trials, device, workers)) if scheduled.measured else None)
     kept = 0
 
     def keep(new: list[Record]) -> None:
@@ -218,7 +223,7 @@ def _train(planned: Plan, folder: Path, journal: Journal, records: dict[str, Rec
         bar.update(kept - bar.n)
 
     with progress_bar(total) as bar:
-        most = total if planned.measured else len(planned.stacks)
+        most = total if scheduled.measured else len(scheduled.stacks)
         engine = executor.open(most, device, lambda trials: _advance(bar, trials), keep_files)
         try:
             _drive(engine, supply, keep, restart)
@@ -329,19 +334,27 @@ def _prepare_kernels(planned: Plan) -> None:
         print(f"training without compiled kernels, about half as fast: {reason}", file=sys.stderr)
 
 
-def outline(planned: Plan) -> str:
+def _ready(planned: Plan) -> int:
+    """How many stacks the executor trains at a time. Raises ConfigError where it cannot be used."""
+    return make_executor(planned.executor).ready(find_device(planned.run.device))
+
+
+def outline(planned: Plan, scheduled: Schedule) -> str:
     """What will run, in one line."""
     skipped = sum(trial.skipped is not None for trial in planned.trials)
-    stacks = len(planned.stacks)
+    stacks = len(scheduled.stacks)
     text = f"{planned.run.experiment}: {len(planned.trials)} trials "
-    text += f"of {stacks} shapes, in stacks whose size is measured on the GPU" if planned.measured else f"in {stacks} stacks"
+    text += f"of {stacks} shapes, in stacks whose size is measured on the GPU" if scheduled.measured else f"in {stacks} stacks"
     return f"{text}, {skipped} skipped" if skipped else text
 
 
-def details(planned: Plan) -> str:
-    """Every trial, every stack, and every pair that is skipped with its reason."""
-    lines = []
-    for number, stack in enumerate(planned.stacks, start=1):
+def details(planned: Plan, scheduled: Schedule) -> str:
+    """For how many workers, every stack, every trial, and every pair that is skipped with its reason."""
+    if scheduled.workers is None:
+        lines = ["stacks as for 1 worker; a run asks the cluster how many it has, and may cut them smaller"]
+    else:
+        lines = [f"stacks for {scheduled.workers} at a time"]
+    for number, stack in enumerate(scheduled.stacks, start=1):
         lines.append(f"stack {number}: {len(stack)} trials, {stack[0].config['train']['steps']} steps")
         for trial in stack:
             settings = {name: _row(trial, planned, {trial.id: failure(trial, "")})[name] for name in planned.columns}  # type: ignore[index]

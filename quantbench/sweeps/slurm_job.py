@@ -16,10 +16,9 @@ from quantbench.config import find_device
 from quantbench.errors import QuantBenchError
 from quantbench.sweeps.executors import Processes, WorkerDied
 from quantbench.sweeps.journal import Journal
-from quantbench.sweeps.plan import Trial
 from quantbench.sweeps.remote import join_driver
 from quantbench.sweeps.shipment import read_task, unpack
-from quantbench.sweeps.worker import Record
+from quantbench.sweeps.trial import Record, Trial
 from quantbench.training import Keep, checkpoint
 
 

@@ -11,8 +11,8 @@ import torch
 
 from quantbench.config import build_stack, find_device
 from quantbench.sweeps.balance import evenly
-from quantbench.sweeps.plan import Trial
-from quantbench.sweeps.worker import Record, describe, free_memory, is_out_of_memory
+from quantbench.sweeps.trial import Record, Trial
+from quantbench.sweeps.worker import describe, free_memory, is_out_of_memory
 from quantbench.training.probe import probe
 
 FIRST = 64

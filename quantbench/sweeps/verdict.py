@@ -7,7 +7,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable
 
-from quantbench.sweeps.worker import Record
+from quantbench.sweeps.trial import Record
 
 MOST_REASONS = 4
 

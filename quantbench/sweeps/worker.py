@@ -9,7 +9,6 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from quantbench.components import Component, size_settings
 from quantbench.config import build_stack, find_device, instance, setting
 from quantbench.curves import Points
 from quantbench.errors import interrupted
-from quantbench.sweeps.plan import Trial
+from quantbench.sweeps.trial import Record, Trial, failure
 from quantbench.training import NOTHING, Keep, Outcome, TrainSettings, train
 
 Advance = Callable[[float], None]
@@ -29,21 +28,6 @@ Advance = Callable[[float], None]
 
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
 """Signs of it in the text of a RuntimeError; PyTorch has an error of its own for the GPU's allocator only."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is known of a finished trial.
-
-    Attributes:
-        trial: its identity.
-        row: status, error, metrics and cost, by column.
-        curves: packed ``(step, metric, value)``.
-    """
-
-    trial: str
-    row: dict[str, Any]
-    curves: Points
 
 
 def run_stack(
@@ -119,11 +103,6 @@ def _train(trials: Sequence[Trial], device: str, advance: Advance, keep: Keep) -
 def _record(trial: Trial, outcome: Outcome, cost: dict[str, Any]) -> Record:
     status = {"status": "diverged" if outcome.diverged else "completed", "error": outcome.diverged or ""}
     return Record(trial.id, status | outcome.metrics | cost, Points(outcome.curves))
-
-
-def failure(trial: Trial, error: str) -> Record:
-    """The record of a trial that could not be trained."""
-    return Record(trial.id, {"status": "failed", "error": error}, Points())
 
 
 def describe(error: BaseException) -> str:

@@ -24,7 +24,9 @@ from quantbench.config import build_stack
 from quantbench.paths import config_folder
 from quantbench.sweeps import hydra_jobs
 from quantbench.sweeps.balance import Cost, cost, cut, ending, evenly, ideal
-from quantbench.sweeps.plan import CPU_STACK, Trial, plan
+from quantbench.sweeps.plan import plan
+from quantbench.sweeps.schedule import CPU_STACK
+from quantbench.sweeps.trial import Trial
 from quantbench.training.trainer import Training
 
 STEPS = 16

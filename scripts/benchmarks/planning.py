@@ -21,6 +21,7 @@ from hydra.core.global_hydra import GlobalHydra
 from quantbench.paths import config_folder
 from quantbench.sweeps import hydra_jobs
 from quantbench.sweeps.plan import plan
+from quantbench.sweeps.schedule import schedule
 
 AXES = [
     "simulator=codeword,gaussian",
@@ -49,8 +50,9 @@ def parts() -> tuple[int, int, dict[str, float]]:
         seconds[f"compose {len(sweep.combinations)} combinations"] = time.perf_counter() - start
         start = time.perf_counter()
         planned = plan(sweep)
+        scheduled = schedule(planned)
         seconds["apply, resolve, check, group"] = time.perf_counter() - start
-    return len(planned.trials), len(planned.stacks), seconds
+    return len(planned.trials), len(scheduled.stacks), seconds
 
 
 def hydra_compose(jobs: int) -> float:

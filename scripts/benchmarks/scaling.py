@@ -45,8 +45,8 @@ def measure(trials: int, folder: Path) -> dict[str, float]:
     from quantbench.results.rank import rank
     from quantbench.sweeps import hydra_jobs, runner
     from quantbench.sweeps.journal import Journal
-    from quantbench.sweeps.plan import Trial, plan
-    from quantbench.sweeps.worker import Record
+    from quantbench.sweeps.plan import plan
+    from quantbench.sweeps.trial import Record, Trial
 
     found: dict[str, float] = {}
 

@@ -4,6 +4,7 @@ import pytest
 
 from quantbench.sweeps.balance import Cost, cost, cut, ending, evenly, ideal
 from quantbench.sweeps.plan import plan
+from quantbench.sweeps.schedule import schedule
 from quantbench.sweeps.sweep import Combination
 from tests.sweeps.test_plan import CHOICES, config, sweep
 
@@ -13,7 +14,7 @@ def groups(*sizes, **changes):
     found = []
     for number, size in enumerate(sizes):
         one = config(**changes, train={"steps": 1000 + number}, executor={"stack_size": 10000})
-        (stack,) = plan(sweep({"seed": list(range(size))}, combinations=[Combination(CHOICES, one)])).stacks
+        (stack,) = schedule(plan(sweep({"seed": list(range(size))}, combinations=[Combination(CHOICES, one)]))).stacks
         found.append(stack)
     return found
 
@@ -73,7 +74,7 @@ def test_cost_grows_with_steps_frames_width_and_dear_methods():
     dear = of(gradient={"_target_": "quantbench.gradients.SoftToHard"}, quantizer={"codes": 256})
     assert of() < of(gradient={"_target_": "quantbench.gradients.SoftToHard"}, quantizer={"codes": 64}) < dear
     longer, larger = config(train={"steps": 2000}), config(train={"steps": 1000, "batch": 1024})
-    planned = [plan(sweep(combinations=[Combination(CHOICES, one)])).stacks[0][0] for one in (longer, larger)]
+    planned = [plan(sweep(combinations=[Combination(CHOICES, one)])).trials[0] for one in (longer, larger)]
     assert cost(planned[0]).of(8) == pytest.approx(2 * of())
     assert cost(planned[1]).each == pytest.approx(4 * cost(base).each)
 
@@ -90,10 +91,11 @@ def test_when_a_sweep_ends():
     assert ideal([1, 1, 4], 2) == 3
 
 
-def test_the_plan_asks_the_executor_how_many_workers_there_are():
+def test_stacks_are_cut_for_as_many_workers_as_the_executor_says():
     processes = {"_target_": "quantbench.sweeps.executors.Processes", "stack_size": 16}
     for workers, expected in ((1, [14, 13, 13]), (2, [10, 10, 10, 10])):
         one = config() | {"executor": processes | {"workers": workers}}
-        planned = plan(sweep({"seed": list(range(40))}, combinations=[Combination(CHOICES, one)]))
-        assert sorted(sizes(planned.stacks), reverse=True) == expected
-        assert not planned.measured
+        scheduled = schedule(plan(sweep({"seed": list(range(40))}, combinations=[Combination(CHOICES, one)])))
+        assert sorted(sizes(scheduled.stacks), reverse=True) == expected
+        assert scheduled.workers == workers
+        assert not scheduled.measured

@@ -49,6 +49,9 @@ def test_an_address_that_is_none_is_named_before_anything_is_written(quantbench,
     assert code == 2
     assert f"executor.address={address}: no Dask scheduler answers there" in err
     assert not (tmp_path / "outputs").exists()
+    code, out, err = quantbench("run", "executor=dask", f"executor.address={address}", "dry_run=true", *SMALL)
+    assert code == 0, err
+    assert "stacks as for 1 worker; a run asks the cluster" in out
 
 
 def test_an_address_where_something_else_listens_has_a_time_limit(quantbench, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 
 from quantbench.curves import Points
 from quantbench.sweeps.journal import Journal
-from quantbench.sweeps.worker import Record
+from quantbench.sweeps.trial import Record
 
 
 def record(status, mse=None, trial="a-0"):

@@ -3,6 +3,7 @@ import pytest
 from quantbench.config import COMPONENTS
 from quantbench.errors import ConfigError
 from quantbench.sweeps.plan import plan
+from quantbench.sweeps.schedule import schedule
 from quantbench.sweeps.sweep import Combination, Sweep
 
 CHOICES = {"simulator": "codeword", "codec": "mlp", "quantizer": "vq", "gradient": "ste"}
@@ -39,8 +40,8 @@ def sweep(axes=None, points=None, combinations=None):
 def test_stacks_share_shape_but_not_per_trial_settings():
     planned = plan(sweep({"simulator.bits": [4, 6], "quantizer.commitment": [0, 0.5, 1], "seed": [0, 1]}))
     assert len(planned.trials) == 12
-    assert sorted(map(len, planned.stacks)) == [3, 3, 3, 3]  # 6 of each shape, at most 4 in a stack, evenly
-    for stack in planned.stacks:
+    assert sorted(map(len, schedule(planned).stacks)) == [3, 3, 3, 3]  # 6 of each shape, at most 4 in a stack, evenly
+    for stack in schedule(planned).stacks:
         assert len({trial.config["simulator"]["bits"] for trial in stack}) == 1
     assert planned.columns == ["simulator.bits", "quantizer.commitment", "quantizer.codes"]
 
@@ -89,8 +90,8 @@ def test_trials_that_are_trained_otherwise_share_no_stack(setting):
     values = [5, 6]
     base = config(train={setting: values[0]})
     planned = plan(sweep({f"train.{setting}": values, "seed": [0, 1]}, combinations=[Combination(CHOICES, base)]))
-    assert [len(stack) for stack in planned.stacks] == [2, 2]
-    for stack in planned.stacks:
+    assert [len(stack) for stack in schedule(planned).stacks] == [2, 2]
+    for stack in schedule(planned).stacks:
         assert len({trial.config["train"][setting] for trial in stack}) == 1
 
 
@@ -117,16 +118,31 @@ def test_pairs_that_do_not_fit_are_skipped_or_refused():
     reason = planned.trials[0].skipped
     assert "gradient=soft_to_hard does not fit quantizer=none: the quantizer offers no soft assignment" in reason
     assert "gradients that fit it: curriculum, mste, noise" in reason
-    assert [len(stack) for stack in planned.stacks] == [1]
+    assert [len(stack) for stack in schedule(planned).stacks] == [1]
     with pytest.raises(ConfigError, match="nothing to train: gradient=soft_to_hard does not fit"):
         plan(sweep(combinations=[none]))
 
 
-def test_done_trials_are_not_planned_again():
-    first = plan(sweep({"seed": [0, 1, 2]}))
-    rest = plan(sweep({"seed": [0, 1, 2]}), done=frozenset({first.trials[1].id}))
+def test_done_trials_are_not_scheduled_again():
+    planned = plan(sweep({"seed": [0, 1, 2]}))
+    rest = schedule(planned, done=frozenset({planned.trials[1].id}))
     assert [trial.config["seed"] for stack in rest.stacks for trial in stack] == [0, 2]
-    assert len(rest.trials) == 3
+
+
+def test_planning_and_scheduling_contact_nobody(monkeypatch):
+    def contact(*arguments, **settings):
+        raise AssertionError("contacted")
+
+    monkeypatch.setattr("socket.socket.connect", contact)
+    monkeypatch.setattr("subprocess.Popen", contact)
+    for name, more, workers in (
+        ("Slurm", {"jobs": 3}, 3),
+        ("Dask", {"address": "tcp://127.0.0.1:1"}, None),
+    ):
+        one = config() | {"executor": {"_target_": f"quantbench.sweeps.executors.{name}", "stack_size": 4} | more}
+        scheduled = schedule(plan(sweep({"seed": [0, 1, 2]}, combinations=[Combination(CHOICES, one)])))
+        assert sum(map(len, scheduled.stacks)) == 3
+        assert scheduled.workers == workers
 
 
 @pytest.mark.parametrize(

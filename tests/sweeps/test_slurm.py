@@ -12,6 +12,7 @@ from quantbench.sweeps import slurm_job, slurm_queue
 from quantbench.sweeps.executors import Slurm
 from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.plan import plan
+from quantbench.sweeps.schedule import schedule
 from quantbench.sweeps.shipment import pack, read_task, trials_of, unpack, write_task
 from quantbench.sweeps.slurm_queue import Queue, SlurmSilent
 from quantbench.sweeps.worker import run_stack
@@ -31,17 +32,17 @@ def test_stacks_come_back_from_json_as_they_were(quantbench, small_run):
     folder = small_run(
         "quantizer=fsq", "quantizer.levels=[5,3]", "codec.latent_dim=2", "-m", "gradient=soft_round,ste", "seed=0,1"
     )
-    planned = plan(Sweep.load(folder / SWEEP_FILE))
-    packed = pack(planned.stacks)
-    assert unpack(json.loads(json.dumps(packed))) == planned.stacks
-    assert trials_of(packed) == [[trial.id for trial in stack] for stack in planned.stacks]
-    assert len(packed["settings"]) < sum(len(trial.config) for stack in planned.stacks for trial in stack) / 2
+    stacks = schedule(plan(Sweep.load(folder / SWEEP_FILE))).stacks
+    packed = pack(stacks)
+    assert unpack(json.loads(json.dumps(packed))) == stacks
+    assert trials_of(packed) == [[trial.id for trial in stack] for stack in stacks]
+    assert len(packed["settings"]) < sum(len(trial.config) for stack in stacks for trial in stack) / 2
 
 
 @pytest.fixture
 def task(tmp_path):
     """A task of two stacks; gives its path, the stacks and the journal of their run."""
-    stacks = plan(sweep({"seed": [0, 1, 2, 3], "quantizer.commitment": [0, 1]})).stacks
+    stacks = schedule(plan(sweep({"seed": [0, 1, 2, 3], "quantizer.commitment": [0, 1]}))).stacks
     assert len(stacks) == 2
     journal = Journal(tmp_path)
     write_task(tmp_path / "0.json", stacks, "cpu", Keep(tmp_path), cpus=1)
@@ -297,13 +298,18 @@ def test_a_machine_without_slurm_is_told_before_anything_is_written(quantbench, 
     assert code == 2
     assert "executor=slurm: sbatch, squeue, scontrol, srun not found" in err
     assert not (tmp_path / "outputs").exists()
+    code, out, err = quantbench("run", *WORDS, "dry_run=true", "executor.jobs=5")
+    assert code == 0, err
+    assert "stacks for 5 at a time" in out
+    assert out.count("stack ") == 8
 
 
 @pytest.mark.parametrize("setting", ["jobs=0", "time=0", "gpus=-1", "cpus=0", "stacks_per_job=0", "array=0", "options=fast"])
 def test_settings_are_checked(cluster, quantbench, setting):
-    code, _, err = quantbench("run", *WORDS, f"executor.{setting}")
-    assert code == 2
-    assert f"executor.{setting.split('=')[0]}=" in err
+    for more in ([], ["dry_run=true"]):
+        code, _, err = quantbench("run", *WORDS, f"executor.{setting}", *more)
+        assert code == 2
+        assert f"executor.{setting.split('=')[0]}=" in err
 
 
 @pytest.mark.parametrize("option", [{"exclusive; touch x": True}, {"comment": "a\ntouch x"}])

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from quantbench.sweeps import supply, worker
-from quantbench.sweeps.plan import CPU_STACK, plan
+from quantbench.sweeps.plan import plan
+from quantbench.sweeps.schedule import CPU_STACK, schedule
 from quantbench.sweeps.supply import FIRST, Supply, fitting_size
 from quantbench.sweeps.sweep import Combination
 from quantbench.sweeps.worker import is_out_of_memory, run_stack
@@ -68,7 +69,7 @@ def trials(*counts, **changes):
     found = []
     for number, count in enumerate(counts):
         one = config(**({"train": {"steps": 10 + number % 2, "batch": 16}, "executor": {"stack_size": 10_000}} | changes))
-        found += plan(sweep({"seed": list(range(count))}, combinations=[Combination(CHOICES, one)])).stacks
+        found += schedule(plan(sweep({"seed": list(range(count))}, combinations=[Combination(CHOICES, one)]))).stacks
     return found
 
 
@@ -178,11 +179,11 @@ class GPU:
     """Lets plans believe that there is a GPU; whatever trains does so on the CPU."""
 
     def __init__(self, monkeypatch, size):
-        from quantbench.sweeps import plan as planning
         from quantbench.sweeps import runner
+        from quantbench.sweeps import schedule as scheduling
 
         self.asked = []
-        monkeypatch.setattr(planning, "find_device", lambda name: torch.device("cuda"))
+        monkeypatch.setattr(scheduling, "find_device", lambda name: torch.device("cuda"))
         monkeypatch.setattr(runner, "size_on_gpu", self.size_on_gpu)
         self.size = size
 

@@ -15,6 +15,7 @@ import pytest
 from quantbench.results.tables import read_results
 from quantbench.sweeps.executors import Engine, Inline, Processes, WorkerDied
 from quantbench.sweeps.plan import plan
+from quantbench.sweeps.schedule import schedule
 from tests.conftest import SMALL
 from tests.sweeps.test_plan import sweep
 from tests.sweeps.test_runner import children_of_group, wait_for
@@ -155,20 +156,20 @@ def test_stacks_that_are_finished_when_ctrl_c_comes_are_kept(quantbench, monkeyp
 
 def test_an_engine_works_on_after_its_pool_broke():
     progress = []
-    planned = plan(sweep({"seed": [0, 1, 2, 3], "quantizer.commitment": [0, 1]}))
+    stacks = schedule(plan(sweep({"seed": [0, 1, 2, 3], "quantizer.commitment": [0, 1]}))).stacks
     engine = Processes(workers=2).open(2, "cpu", progress.append)
     try:
         for _ in range(2):  # a pool in place of the first can break too
-            assert len(engine.submit(planned.stacks[0]).result(timeout=60)) == 4
+            assert len(engine.submit(stacks[0]).result(timeout=60)) == 4
             for worker in list(engine.pool._processes.values()):
                 worker.kill()
                 worker.join()
             # Submitted before or after the pool has noticed: lost, or trained in a new pool, but never stuck.
-            futures = [engine.submit(stack) for stack in planned.stacks]
+            futures = [engine.submit(stack) for stack in stacks]
             for future in futures:
                 error = future.exception(timeout=60)
                 assert error is None or isinstance(error, WorkerDied)
-        assert [record.row["status"] for record in engine.submit(planned.stacks[1]).result(timeout=60)] == ["completed"] * 4
+        assert [record.row["status"] for record in engine.submit(stacks[1]).result(timeout=60)] == ["completed"] * 4
         engine.poll()
         assert sum(progress) > 0
     finally:
@@ -176,7 +177,7 @@ def test_an_engine_works_on_after_its_pool_broke():
 
 
 def test_a_worker_that_dies_with_the_lock_of_the_progress_stops_nobody():
-    (stack,) = plan(sweep({"seed": [0, 1]})).stacks
+    (stack,) = schedule(plan(sweep({"seed": [0, 1]}))).stacks
     engine = Processes(workers=2).open(2, "cpu", lambda trials: None)
     try:
         engine.done.get_lock().acquire()  # as if a worker had died with it

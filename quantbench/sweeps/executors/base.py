@@ -8,9 +8,10 @@ from concurrent.futures import Future
 import torch
 
 from quantbench.components import Component, at_least, component
+from quantbench.config import Settings, construct, find_class, without_target
 from quantbench.sweeps.journal import Journal
-from quantbench.sweeps.plan import Trial
-from quantbench.sweeps.worker import Advance, Record
+from quantbench.sweeps.trial import Record, Trial
+from quantbench.sweeps.worker import Advance
 from quantbench.training import NOTHING, Keep
 
 
@@ -49,12 +50,17 @@ class Executor(Component):
         if self.stack_size is not None:
             at_least("executor.stack_size", self.stack_size, 1)
 
-    def ready(self) -> None:
-        """Raise ConfigError where this executor cannot be used; called before anything is written."""
-
-    def workers_on(self, device: torch.device) -> int:
-        """How many stacks train at the same time, if there are as many."""
+    def workers_on(self, device: torch.device) -> int | None:
+        """How many stacks train at the same time, if there are as many; None where the settings do not say. Contacts nobody."""
         return 1
+
+    def ready(self, device: torch.device) -> int:
+        """How many stacks train at the same time, if there are as many; asked before anything is written.
+
+        Raises:
+            ConfigError: this executor cannot be used here and now.
+        """
+        return self.workers_on(device) or 1
 
     def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING) -> Engine:
         """Start for a sweep of so many stacks.
@@ -91,3 +97,9 @@ class Queued(Executor):
             take: told of the records of stacks that a job finished.
         """
         raise NotImplementedError
+
+
+def make_executor(node: Settings) -> Executor:
+    """The executor of checked settings, with the name of its class among them."""
+    executor: Executor = construct(find_class(node["_target_"], Executor, "executor"), without_target(node))
+    return executor

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import sys
 import threading
@@ -23,9 +22,9 @@ from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
 from quantbench.sweeps.executors.processes import cores
 from quantbench.sweeps.interrupts import without_ctrl_c
-from quantbench.sweeps.plan import Trial
 from quantbench.sweeps.remote import DEATH, join_driver, own_folders
-from quantbench.sweeps.worker import Advance, Record, describe, keep_memory, run_stack
+from quantbench.sweeps.trial import Record, Trial
+from quantbench.sweeps.worker import Advance, describe, keep_memory, run_stack
 from quantbench.training import NOTHING, Keep
 
 CONNECT_SECONDS = 10
@@ -132,26 +131,25 @@ class Dask(Executor):
         if self.workers is not None:
             at_least("executor.workers", self.workers, 1)
 
-    def ready(self) -> None:
+    def workers_on(self, device: torch.device) -> int | None:
+        return self.workers or (None if self.address else 1 if device.type == "cuda" else cores())
+
+    def ready(self, device: torch.device) -> int:
         _require_distributed()
         if self.address is None:
-            return
+            return super().ready(device)
         if not imports.named(self.address):
             raise ConfigError(
                 f"executor.address={self.address}: is not connected to because a file says so: a scheduler can run code "
                 f"here; if you trust it, resume with --allow {self.address}"
             )
-        _size(self.address)
-
-    def workers_on(self, device: torch.device) -> int:
-        if self.address is not None:
-            return self.workers or _size(self.address)
-        return self.workers or (1 if device.type == "cuda" else cores())
+        threads = _size(self.address)
+        return self.workers or threads
 
     def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING) -> Engine:
         _silence()
         if self.address is None:
-            workers = min(self.workers_on(find_device(device)), stacks)
+            workers = min(self.workers_on(find_device(device)) or 1, stacks)
             client, cluster = _start_here(workers)
         else:
             client, cluster = connect(self.address), None
@@ -216,7 +214,6 @@ def connect(address: str) -> Any:
         raise _unreachable(address, error) from error
 
 
-@functools.cache
 def _size(address: str) -> int:
     """Threads of the cluster at ``address``, at least one. Raises ConfigError where no scheduler answers in time."""
     from distributed.core import rpc

@@ -7,8 +7,8 @@ from concurrent.futures import Future
 
 from quantbench.components import component
 from quantbench.sweeps.executors.base import Engine, Executor
-from quantbench.sweeps.plan import Trial
-from quantbench.sweeps.worker import Advance, Record, keep_memory, run_stack
+from quantbench.sweeps.trial import Record, Trial
+from quantbench.sweeps.worker import Advance, keep_memory, run_stack
 from quantbench.training import NOTHING, Keep
 
 

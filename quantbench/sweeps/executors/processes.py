@@ -22,8 +22,8 @@ from quantbench.config import find_device
 from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
 from quantbench.sweeps.executors.inline import InlineEngine
 from quantbench.sweeps.interrupts import without_ctrl_c
-from quantbench.sweeps.plan import Trial
-from quantbench.sweeps.worker import Advance, Record, keep_memory, run_stack
+from quantbench.sweeps.trial import Record, Trial
+from quantbench.sweeps.worker import Advance, keep_memory, run_stack
 from quantbench.training import NOTHING, Keep
 
 RESTART_SECONDS = 10.0

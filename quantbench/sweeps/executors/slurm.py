@@ -23,10 +23,9 @@ from quantbench.results.progress import JOBS
 from quantbench.sweeps import slurm_queue
 from quantbench.sweeps.executors.base import Queued
 from quantbench.sweeps.journal import Journal
-from quantbench.sweeps.plan import Trial
 from quantbench.sweeps.shipment import read_task, trials_of, write_task
 from quantbench.sweeps.slurm_queue import Queue, SlurmSilent, Task
-from quantbench.sweeps.worker import Record, failure
+from quantbench.sweeps.trial import Record, Trial, failure
 from quantbench.training import Keep
 
 OPTION = re.compile(r"[a-z][a-z0-9-]*")
@@ -83,7 +82,7 @@ class Slurm(Queued):
             if not OPTION.fullmatch(str(name)) or not str(value).isprintable():
                 raise ConfigError(f"executor=slurm: {name!r}={value!r} is no option of sbatch; use its long name, and one line")
 
-    def ready(self) -> None:
+    def ready(self, device: torch.device) -> int:
         if self.options and not imports.named("executor.options"):
             raise ConfigError(
                 f"executor.options={self.options}: are not given to sbatch because a file says so; if you trust them, "
@@ -93,6 +92,7 @@ class Slurm(Queued):
         if reason := slurm_queue.refusal(self.parameters):
             shown = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
             raise ConfigError(f"executor=slurm: the cluster takes no job with {shown} ({reason})")
+        return self.workers_on(device)
 
     def workers_on(self, device: torch.device) -> int:
         return self.jobs * (self.cpus if device.type == "cpu" else 1)

@@ -1,0 +1,48 @@
+"""The unit of work of a sweep, and what is known of it once it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from quantbench.config import Settings
+from quantbench.curves import Points
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of one codec.
+
+    Attributes:
+        id: hash of all settings, and of the data that they name, but of the seed; a dash, the seed.
+        choices: the name chosen in each group.
+        config: checked settings of each group, of ``train``, and the seed.
+        shape: a number, equal for trials of a sweep that can share a stack.
+        skipped: why the trial cannot be trained, or None.
+    """
+
+    id: str
+    choices: dict[str, str]
+    config: Settings
+    shape: int
+    skipped: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a finished trial.
+
+    Attributes:
+        trial: its identity.
+        row: status, error, metrics and cost, by column.
+        curves: packed ``(step, metric, value)``.
+    """
+
+    trial: str
+    row: dict[str, Any]
+    curves: Points
+
+
+def failure(trial: Trial, error: str) -> Record:
+    """The record of a trial that could not be trained."""
+    return Record(trial.id, {"status": "failed", "error": error}, Points())
