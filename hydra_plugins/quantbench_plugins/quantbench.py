@@ -31,7 +31,7 @@ class SweeperConfig:
     """
 
     _target_: str = "hydra_plugins.quantbench_plugins.quantbench.GridSweeper"
-    params: dict[str, Any] | None = None
+    params: dict[str, Any] = field(default_factory=dict)
     points: list[dict[str, Any]] = field(default_factory=list)
     exclude: list[dict[str, Any]] = field(default_factory=list)
 

@@ -47,7 +47,5 @@ def told() -> Iterator[None]:
             cause = cause.__cause__
         if cause is not None:
             raise cause from error
-        lines = [line for line in (str(error), str(cause or "")) if line] or [
-            f"Hydra cannot compose this: {type(error).__name__}"
-        ]
-        raise ConfigError("\n".join(dict.fromkeys(lines))) from error
+        lines = [line for line in (str(error), str(error.__cause__ or "")) if line]
+        raise ConfigError("\n".join(dict.fromkeys(lines)) or f"Hydra cannot compose this: {type(error).__name__}") from error

@@ -16,14 +16,10 @@ import time
 from collections.abc import Sequence
 
 import torch
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.types import RunMode
 
 from quantbench.config import build_stack
-from quantbench.paths import config_folder
-from quantbench.sweeps import hydra_jobs
 from quantbench.sweeps.balance import Cost, cost, cut, ending, evenly, ideal
+from quantbench.sweeps.compose import compose
 from quantbench.sweeps.plan import plan
 from quantbench.sweeps.schedule import CPU_STACK
 from quantbench.sweeps.trial import Trial
@@ -34,13 +30,7 @@ STEPS = 16
 
 def groups_of(experiment: str) -> list[list[Trial]]:
     """The trials of an experiment, by shape."""
-    command = [f"+experiment={experiment}"]
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        master = loader.load_configuration("config", command, run_mode=RunMode.MULTIRUN)
-        sweeper = master.hydra.sweeper
-        jobs = hydra_jobs.expand(sweeper.params, sweeper.get("points") or [], sweeper.get("exclude") or [], command, loader)
-        planned = plan(hydra_jobs.collect(jobs, master, loader, []))
+    planned = plan(compose([f"+experiment={experiment}"]))
     groups: dict[int, list[Trial]] = {}
     for trial in planned.trials:
         if not trial.skipped:

@@ -15,11 +15,10 @@ import sys
 import time
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+import hydra
 
 from quantbench.paths import config_folder
-from quantbench.sweeps import hydra_jobs
+from quantbench.sweeps.compose import compose
 from quantbench.sweeps.plan import plan
 from quantbench.sweeps.schedule import schedule
 
@@ -34,33 +33,27 @@ AXES = [
 """2 x 3 x 4 = 24 combinations of groups, 424 trials each: 10,176 trials."""
 
 
-def parts() -> tuple[int, int, dict[str, float]]:
-    """Trials, stacks, and seconds for expanding, composing, and planning."""
-    from hydra.types import RunMode
-
+def parts(axes: list[str]) -> tuple[int, int, dict[str, float]]:
+    """Trials, stacks, and seconds for composing and planning."""
     seconds = {}
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        master = loader.load_configuration("config", [], run_mode=RunMode.MULTIRUN)
-        start = time.perf_counter()
-        jobs = hydra_jobs.expand({}, [], [], AXES, loader)
-        seconds["expand the axes to jobs"] = time.perf_counter() - start
-        start = time.perf_counter()
-        sweep = hydra_jobs.collect(jobs, master, loader, [])
-        seconds[f"compose {len(sweep.combinations)} combinations"] = time.perf_counter() - start
-        start = time.perf_counter()
-        planned = plan(sweep)
-        scheduled = schedule(planned)
-        seconds["apply, resolve, check, group"] = time.perf_counter() - start
+    start = time.perf_counter()
+    sweep = compose(axes)
+    seconds[f"compose {len(sweep.combinations)} combinations"] = time.perf_counter() - start
+    start = time.perf_counter()
+    planned = plan(sweep)
+    seconds["apply, resolve, check"] = time.perf_counter() - start
+    start = time.perf_counter()
+    scheduled = schedule(planned)
+    seconds["group, cut into stacks"] = time.perf_counter() - start
     return len(planned.trials), len(scheduled.stacks), seconds
 
 
 def hydra_compose(jobs: int) -> float:
     """Seconds that Hydra takes to compose one job, the mean over ``jobs`` of them."""
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         start = time.perf_counter()
         for seed in range(jobs):
-            compose("config", ["quantizer=fsq", "gradient=mste", "quantizer.commitment=1", f"seed={seed}"])
+            hydra.compose("config", ["quantizer=fsq", "gradient=mste", "quantizer.commitment=1", f"seed={seed}"])
         return (time.perf_counter() - start) / jobs
 
 
@@ -75,14 +68,16 @@ def main() -> None:
     whole = time.perf_counter() - start
     print(ended.stdout.partition("\n")[0])
 
-    trials, stacks, seconds = parts()
+    trials, stacks, seconds = parts(AXES)
     each = hydra_compose(arguments.hydra_jobs)
-    hydra = 2 * each * trials
+    alone = 2 * each * trials
     for name, value in seconds.items():
         print(f"{value:8.2f} s  {name}")
+    seeds, _, once = parts(["seed=range(0,10000)"])
+    print(f"{sum(once.values()):8.2f} s  all of these for {seeds:,} trials of one axis, seed=range(0,10000)")
     print(f"{whole:8.2f} s  the whole command, imports and printing {trials:,} trials in {stacks} stacks included")
-    print(f"{hydra:8.0f} s  Hydra's basic sweeper and launcher, composing alone: {1000 * each:.0f} ms a job, twice")
-    print(f"{hydra / whole:8.0f} x faster")
+    print(f"{alone:8.0f} s  Hydra's basic sweeper and launcher, composing alone: {1000 * each:.0f} ms a job, twice")
+    print(f"{alone / whole:8.0f} x faster")
 
 
 if __name__ == "__main__":

@@ -33,17 +33,14 @@ POINTS, CURVES = 21, ("mse", "usage", "encoder_std", "gradient_norm", "perplexit
 def measure(trials: int, folder: Path) -> dict[str, float]:
     """Seconds, bytes and MiB of everything but training, for a sweep of about so many trials."""
     import numpy as np
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.types import RunMode
 
     from quantbench.curves import Points
     from quantbench.metrics import METRICS
-    from quantbench.paths import config_folder
     from quantbench.results.frame import frame
     from quantbench.results.load import load
     from quantbench.results.rank import rank
-    from quantbench.sweeps import hydra_jobs, runner
+    from quantbench.sweeps import runner
+    from quantbench.sweeps.compose import compose
     from quantbench.sweeps.journal import Journal
     from quantbench.sweeps.plan import plan
     from quantbench.sweeps.trial import Record, Trial
@@ -57,12 +54,8 @@ def measure(trials: int, folder: Path) -> dict[str, float]:
         found[f"{name}, s"] = time.perf_counter() - began
         found[f"peak memory after {name}, MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        master = loader.load_configuration("config", [], run_mode=RunMode.MULTIRUN)
-        with timed("planning"):
-            jobs = hydra_jobs.expand({}, [], [], [*AXES, f"seed=range(0,{trials // 32})"], loader)
-            planned = plan(hydra_jobs.collect(jobs, master, loader, []))
+    with timed("planning"):
+        planned = plan(compose([*AXES, f"seed=range(0,{trials // 32})"]))
     drawn = np.random.default_rng(0)
     journal = Journal(folder)
     names = [name for name in METRICS if name != "diverged_step"]

@@ -16,8 +16,7 @@ WRITES = ("fsync", "replace", "rename", "mkdir", "unlink", "rmdir")
 
 
 def serve():
-    import quantbench.sweeps.hydra_jobs
-
+    import quantbench.sweeps.compose
     import quantbench.sweeps.runner
     import quantbench.training.warm  # noqa: F401
 

@@ -1,0 +1,194 @@
+import itertools
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf
+
+from quantbench.choices import choices
+from quantbench.errors import ConfigError
+from quantbench.paths import config_folder
+from quantbench.results.tables import read_results
+from quantbench.sweeps.compose import OtherEngine, compose, jobs
+from quantbench.sweeps.plan import plan
+
+
+def configs(*overrides, **settings):
+    return [config for _, config in compose(list(overrides), **settings).configs()]
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A folder of the user's own with an experiment, as text."""
+
+    def write(sweeper, group="experiment", name="mine", head="# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n"):
+        (tmp_path / group).mkdir(exist_ok=True)
+        (tmp_path / group / f"{name}.yaml").write_text(head + sweeper)
+        return tmp_path
+
+    return write
+
+
+def hydras_own(words):
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return OmegaConf.to_container(hydra_compose("config", words), resolve=True)
+
+
+SINGLE = {
+    "defaults": [],
+    "choices": ["quantizer=fsq", "codec=mlp", "gradient=noise"],
+    "values": ["quantizer=rvq", "train.lr=1e-2", "simulator.bits=5"],
+    "a list": ["quantizer=fsq", "quantizer.levels=[3,4]", "codec.latent_dim=2"],
+    "a dictionary": ["gradient=soft_to_hard", "gradient.temperature={start:3,shape:linear}"],
+    "an interpolation": ["quantizer.codes='${two_to:${simulator.bits}}'", "simulator.bits=4"],
+    "quoted": ["output='a b'", "device='cpu'"],
+    "a choice within a choice": ["gradient=warm_up", "+gradient@gradient.then=mste"],
+    "added": ["+quantizer.new=3"],
+    "deleted": ["~train.lr"],
+}
+
+
+@pytest.mark.parametrize("case", SINGLE)
+def test_one_trial_is_what_hydra_composes(case):
+    (found,) = configs(*SINGLE[case])
+    assert found == hydras_own(SINGLE[case])
+
+
+def test_the_same_choices_put_together_or_composed_by_hydra():
+    """Choices of several groups are put together without Hydra where that is the same."""
+    some = [*list(choices("quantizer"))[::4], "rvq"]
+    others = ["ste", "warm_up", "soft_to_hard", "curriculum"]
+    sweep = compose([f"quantizer={','.join(some)}", f"gradient={','.join(others)}", "simulator=gaussian,laplace"])
+    pairs = list(itertools.product(some, others, ["gaussian", "laplace"]))
+    assert len(sweep.combinations) == len(pairs)
+    for number, (quantizer, gradient, simulator) in list(enumerate(pairs))[::5]:
+        combination = sweep.combinations[number]
+        words = [f"quantizer={quantizer}", f"gradient={gradient}", f"simulator={simulator}"]
+        assert combination.choices["quantizer"] == quantizer
+        assert combination.choices["simulator"] == simulator
+        found = OmegaConf.to_container(OmegaConf.create(combination.config), resolve=True)
+        assert found == hydras_own(words)
+
+
+def test_a_choice_that_changes_another_group_is_composed_by_hydra(mine):
+    own = "codec: {hidden: 7}\nloss: {_target_: quantbench.losses.MSE}\n"
+    folder = mine(own, "loss", "own", "# @package _global_\n")
+    found = configs("loss=own,mse", "codec=mlp,seanet", "gradient=ste,mste", config_dir=folder)
+    assert [one["codec"].get("hidden") for one in found] == [7, 7, 7, 7, 64, 64, None, None]
+
+
+def test_a_dictionary_as_a_value_of_an_axis_is_merged():
+    found = configs("gradient=soft_to_hard", "gradient.temperature={start:2,end:0.5},{end:0.2}", "seed=0,1")
+    ends = [(one["gradient"]["temperature"]["start"], one["gradient"]["temperature"]["end"]) for one in found]
+    assert ends == [(2, 0.5)] * 2 + [(1.0, 0.2)] * 2
+    assert {one["gradient"]["temperature"]["shape"] for one in found} == {"exponential"}
+    with pytest.raises(ConfigError, match=r"gradient.temperature.warmth=1: unknown setting; gradient.temperature takes"):
+        configs("gradient=soft_to_hard", "gradient.temperature={warmth:1},{end:0.2}")
+
+
+def test_a_dictionary_with_an_interpolation_is_resolved_anew_for_each_trial():
+    words = ["gradient=soft_to_hard", "gradient.temperature={start:'${simulator.bits}'},{end:0.2}", "simulator.bits=4,5"]
+    found = [one["gradient"]["temperature"] for one in configs(*words)]
+    assert [one["start"] for one in found] == [4, 5, 1.0, 1.0]
+    assert [one["end"] for one in found] == [0.1, 0.1, 0.2, 0.2]
+
+
+def test_values_in_yaml_are_values(mine):
+    folder = mine(
+        "    params:\n      gradient: [ste, mste]\n      output: ['range(0,3)']\n      seed: [0, 1]\n"
+        "    points:\n      - {quantizer: vq, quantizer.init_by: 'a,b'}\n      - {quantizer: fsq, quantizer.levels: [3, 4]}\n"
+    )
+    found = configs("+experiment=mine", config_dir=folder)
+    assert len(found) == 8
+    assert {one["output"] for one in found} == {"range(0,3)"}
+    assert [one["quantizer"].get("init_by") for one in found] == ["a,b"] * 4 + [None] * 4
+    assert [one["quantizer"].get("levels") for one in found] == [None] * 4 + [[3, 4]] * 4
+    assert [one["seed"] for one in found] == [0, 1] * 4
+
+
+def test_points_of_plain_values_share_a_combination(mine):
+    points = [(0.1, 0), (0.2, 1), (0.1, 1)]
+    folder = mine("    points:\n" + "".join(f"      - {{train.lr: {lr}, seed: {seed}}}\n" for lr, seed in points))
+    sweep = compose(["+experiment=mine"], folder)
+    assert len(sweep.combinations) == 1
+    assert [(one["train"]["lr"], one["seed"]) for _, one in sweep.configs()] == points
+
+
+def test_hydras_own_place_for_axes():
+    assert len(configs("+hydra.sweeper.params={seed:'0,1',gradient:'ste,mste'}")) == 4
+    assert len(configs("hydra.sweeper.points=[{seed:1},{seed:2}]", "hydra.sweeper.exclude=[{seed:2}]")) == 1
+
+
+def test_without_multirun_only_an_experiment_has_axes():
+    with pytest.raises(ConfigError, match=r"seed=0,1: -m sweeps over several values"):
+        compose(["seed=0,1"], multirun=False)
+    assert len(configs("+experiment=ste_vs_anneal", multirun=False)) == 50
+
+
+def test_globs():
+    assert len(configs("simulator=glob(g*)")) == len([name for name in choices("simulator") if name.startswith("g")])
+
+
+def test_the_overrides_for_other_launchers_give_the_same_trials(mine):
+    folder = mine(
+        "    params: {seed: [0, 1], gradient: 'ste,mste'}\n"
+        "    points:\n      - {quantizer: vq, quantizer.init_by: normal, train.lr: 1e-3}\n"
+        "      - {quantizer: fsq, quantizer.levels: [3, 4], codec.latent_dim: 2, train.lr: 1e-2}\n"
+        "    exclude: [{quantizer: fsq, seed: 1}]\n"
+    )
+    words = ["+experiment=mine"]
+    sweep = compose(words, folder)
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        from hydra.core.global_hydra import GlobalHydra
+
+        sweeper = {
+            "params": {"seed": [0, 1], "gradient": "ste,mste"},
+            "points": [
+                {"quantizer": "vq", "quantizer.init_by": "normal", "train.lr": 1e-3},
+                {"quantizer": "fsq", "quantizer.levels": [3, 4], "codec.latent_dim": 2, "train.lr": 1e-2},
+            ],
+            "exclude": [{"quantizer": "fsq", "seed": 1}],
+        }
+        listed = jobs([], sweeper, GlobalHydra.instance().config_loader())
+    ids = {trial.id for trial in plan(sweep).trials}
+    assert len(listed) == len(ids) == 6
+    assert {plan(compose(job)).trials[0].id for job in listed} == ids
+
+
+def test_other_engines_are_hydras_to_run():
+    with pytest.raises(OtherEngine, match="quantbench run"):
+        compose(["hydra/launcher=basic"])
+
+
+def test_a_file_of_a_choice_holds_only_what_differs(mine):
+    folder = mine("_target_: quantbench.quantizers.VectorQuantizer\ncodes: 5\n", "quantizer", "five", "# Five codes.\n")
+    (one,) = configs("quantizer=five", "quantizer.decay=0.5", config_dir=folder)
+    (other,) = configs("quantizer=vq", "quantizer.decay=0.5", "quantizer.codes=5")
+    assert one["quantizer"]["codes"] == 5
+    assert one["quantizer"].keys() == other["quantizer"].keys()
+    assert one["quantizer"]["decay"] == 0.5
+
+
+def test_a_rerun_that_would_unpickle_is_refused(quantbench):
+    code, _, err = quantbench("run", "--experimental-rerun", "config.pickle")
+    assert code == 2
+    assert "quantbench resume" in err
+
+
+def test_optuna_minimises_a_metric(quantbench, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs hydra-optuna-sweeper")
+    words = ["run", "-m", "hydra/sweeper=optuna", "train.lr=interval(0.0001,0.01)", "gradient=ste,mste", "executor=inline"]
+    words += ["hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=2", "train.steps=30", "quantizer.codes=16", "simulator.bits=4"]
+    code, _, err = quantbench(*words)
+    assert code == 2
+    assert "objective=null: OptunaSweeper needs a metric" in err
+    code, _, err = quantbench(*words, "objective=beauty")
+    assert code == 2
+    assert "objective=beauty: no such metric" in err
+    code, _, err = quantbench(*words, "objective=nmse_db")
+    assert code == 0, err
+    found = OmegaConf.load(tmp_path / "optimization_results.yaml")
+    runs = list((tmp_path / "outputs" / "default").iterdir())
+    assert len(runs) == 2
+    best = min(read_results(folder)["nmse_db"].min() for folder in runs)
+    assert found.best_value == pytest.approx(best)
