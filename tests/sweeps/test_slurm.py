@@ -8,13 +8,14 @@ import pytest
 
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.results.tables import read_results
-from quantbench.sweeps import slurm_job, slurm_queue
 from quantbench.sweeps.executors import Slurm
+from quantbench.sweeps.executors.slurm import job as slurm_job
+from quantbench.sweeps.executors.slurm import queue as slurm_queue
+from quantbench.sweeps.executors.slurm.queue import Queue, SlurmSilent
+from quantbench.sweeps.executors.slurm.task import pack, read_task, trials_of, unpack, write_task
 from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.plan import plan
 from quantbench.sweeps.schedule import schedule
-from quantbench.sweeps.shipment import pack, read_task, trials_of, unpack, write_task
-from quantbench.sweeps.slurm_queue import Queue, SlurmSilent
 from quantbench.sweeps.worker import run_stack
 from quantbench.training import Keep
 from tests.conftest import SMALL
@@ -110,7 +111,7 @@ class Cluster:
         monkeypatch.setattr(slurm_queue, "look", self.look)
 
     def submit(self, name, words, tasks, parameters, most, logs):
-        assert words[1:] == ["-m", "quantbench.sweeps.slurm_job"]
+        assert words[1:] == ["-m", "quantbench.sweeps.executors.slurm.job"]
         self.arrays.append([trials_of(read_task(path)) for path in tasks])
         self.waiting |= {(name, index): path for index, path in enumerate(tasks)}
         if self.at_once:
@@ -192,7 +193,7 @@ def test_a_stack_that_ends_its_job_is_alone_the_second_time(cluster, quantbench,
     assert cluster.arrays[1] == [[planned[1]], [planned[2], planned[3]]]  # the suspect, and what it kept from running
     assert len(cluster.arrays) == 2
     if failed:
-        assert "its Slurm job ended before it was finished, 2 times" in err
+        assert "its Slurm job ended before it was finished, twice" in err
         code, _, err = quantbench("resume", str(only_run(tmp_path)))  # failed trials are tried again
         assert code == 0, err
         assert cluster.arrays[2] == [[planned[1]]]
@@ -259,7 +260,7 @@ def test_a_driver_waits_on_while_slurm_is_silent(cluster, quantbench, monkeypatc
 
     def look(names):
         looks.append(names)
-        if len(looks) in (2, 3):
+        if len(looks) in (1, 2):
             raise SlurmSilent("executor=slurm: squeue failed (its controller restarts)")
         return original(names)
 
