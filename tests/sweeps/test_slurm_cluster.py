@@ -41,6 +41,14 @@ def slurm():
         yield
 
 
+@pytest.fixture(autouse=True)
+def idle(slurm):
+    """A driver is done when the last stack is there, which is before the last job has ended."""
+    wait_for(lambda: not queue(), 120)
+    yield
+    subprocess.run(["scancel", "--user=root"], check=True, timeout=60)
+
+
 @pytest.fixture
 def slow(tmp_path):
     """Options with which a run finds the gradient ``slow``: some twenty seconds a trial for half a second a step."""
