@@ -40,6 +40,8 @@ def execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, 
     try:
         with terminate_as_interrupt():
             complete = _train(planned, scheduled, folder, journal, records)
+            if complete:
+                shutil.rmtree(folder / JOBS, ignore_errors=True)
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished trials are kept, `quantbench resume {folder}` goes on", file=sys.stderr)
         raise
@@ -53,8 +55,6 @@ def execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, 
             raise QuantBenchError(f"{error}; {advice}") from error
         failed = sum(record.row["status"] == "failed" for record in records.values())
         journal.close(complete=complete and not failed)
-    if complete:
-        shutil.rmtree(folder / JOBS, ignore_errors=True)
     if complete and not failed:
         for name in (checkpoint.FOLDER, warm.FOLDER):
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -72,8 +72,9 @@ def _train(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, r
     total = scheduled.trials
     if not total:
         return True
-    executor, device, workers = make_executor(planned.executor), planned.run.device, scheduled.workers or 1
-    supply = Supply(scheduled.stacks, (lambda trials: size_on_gpu(trials, device, workers)) if scheduled.measured else None)
+    executor, device = make_executor(planned.executor), planned.run.device
+    sharing = 1 if executor.outlives else scheduled.workers or 1  # of a GPU; jobs have one each
+    supply = Supply(scheduled.stacks, (lambda trials: size_on_gpu(trials, device, sharing)) if scheduled.measured else None)
     kept = 0
 
     def keep(new: list[Record], written: bool) -> None:

@@ -27,7 +27,7 @@ class Pretended(Engine):
 
     def __init__(self, capacity=2, lose=None, isolates=False, takes_others=False):
         self.capacity, self.isolates, self.lose, self.takes_others = capacity, isolates, Counter(lose), takes_others
-        self.running, self.log, self.most = {}, [], 0
+        self.running, self.log, self.most, self.alone = {}, [], 0, False
 
     def submit(self, stack, alone=False):
         self.log.append((stack[0].id[0], alone))
@@ -35,8 +35,8 @@ class Pretended(Engine):
         self.running[future] = stack
         self.most = max(self.most, len(self.running))
         self.beside = len(self.running)
-        if alone and not self.isolates:
-            assert len(self.running) == 1
+        self.alone = alone or self.alone & (len(self.running) > 1)
+        assert self.isolates or not self.alone or len(self.running) == 1
         return future
 
     def adopt(self, claim):
@@ -84,9 +84,9 @@ def test_a_suspect_that_harms_nobody_keeps_nobody_waiting():
 
 def test_of_stacks_that_were_lost_together_only_the_culprit_fails():
     engine = Pretended(capacity=3, lose={"b": 2}, takes_others=True)
-    _, kept = driven(engine, stack("a"), stack("b"), stack("c"), stack("d"))
+    _, kept = driven(engine, *(stack(name) for name in "abcdefg"))
     assert {name for name, found in kept.items() if found[0] == "failed"} == {"b0", "b1"}
-    assert len(kept) == 8
+    assert len(kept) == 14
 
 
 def test_what_an_engine_journals_is_not_written_again_but_failures_are():

@@ -116,8 +116,8 @@ class Slurm(Executor):
         """Raises SlurmSilent."""
         jobs, journal, known = folder / JOBS, Journal(folder, hold=False), {trial.id: trial for trial in trials}
         found = queue.look(sorted(path.name for path in jobs.glob("*") if path.is_dir()))
-        tell("jobs", Counter(found.active.values()))
-        tell("jobs that ended too early", Counter({one: number for one, number in found.ended.items() if one != "COMPLETED"}))
+        _tell("jobs", Counter(found.active.values()))
+        _tell("jobs that ended too early", Counter({one: number for one, number in found.ended.items() if one != "COMPLETED"}))
         claims = []
         for batch, index in found.active:
             for names in trials_of(read_task(jobs / batch / f"{index}.json")):
@@ -132,7 +132,7 @@ class Slurm(Executor):
         return SlurmEngine(self, device, advance, keep, keep.folder)
 
 
-def tell(what: str, states: Counter[str]) -> None:
+def _tell(what: str, states: Counter[str]) -> None:
     """Print how many jobs are in which state, where there are any."""
     if states:
         tqdm.write(f"{what}: " + ", ".join(f"{number} {state.lower()}" for state, number in states.items()))
