@@ -138,7 +138,7 @@ def _tell(what: str, states: Counter[str]) -> None:
         tqdm.write(f"{what}: " + ", ".join(f"{number} {state.lower()}" for state, number in states.items()))
 
 
-@dataclass
+@dataclass(eq=False)
 class _Stack:
     """A stack under way, which is done when its part is in the journal."""
 
@@ -170,7 +170,7 @@ class SlurmEngine(Engine):
         self.journal = Journal(run, hold=False)
         self.waiting: list[_Stack] = []
         self.jobs: dict[Task, _Job] = {}
-        self.looked = time.monotonic()
+        self.looked, self.longest = time.monotonic(), 0
 
     def submit(self, stack: Sequence[Trial], alone: bool = False) -> Future[list[Record]]:
         part = self.journal.part([trial.id for trial in stack])
@@ -202,9 +202,9 @@ class SlurmEngine(Engine):
         each = self.settings.stacks_per_job
         jobs = [[stack] for stack in self.waiting if stack.alone]
         jobs += [others[i : i + each] for i in range(0, len(others), each)]
-        most = min(self.settings.array or sys.maxsize, queue.most_in_array())
-        for first in range(0, len(jobs), most):
-            self._send_array(jobs[first : first + most])
+        self.longest = self.longest or min(self.settings.array or sys.maxsize, queue.most_in_array())
+        for first in range(0, len(jobs), self.longest):
+            self._send_array(jobs[first : first + self.longest])
         self.waiting.clear()
 
     def _send_array(self, jobs: Sequence[list[_Stack]]) -> None:
