@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 import yaml
-from tqdm import tqdm
 
 from quantbench.choices import choices
 from quantbench.config import check_settings
-from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.curves import Points
+from quantbench.errors import ConfigError, QuantBenchError, interrupted
 from quantbench.gradients import misfit
 from quantbench.results.audit import audit_table, summary
 from quantbench.results.tables import write
 from quantbench.sweeps.catalogue import default_component
-from quantbench.sweeps.executors.processes import cores
+from quantbench.sweeps.drive import drive
+from quantbench.sweeps.execute import advance, progress_bar
+from quantbench.sweeps.executors import Processes
 from quantbench.sweeps.journal import new_folder
-from quantbench.sweeps.worker import describe
-from quantbench.training import Stack, TrainSettings
+from quantbench.sweeps.supply import Supply
+from quantbench.sweeps.trial import Record, Trial, failure
+from quantbench.sweeps.worker import Advance, describe
+from quantbench.training import Keep, Stack, TrainSettings
 from quantbench.training.audit import AuditSettings, Reference, audit
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -34,7 +37,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "train": {"steps": 500, "lr": 3e-3, "batch": 128, "log_every": 500},
 }
 """The small problem, where nothing else is asked for."""
-PAIRS_A_JOB = 4
+PAIRS_A_STACK = 4
 """Strategies audited one after the other, so that they share the reference at the start."""
 
 
@@ -74,21 +77,25 @@ def run_audit(task: Audit, output: str, form: str) -> bool:
         raise ConfigError(f"seeds={task.seeds}: must be at least 1")
     asked = parse(task.overrides, task.config_dir)
     _train_settings(asked)
-    jobs, skipped = _jobs(asked, task.config_dir)
-    if not jobs:
+    stacks, skipped = _stacks(asked, task.config_dir)
+    if not stacks:
         raise ConfigError(f"nothing to audit: {skipped[0]}")
     folder = new_folder(output, "audit")
     rows: list[dict[str, Any]] = []
-    workers = min(cores(), len(jobs))
-    context = multiprocessing.get_context("forkserver" if sys.platform != "darwin" else "spawn")
-    with ProcessPoolExecutor(workers, context) as pool, tqdm(total=sum(len(job[1]) for job in jobs), unit="pair") as bar:
+
+    def keep(new: list[Record], _: bool) -> None:
+        for record in new:
+            failed = {"findings": f"failed: {record.row['error']}"} if record.row["status"] == "failed" else {}
+            rows.extend(pairs[record.trial] | row for row in record.row.get("rows", [failed]))
+
+    pairs = {pair.id: pair.choices for stack in stacks for pair in stack}
+    with progress_bar(len(pairs), "pair") as bar:
+        job = partial(_audit_stack, asked=asked, task=task)
+        engine = Processes().open(len(stacks), "cpu", lambda done: advance(bar, done), job=job)
         try:
-            futures = {pool.submit(_audit_job, job, asked, task): job for job in jobs}
-            for future in as_completed(futures):
-                rows += future.result()
-                bar.update(len(futures[future][1]))
+            drive(engine, Supply(stacks), keep)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            engine.close()
             table = audit_table(rows)
             write(table, folder / "audit.csv")
     for reason in skipped:
@@ -129,19 +136,15 @@ def parse(overrides: Sequence[str], config_dir: Path | None) -> Asked:
     return Asked(chosen, settings)
 
 
-Job = tuple[str, list[str]]
-"""A quantizer and a few strategies."""
-
-
-def _jobs(asked: Asked, config_dir: Path | None) -> tuple[list[Job], list[str]]:
-    """Pairs that fit, and why others are left out."""
+def _stacks(asked: Asked, config_dir: Path | None) -> tuple[list[list[Trial]], list[str]]:
+    """Pairs that fit, a stack a quantizer and a few strategies, and why others are left out."""
     simulator, codec = (_component(group, asked.choices[group][0], asked, config_dir) for group in ("simulator", "codec"))
     if simulator.waveform_rate is not None:
         raise ConfigError(f"simulator={asked.choices['simulator'][0]}: an audit takes frames of features, not waveforms")
     codec.check_input(None, {})
     dim = codec.latent_dim
     gradients = {name: _component("gradient", name, asked, config_dir) for name in asked.choices["gradient"]}
-    jobs: list[Job] = []
+    stacks: list[list[Trial]] = []
     skipped: list[str] = []
     for name in asked.choices["quantizer"]:
         quantizer = _component("quantizer", name, asked, config_dir)
@@ -156,8 +159,9 @@ def _jobs(asked: Asked, config_dir: Path | None) -> tuple[list[Job], list[str]]:
         fitting = [gradient for gradient, reason in reasons.items() if reason is None]
         if len(reasons) == 1 and not fitting:
             skipped.append(f"gradient={asked.choices['gradient'][0]} does not fit quantizer={name}: {reasons.popitem()[1]}")
-        jobs += [(name, fitting[i : i + PAIRS_A_JOB]) for i in range(0, len(fitting), PAIRS_A_JOB)]
-    return jobs, skipped
+        pairs = [Trial(f"{name} {one}", {"quantizer": name, "gradient": one}, {}, len(stacks)) for one in fitting]
+        stacks += [pairs[i : i + PAIRS_A_STACK] for i in range(0, len(pairs), PAIRS_A_STACK)]
+    return stacks, skipped
 
 
 def _component(group: str, name: str, asked: Asked, config_dir: Path | None) -> Any:
@@ -165,24 +169,26 @@ def _component(group: str, name: str, asked: Asked, config_dir: Path | None) -> 
     return default_component(group, name, config_dir, small | asked.settings[group])
 
 
-def _audit_job(job: Job, asked: Asked, task: Audit) -> list[dict[str, Any]]:
-    """Rows of one quantizer with a few strategies; a failure is a row of its own."""
+def _audit_stack(pairs: Sequence[Trial], device: str, told: Advance, keep: Keep, asked: Asked, task: Audit) -> list[Record]:
+    """Records of one quantizer with a few strategies, each with its rows of the table; what fails, fails alone."""
     torch.set_num_threads(1)
     if task.config_dir is not None and str(task.config_dir) not in sys.path:
         sys.path.append(str(task.config_dir))
-    quantizer, gradients = job
-    rows: list[dict[str, Any]] = []
+    records: list[Record] = []
     known: dict[str, Reference] = {}
-    for gradient in gradients:
-        names: Mapping[str, str] = {"quantizer": quantizer, "gradient": gradient}
+    for pair in pairs:
         try:
-            found = audit(_stack(names, asked, task), task.settings, known)
-            rows += [dict(names) | row for row in found]
+            found = audit(_stack(pair.choices, asked, task), task.settings, known)
+            row = {"status": "completed", "error": "", "stack_size": len(pairs), "rows": found}
+            records.append(Record(pair.id, row, Points()))
         except QuantBenchError:
             raise
         except Exception as error:  # of a user's own class, most likely
-            rows.append(dict(names) | {"findings": f"failed: {describe(error)}"})
-    return rows
+            if interrupted(error):
+                raise KeyboardInterrupt from error
+            records.append(failure(pair, describe(error)))
+        told(1.0)
+    return records
 
 
 def _stack(names: Mapping[str, str], asked: Asked, task: Audit) -> Stack:

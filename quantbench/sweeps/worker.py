@@ -25,6 +25,8 @@ from quantbench.training import NOTHING, Keep, Outcome, TrainSettings, train
 Advance = Callable[[float], None]
 """Told by how many trials the work has come forward; a part of a trial's steps is a part of a trial."""
 
+Job = Callable[[Sequence[Trial], str, Advance, Keep], list[Record]]
+"""What a worker does with a stack, on a device; gives a record of each trial."""
 
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
 """Signs of it in the text of a RuntimeError; PyTorch has an error of its own for the GPU's allocator only."""

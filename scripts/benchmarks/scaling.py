@@ -39,7 +39,7 @@ def measure(trials: int, folder: Path) -> dict[str, float]:
     from quantbench.results.frame import frame
     from quantbench.results.load import load
     from quantbench.results.rank import rank
-    from quantbench.sweeps import runner
+    from quantbench.sweeps import tables
     from quantbench.sweeps.compose import compose
     from quantbench.sweeps.journal import Journal
     from quantbench.sweeps.plan import plan
@@ -82,7 +82,7 @@ def measure(trials: int, folder: Path) -> dict[str, float]:
     with timed("journal read"):
         kept = journal.read()
     with timed("tables written"):
-        runner.write_tables(planned, folder, kept)
+        tables.write_tables(planned, folder, kept)
     for name in ("results.csv", "curves.csv"):
         found[f"{name}, bytes"] = (folder / name).stat().st_size
     del kept, planned

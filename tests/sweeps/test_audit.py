@@ -3,6 +3,7 @@ import pytest
 
 from quantbench.cli import main
 from quantbench.results.schema import AUDIT
+from tests.sweeps.test_workers import DEADLY
 
 SMALL = ["codec.latent_dim=2", "codec.hidden=8", "simulator.frame_dim=2", "train.steps=5", "--seeds", "2"]
 FILE = """
@@ -54,6 +55,22 @@ def test_mistakes_of_a_strategy_of_ones_own_are_found(tmp_path, capsys):
     assert found["silent"] == "the distortion gives the encoder no gradient"
     assert "ValueError: not today" in found["broken"]
     assert "found: quantizer=fsq gradient=silent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("times", "failed"), [(1, 0), (100, 1)])
+def test_pairs_that_kill_their_worker_are_audited_once_more(tmp_path, monkeypatch, times, failed):
+    monkeypatch.setattr("quantbench.sweeps.executors.processes.cores", lambda: 2)
+    monkeypatch.setattr("quantbench.sweeps.audit.PAIRS_A_STACK", 1)
+    (tmp_path / "gradient").mkdir()
+    (tmp_path / "audited_deadly.py").write_text(DEADLY.replace('"deaths"', f'"{tmp_path}/deaths"'))
+    (tmp_path / "gradient" / "deadly.yaml").write_text(f"_target_: audited_deadly.Deadly\ntimes: {times}\n")
+    code, table = run(tmp_path, "quantizer=fsq", "gradient=ste,deadly,noise", "--config-dir", str(tmp_path))
+    assert code == failed
+    found = table["findings"].astype(object).fillna("")
+    died = found == "failed: its worker process died (out of memory, or killed)"
+    assert table["gradient"][died].tolist() == ["deadly"] * failed
+    assert set(found[~died]) == {""}
+    assert (~died).sum() == (3 - failed) * 2 * 2
 
 
 @pytest.mark.parametrize(

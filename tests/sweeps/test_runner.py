@@ -63,7 +63,7 @@ class Fragile(Engine):
     def __init__(self, inline, losses):
         self.inline, self.losses, self.submitted = inline, losses, []
 
-    def submit(self, stack):
+    def submit(self, stack, alone=False):
         seeds = tuple(trial.config["seed"] for trial in stack)
         self.submitted.append(seeds)
         future = self.inline.submit(stack)

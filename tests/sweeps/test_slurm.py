@@ -1,6 +1,8 @@
 """Slurm's executor: its jobs run as plain commands, its driver with a queue of the test's own."""
 
 import json
+import os
+import signal
 from collections import Counter
 
 import pandas as pd
@@ -8,18 +10,22 @@ import pytest
 
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.results.tables import read_results
-from quantbench.sweeps import slurm_job, slurm_queue
+from quantbench.sweeps import worker
 from quantbench.sweeps.executors import Slurm
+from quantbench.sweeps.executors.slurm import job as slurm_job
+from quantbench.sweeps.executors.slurm import queue as slurm_queue
+from quantbench.sweeps.executors.slurm.queue import Queue, SlurmSilent
+from quantbench.sweeps.executors.slurm.task import pack, read_task, trials_of, unpack, write_task
 from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.plan import plan
 from quantbench.sweeps.schedule import schedule
-from quantbench.sweeps.shipment import pack, read_task, trials_of, unpack, write_task
-from quantbench.sweeps.slurm_queue import Queue, SlurmSilent
 from quantbench.sweeps.worker import run_stack
 from quantbench.training import Keep
 from tests.conftest import SMALL
 from tests.sweeps.test_plan import sweep
 from tests.sweeps.test_runner import without_cost
+from tests.sweeps.test_supply import Tight
+from tests.sweeps.test_workers import DEADLY
 
 AXES = ["-m", "gradient=ste,mste", "seed=range(0,4)"]
 WORDS = ["executor=slurm", "executor.stack_size=1", "executor.poll_seconds=0.1", *SMALL, *AXES]
@@ -72,6 +78,54 @@ def test_a_job_that_starts_again_does_only_what_is_missing(task):
     assert len(journal.read()) == 8
 
 
+def test_a_job_that_is_short_of_memory_writes_whole_stacks(task, monkeypatch):
+    """Later stacks are cut, but the driver waits for those that it submitted."""
+    path, stacks, journal = task
+    expected = [record for stack in stacks for record in run_stack(stack, "cpu")]
+    for trial in stacks[1]:
+        object.__setattr__(trial, "shape", stacks[0][0].shape)
+    tight = Tight(2, MemoryError())
+    monkeypatch.setattr(worker, "_train", tight)
+    assert slurm_job.main([str(path)]) == 0
+    assert tight.tried == [4, 2, 2, 2, 2]
+    assert all(journal.part([trial.id for trial in stack]).exists() for stack in stacks)
+    assert results(journal.read().values()) == results(expected)
+
+
+@pytest.mark.parametrize(("times", "failed"), [(1, 0), (100, 2)])
+def test_a_worker_that_dies_in_a_job_is_handled_there(cluster, quantbench, tmp_path, times, failed):
+    (tmp_path / "mine" / "gradient").mkdir(parents=True)
+    (tmp_path / "mine" / "slurm_deadly.py").write_text(DEADLY.replace('"deaths"', f'"{tmp_path}/deaths"'))
+    (tmp_path / "mine" / "gradient" / "deadly.yaml").write_text(f"_target_: slurm_deadly.Deadly\ntimes: {times}\n")
+    words = ["executor=slurm", "executor.cpus=2", "executor.poll_seconds=0.1", *SMALL, "-m", "--config-dir", "mine"]
+    code, _, err = quantbench("run", *words, "gradient=ste,deadly,mste", "seed=0,1", "executor.stack_size=2")
+    assert code == (1 if failed else 0), err
+    table = read_results(only_run(tmp_path))
+    assert len(table) == 6
+    lost = table[table["status"] == "failed"]
+    assert len(lost) == failed
+    assert set(lost["gradient"]) <= {"deadly"}
+    assert set(lost["error"]) <= {"its worker process died (out of memory, or killed)"}
+    assert len(cluster.arrays) == 1  # Slurm had nothing to do with it
+
+
+def test_a_job_that_is_told_to_end_keeps_what_is_finished(task, monkeypatch, capsys):
+    path, stacks, journal = task
+    original, written = Journal.write, []
+
+    def write(self, records):
+        original(self, records)
+        written.append(records)
+        if len(written) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Journal, "write", write)
+    assert slurm_job.main([str(path)]) == 130
+    assert {records[0].trial for records in written} == {stacks[0][0].id}
+    assert journal.part([trial.id for trial in stacks[0]]).exists()
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_a_job_of_another_version_says_so(task, capsys):
     path, _, journal = task
     path.write_text(json.dumps(json.loads(path.read_text()) | {"version": "0.0.1"}))
@@ -110,7 +164,7 @@ class Cluster:
         monkeypatch.setattr(slurm_queue, "look", self.look)
 
     def submit(self, name, words, tasks, parameters, most, logs):
-        assert words[1:] == ["-m", "quantbench.sweeps.slurm_job"]
+        assert words[1:] == ["-m", "quantbench.sweeps.executors.slurm.job"]
         self.arrays.append([trials_of(read_task(path)) for path in tasks])
         self.waiting |= {(name, index): path for index, path in enumerate(tasks)}
         if self.at_once:
@@ -192,7 +246,7 @@ def test_a_stack_that_ends_its_job_is_alone_the_second_time(cluster, quantbench,
     assert cluster.arrays[1] == [[planned[1]], [planned[2], planned[3]]]  # the suspect, and what it kept from running
     assert len(cluster.arrays) == 2
     if failed:
-        assert "its Slurm job ended before it was finished, 2 times" in err
+        assert "its Slurm job ended before it was finished, twice" in err
         code, _, err = quantbench("resume", str(only_run(tmp_path)))  # failed trials are tried again
         assert code == 0, err
         assert cluster.arrays[2] == [[planned[1]]]
@@ -243,6 +297,43 @@ def test_collect_tells_of_trials_that_failed(cluster, quantbench, tmp_path):
     assert "2 of 4 trials failed" in err
 
 
+def test_a_stack_that_ends_while_a_driver_looks_is_not_submitted_again(cluster, quantbench, tmp_path, monkeypatch):
+    cluster.at_once = False
+    assert quantbench("run", *WORDS, "executor.stacks_per_job=4", "executor.wait=false")[0] == 0
+    original = cluster.look
+
+    def look(names):
+        found = original(names)
+        cluster.work(but=1)
+        monkeypatch.setattr(slurm_queue, "look", original)
+        return found
+
+    monkeypatch.setattr(slurm_queue, "look", look)
+    code, out, err = quantbench("resume", str(only_run(tmp_path)), "--collect")
+    assert code == 0, err
+    assert "4 trials are there" in out
+    assert "0 trials are neither finished nor with a job" in out
+    assert len(cluster.arrays) == 1
+    assert len(read_results(only_run(tmp_path))) == 4
+
+
+def test_a_part_that_is_damaged_when_it_arrives_is_trained_again(cluster, quantbench, tmp_path, monkeypatch, capsys):
+    original = cluster.run
+
+    def run(path):
+        original(path)
+        if len(cluster.arrays) == 1:
+            part = sorted(only_run(tmp_path).glob("journal/*.json"))[0]
+            part.write_text(part.read_text()[:-20])
+
+    monkeypatch.setattr(cluster, "run", run)
+    code, _, err = quantbench("run", *WORDS, "executor.stacks_per_job=8")
+    assert code == 0, err
+    assert "is damaged" in err
+    assert [len(stacks) for array in cluster.arrays for stacks in array] == [8, 1]
+    assert set(read_results(only_run(tmp_path))["status"]) == {"completed"}
+
+
 def test_nothing_is_submitted_where_the_queue_cannot_be_seen(cluster, quantbench, tmp_path):
     cluster.at_once = False
     assert quantbench("run", *WORDS, "executor.wait=false")[0] == 0
@@ -259,7 +350,7 @@ def test_a_driver_waits_on_while_slurm_is_silent(cluster, quantbench, monkeypatc
 
     def look(names):
         looks.append(names)
-        if len(looks) in (2, 3):
+        if len(looks) in (1, 2):
             raise SlurmSilent("executor=slurm: squeue failed (its controller restarts)")
         return original(names)
 

@@ -41,6 +41,14 @@ def slurm():
         yield
 
 
+@pytest.fixture(autouse=True)
+def idle(slurm):
+    """A driver is done when the last stack is there, which is before the last job has ended."""
+    wait_for(lambda: not queue(), 120)
+    yield
+    subprocess.run(["scancel", "--user=root"], check=True, timeout=60)
+
+
 @pytest.fixture
 def slow(tmp_path):
     """Options with which a run finds the gradient ``slow``: some twenty seconds a trial for half a second a step."""
@@ -144,7 +152,7 @@ def test_a_job_killed_with_kill_9_keeps_finished_stacks_and_the_driver_may_leave
     (worker,) = [
         int(path.parent.name)
         for path in Path("/proc").glob("[0-9]*/cmdline")
-        if b"-m\0quantbench.sweeps.slurm_job\0" in _read(path) and str(folder).encode() in _read(path)
+        if b"-m\0quantbench.sweeps.executors.slurm.job\0" in _read(path) and str(folder).encode() in _read(path)
     ]
     os.kill(worker, 9)
     wait_for(lambda: not queue())

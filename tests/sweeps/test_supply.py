@@ -179,12 +179,12 @@ class GPU:
     """Lets plans believe that there is a GPU; whatever trains does so on the CPU."""
 
     def __init__(self, monkeypatch, size):
-        from quantbench.sweeps import runner
+        from quantbench.sweeps import execute
         from quantbench.sweeps import schedule as scheduling
 
         self.asked = []
         monkeypatch.setattr(scheduling, "find_device", lambda name: torch.device("cuda"))
-        monkeypatch.setattr(runner, "size_on_gpu", self.size_on_gpu)
+        monkeypatch.setattr(execute, "size_on_gpu", self.size_on_gpu)
         self.size = size
 
     def size_on_gpu(self, group, device, workers):

@@ -136,7 +136,7 @@ class Interrupted(Engine):
     def __init__(self, inline):
         self.inline, self.polls = inline, 0
 
-    def submit(self, stack):
+    def submit(self, stack, alone=False):
         return self.inline.submit(stack)
 
     def poll(self):

@@ -1,17 +1,19 @@
-"""The one seam behind which all engines are."""
+"""The one seam behind which everything is that trains stacks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 
 from quantbench.components import Component, at_least, component
 from quantbench.config import Settings, construct, find_class, without_target
-from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.trial import Record, Trial
-from quantbench.sweeps.worker import Advance
+from quantbench.sweeps.worker import Advance, Job, run_stack
 from quantbench.training import NOTHING, Keep
 
 
@@ -19,21 +21,53 @@ class WorkerDied(Exception):
     """A stack was lost with its worker; it may be submitted again."""
 
 
+@dataclass(frozen=True)
+class Claim:
+    """A stack that an earlier driver submitted, and whose job still waits or runs.
+
+    Attributes:
+        stack: those of its trials that this sweep has.
+        job: what the executor needs to know it again.
+    """
+
+    stack: list[Trial]
+    job: Any
+
+
 class Engine:
-    """A running executor: takes stacks, gives futures of their records."""
+    """A running executor: takes stacks, gives futures of their records.
 
-    capacity = 1
-    """How many stacks to keep submitted at a time."""
+    Attributes:
+        capacity: how many stacks to keep submitted at a time.
+        isolates: whether a stack that is submitted alone may end its worker while others train, and harms none of them.
+        journals: whether records of a finished stack are in the journal already.
+        leaves: whether the driver leaves once all is submitted; jobs go on without it.
+        poll_seconds: how often to poll.
+    """
 
-    def submit(self, stack: Sequence[Trial]) -> Future[list[Record]]:
-        """Train a stack. The future raises WorkerDied when the stack was lost."""
+    capacity: int = 1
+    isolates: bool = False
+    journals: bool = False
+    leaves: bool = False
+    poll_seconds: float = 0.2
+
+    def submit(self, stack: Sequence[Trial], alone: bool = False) -> Future[list[Record]]:
+        """Train a stack. The future raises WorkerDied when the stack was lost with its worker.
+
+        Args:
+            alone: the stack is suspected of ending its worker: let it share none that others need.
+        """
+        raise NotImplementedError
+
+    def adopt(self, claim: Claim) -> Future[list[Record]]:
+        """The future of a stack that an earlier driver submitted."""
         raise NotImplementedError
 
     def poll(self) -> None:
-        """Pass progress of running stacks on; called a few times a second."""
+        """Send what was submitted, pass progress on, and whatever else is to be done from time to time."""
 
     def close(self) -> None:
-        """Stop at once; stacks that still run are lost."""
+        """Stop at once; stacks that still run are lost, unless jobs outlive the driver."""
 
 
 @component
@@ -43,6 +77,9 @@ class Executor(Component):
     Attributes:
         stack_size: largest number of trials trained together; null for one that suits the device: on a GPU it is measured.
     """
+
+    outlives: ClassVar[bool] = False
+    """Whether jobs go on without the driver. Such an executor has a setting ``wait``: whether the driver stays."""
 
     stack_size: int | None = None
 
@@ -62,39 +99,21 @@ class Executor(Component):
         """
         return self.workers_on(device) or 1
 
-    def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING) -> Engine:
-        """Start for a sweep of so many stacks.
+    def claims(self, folder: Path, trials: Sequence[Trial]) -> list[Claim]:
+        """The stacks of these trials that jobs of an earlier driver still have; tells how far they are.
+
+        Args:
+            folder: of the run.
+        """
+        return []
+
+    def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING, job: Job = run_stack) -> Engine:
+        """Start for so many stacks.
 
         Args:
             advance: told how far the work has come, in trials.
             keep: what trainings leave in the folder of the run.
-        """
-        raise NotImplementedError
-
-
-@component
-class Queued(Executor):
-    """An executor whose jobs outlive the driver: they write finished stacks into the journal themselves.
-
-    Attributes:
-        wait: whether the driver stays until all is done.
-    """
-
-    wait: bool = True
-
-    def work_off(
-        self,
-        stacks: Sequence[Sequence[Trial]],
-        device: str,
-        keep: Keep,
-        journal: Journal,
-        take: Callable[[dict[str, Record]], None],
-    ) -> bool:
-        """Submit what no job has yet; gives whether all stacks are done.
-
-        Args:
-            keep: names the folder of the run, where all jobs must find it.
-            take: told of the records of stacks that a job finished.
+            job: what a worker does with a stack; it can be pickled.
         """
         raise NotImplementedError
 

@@ -24,7 +24,7 @@ from quantbench.sweeps.executors.processes import cores
 from quantbench.sweeps.interrupts import without_ctrl_c
 from quantbench.sweeps.remote import DEATH, join_driver, own_folders
 from quantbench.sweeps.trial import Record, Trial
-from quantbench.sweeps.worker import Advance, describe, keep_memory, run_stack
+from quantbench.sweeps.worker import Advance, Job, describe, keep_memory, run_stack
 from quantbench.training import NOTHING, Keep
 
 CONNECT_SECONDS = 10
@@ -38,21 +38,21 @@ FETCH_SECONDS = 60
 class DaskEngine(Engine):
     """Keeps one stack a thread of the cluster submitted, which may grow and shrink, but ``least`` stacks at any time."""
 
-    def __init__(self, client: Any, cluster: Any, least: int, device: str, advance: Advance, keep: Keep) -> None:
+    def __init__(self, client: Any, cluster: Any, least: int, device: str, advance: Advance, keep: Keep, job: Job) -> None:
         self.client, self.cluster, self.least = client, cluster, least
         self.capacity, self.asked = max(least, threads_of(client)), time.monotonic()
-        self.device, self.advance, self.keep = device, advance, keep
+        self.device, self.advance, self.keep, self.job = device, advance, keep, job
         self.folders = own_folders()
         self.running: dict[str, Any] = {}  # Dask forgets a task when nobody holds its future
         self.lock = threading.Lock()
         self.finished = 0
 
-    def submit(self, stack: Sequence[Trial]) -> Future[list[Record]]:
+    def submit(self, stack: Sequence[Trial], alone: bool = False) -> Future[list[Record]]:
         if self.client.status != "running":
             raise QuantBenchError("executor=dask: the connection to the scheduler is lost; finished stacks are kept")
         key = f"quantbench-{stack[0].id}-{uuid.uuid4().hex}"
         future: Future[list[Record]] = Future()
-        sent = (tuple(stack), self.device, self.keep, self.folders, __version__)
+        sent = (self.job, tuple(stack), self.device, self.keep, self.folders, __version__)
         remote = self.client.submit(_run, *sent, key=key, pure=False)
         self.running[key] = remote
         remote.add_done_callback(lambda done: self._settle(done, future, len(stack)))
@@ -146,7 +146,7 @@ class Dask(Executor):
         threads = _size(self.address)
         return self.workers or threads
 
-    def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING) -> Engine:
+    def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING, job: Job = run_stack) -> Engine:
         _silence()
         if self.address is None:
             workers = min(self.workers_on(find_device(device)) or 1, stacks)
@@ -155,7 +155,7 @@ class Dask(Executor):
             client, cluster = connect(self.address), None
         if client.dashboard_link:
             print(f"Dask's dashboard: {client.dashboard_link}", file=sys.stderr)
-        return DaskEngine(client, cluster, self.workers or 1, device, advance, keep)
+        return DaskEngine(client, cluster, self.workers or 1, device, advance, keep, job)
 
 
 def _require_distributed() -> None:
@@ -248,7 +248,7 @@ def threads_of(client: Any) -> int:
     return sum(client.nthreads().values())
 
 
-def _run(stack: tuple[Trial, ...], device: str, keep: Keep, folders: list[str], version: str) -> list[Record]:
+def _run(job: Job, stack: tuple[Trial, ...], device: str, keep: Keep, folders: list[str], version: str) -> list[Record]:
     join_driver(folders, version)
     keep_memory()
-    return run_stack(stack, device, keep=keep)
+    return job(stack, device, lambda trials: None, keep)

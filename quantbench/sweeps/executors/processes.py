@@ -23,7 +23,7 @@ from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
 from quantbench.sweeps.executors.inline import InlineEngine
 from quantbench.sweeps.interrupts import without_ctrl_c
 from quantbench.sweeps.trial import Record, Trial
-from quantbench.sweeps.worker import Advance, keep_memory, run_stack
+from quantbench.sweeps.worker import Advance, Job, keep_memory, run_stack
 from quantbench.training import NOTHING, Keep
 
 RESTART_SECONDS = 10.0
@@ -34,8 +34,8 @@ _progress: Any = None
 
 
 class ProcessEngine(Engine):
-    def __init__(self, workers: int, device: str, advance: Advance, keep: Keep) -> None:
-        self.capacity, self.device, self.advance, self.keep = workers, device, advance, keep
+    def __init__(self, workers: int, device: str, advance: Advance, keep: Keep, job: Job) -> None:
+        self.capacity, self.device, self.advance, self.keep, self.job = workers, device, advance, keep, job
         # A fork server imports torch once and forks clean workers from it: they start at once and share its memory.
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self.context = multiprocessing.get_context(method)
@@ -54,11 +54,11 @@ class ProcessEngine(Engine):
         self.seen = 0.0
         return ProcessPoolExecutor(self.capacity, self.context, initializer=_start_worker, initargs=(self.done, self.lifeline))
 
-    def submit(self, stack: Sequence[Trial]) -> Future[list[Record]]:
+    def submit(self, stack: Sequence[Trial], alone: bool = False) -> Future[list[Record]]:
         deadline = time.monotonic() + RESTART_SECONDS
         while True:
             try:
-                submitted = self.pool.submit(_run, tuple(stack), self.device, self.keep)
+                submitted = self.pool.submit(_run, self.job, tuple(stack), self.device, self.keep)
                 break
             except (BrokenProcessPool, OSError):  # the latter where pool or fork server end as a worker is started
                 if time.monotonic() > deadline:
@@ -111,9 +111,11 @@ class Processes(Executor):
     def workers_on(self, device: torch.device) -> int:
         return self.workers or (1 if device.type == "cuda" else cores())
 
-    def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING) -> Engine:
+    def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING, job: Job = run_stack) -> Engine:
         workers = min(self.workers_on(find_device(device)), stacks)
-        return ProcessEngine(workers, device, advance, keep) if workers > 1 else InlineEngine(device, advance, keep)
+        if workers == 1:
+            return InlineEngine(device, advance, keep, job)
+        return ProcessEngine(workers, device, advance, keep, job)
 
 
 def cores() -> int:
@@ -136,9 +138,9 @@ def _die_with(lifeline: Connection) -> None:
     os._exit(1)
 
 
-def _run(stack: tuple[Trial, ...], device: str, keep: Keep) -> list[Record]:
+def _run(job: Job, stack: tuple[Trial, ...], device: str, keep: Keep) -> list[Record]:
     def advance(trials: float) -> None:
         with _progress.get_lock():
             _progress.value += trials
 
-    return run_stack(stack, device, advance, keep)
+    return job(stack, device, advance, keep)

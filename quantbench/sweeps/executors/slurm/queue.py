@@ -1,7 +1,8 @@
 """Slurm's own commands, and submitit, which writes the batch script.
 
 Without accounting Slurm forgets a job minutes after its end, so the queue only says what waits and what runs: whether a job
-did its work is the journal's to say.
+did its work is the journal's to say. submitit asks `sacct` for the state of a job, by its number: without accounting that is
+UNKNOWN for every job, and a driver that died before it noted the number has none. `squeue` needs neither.
 """
 
 from __future__ import annotations

@@ -1,0 +1,112 @@
+"""Trains what was planned, keeps every record, and writes the tables."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.results.load import of_table
+from quantbench.results.progress import JOBS
+from quantbench.results.summary import summary
+from quantbench.results.tables import results_path
+from quantbench.sweeps.drive import drive
+from quantbench.sweeps.executors import make_executor
+from quantbench.sweeps.facts import rate_settings
+from quantbench.sweeps.interrupts import terminate_as_interrupt
+from quantbench.sweeps.journal import Journal
+from quantbench.sweeps.outline import left_to_jobs
+from quantbench.sweeps.plan import Plan
+from quantbench.sweeps.schedule import Schedule
+from quantbench.sweeps.supply import Supply, size_on_gpu
+from quantbench.sweeps.tables import write_plan, write_tables
+from quantbench.sweeps.trial import Record
+from quantbench.sweeps.verdict import tell
+from quantbench.training import Keep, checkpoint, warm
+
+
+class SweepFailed(QuantBenchError):
+    """At least one trial failed."""
+
+
+def execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, records: dict[str, Record]) -> None:
+    """Train the stacks of a plan, keep their records and write the tables, whatever happens. Raises QuantBenchError."""
+    complete = False
+    write_plan(planned, journal)
+    try:
+        with terminate_as_interrupt():
+            complete = _train(planned, scheduled, folder, journal, records)
+            if complete:
+                shutil.rmtree(folder / JOBS, ignore_errors=True)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; finished trials are kept, `quantbench resume {folder}` goes on", file=sys.stderr)
+        raise
+    except ConfigError as error:  # as of an executor: by now something was done, so it is no bad input alone
+        raise QuantBenchError(str(error)) from error
+    finally:
+        try:
+            table = write_tables(planned, folder, records)
+        except QuantBenchError as error:
+            advice = f"the journal beside it holds all trials; `quantbench resume {folder}` goes on once that is put right"
+            raise QuantBenchError(f"{error}; {advice}") from error
+        failed = sum(record.row["status"] == "failed" for record in records.values())
+        journal.close(complete=complete and not failed)
+    if complete and not failed:
+        for name in (checkpoint.FOLDER, warm.FOLDER):
+            shutil.rmtree(folder / name, ignore_errors=True)
+    tell(records.values())
+    if complete:
+        print(f"\n{summary(of_table(table, rate_settings(planned.trials), planned.added))}\n\nresults: {results_path(folder)}")
+    else:
+        print(left_to_jobs(planned, folder, records))
+    if failed:
+        raise SweepFailed(f"{failed} of {len(planned.trials)} trials failed; `quantbench resume {folder}` tries again")
+
+
+def _train(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, records: dict[str, Record]) -> bool:
+    """Train what a plan says; False where jobs still do."""
+    total = scheduled.trials
+    if not total:
+        return True
+    executor, device = make_executor(planned.executor), planned.run.device
+    sharing = 1 if executor.outlives else scheduled.workers or 1  # of a GPU; jobs have one each
+    supply = Supply(scheduled.stacks, (lambda trials: size_on_gpu(trials, device, sharing)) if scheduled.measured else None)
+    kept = 0
+
+    def keep(new: list[Record], written: bool) -> None:
+        nonlocal kept
+        if not written:
+            journal.write(new)
+        checkpoint.path(folder, [record.trial for record in new]).unlink(missing_ok=True)
+        records.update((record.trial, record) for record in new)
+        kept += len(new)
+
+    def lost() -> None:  # what was done for it counts no more
+        bar.update(kept - bar.n)
+
+    with progress_bar(total, hidden=executor.outlives and not planned.executor["wait"]) as bar:
+        most = total if scheduled.measured else len(scheduled.stacks)
+        settings = Keep(folder.resolve(), planned.run.checkpoint_every, planned.run.export)
+        engine = executor.open(most, device, lambda trials: advance(bar, trials), settings)
+        try:
+            complete = drive(engine, supply, keep, lost, scheduled.claims)
+        finally:
+            engine.close()
+        if complete:
+            bar.update(total - bar.n)
+    return complete
+
+
+def advance(bar: tqdm[Any], done: float) -> None:
+    """Move a bar forward."""
+    bar.update(done)
+
+
+def progress_bar(total: int, unit: str = "trial", hidden: bool = False) -> tqdm[Any]:
+    """The one bar of a run; where standard error is no terminal there is none."""
+    form = f"{{l_bar}}{{bar}}| {{n:.1f}}/{{total}} {unit}s [{{elapsed}}<{{remaining}}, {{rate_noinv_fmt}}]"
+    return tqdm(total=total, unit=unit, bar_format=form, disable=True if hidden else None, smoothing=0.1)
