@@ -5,22 +5,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError
+from quantbench.files import write_cache
+from quantbench.paths import cache_folder
 
 Array = NDArray[np.float32]
 Samples = NDArray[np.int16]
@@ -302,20 +300,7 @@ def cache_path(kind: str, settings: str, folder: Path, files: list[Path], suffix
     """Where what was made of ``files`` with ``settings`` is cached: by their names, sizes and times."""
     listing = [f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
     key = digest("\n".join([settings, *listing]))[:16]
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "quantbench" / f"{kind}-{key}{suffix}"
-
-
-def write_cache(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file in one step, so that another process never reads half of it. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        try:
-            write(file)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)
+    return cache_folder() / f"{kind}-{key}{suffix}"
 
 
 def _store(index: Path, made: Waveforms) -> Waveforms | None:

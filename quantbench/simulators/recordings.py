@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from quantbench.audio.recordings import cache_path, find, held_out_files, read, write_cache
+from quantbench.audio.recordings import cache_path, find, held_out_files, read
 from quantbench.errors import ConfigError
+from quantbench.files import write_cache
 
 Array = NDArray[np.float32]
 

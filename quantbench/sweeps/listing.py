@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sys
-import tempfile
 from pathlib import Path
 
 from quantbench import __version__
 from quantbench.choices import GROUPS, choices, description
 from quantbench.errors import ConfigError
+from quantbench.files import write_cache
 from quantbench.metrics import METRICS, declared
 from quantbench.paths import cache_folder, config_folder
 from quantbench.results.render import render
@@ -70,10 +70,7 @@ def pairs(config_dir: Path | None) -> str:
         return kept.read_text()
     found = _find_pairs(None)
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=kept.parent, delete=False) as file:
-            file.write(found)
-        Path(file.name).replace(kept)
+        write_cache(kept, lambda file: file.write(found.encode()))
     return found
 
 

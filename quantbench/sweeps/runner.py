@@ -27,6 +27,7 @@ from tqdm import tqdm
 from quantbench import __version__, imports, kernels
 from quantbench.config import COMPONENTS, build_stack, find_class, find_device, setting, without_target
 from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.files import write_text
 from quantbench.paths import config_folder
 from quantbench.results.facts import COLUMNS_FILE
 from quantbench.results.load import of_table
@@ -40,7 +41,7 @@ from quantbench.sweeps.journal import Journal, new_folder
 from quantbench.sweeps.plan import Plan, Trial, make_executor, plan
 from quantbench.sweeps.queued import left_to_jobs, progress_bar, to_wait, work_off
 from quantbench.sweeps.supply import Supply, size_on_gpu
-from quantbench.sweeps.sweep import Sweep, write_text
+from quantbench.sweeps.sweep import Sweep
 from quantbench.sweeps.verdict import tell
 from quantbench.sweeps.worker import Record, failure
 from quantbench.training import Keep, checkpoint, warm

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from quantbench.components import Component, State
+from quantbench.files import replacing
 from quantbench.gradients import STE
 from quantbench.quantizers import Identity
 from quantbench.training.describe import PARTS, describe
@@ -113,10 +113,8 @@ def _store(folder: Path | None, key: str, weights: Weights) -> None:
         return
     from safetensors.torch import save_file
 
-    partial = _file(folder, key).with_suffix(".partial")
-    partial.unlink(missing_ok=True)  # never through a link
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
-    os.replace(partial, _file(folder, key))
+    with replacing(_file(folder, key), durable=False) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
 
 
 @contextlib.contextmanager
