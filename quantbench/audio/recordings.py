@@ -1,4 +1,4 @@
-"""Folders of recordings: found, decoded, split, brought to one level and cached as int16 waveforms."""
+"""Folders of recordings: found, decoded, split; brought to one level and cached as int16 waveforms."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import json
 import re
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -187,12 +189,43 @@ def load(folder: Path, sample_rate: int, segment: int, held_out: float, split: s
     stored = _open(index)
     if stored:
         return stored
-    decoded = _decode(folder, files, chosen, sample_rate, segment)
-    return _store(index, decoded) or decoded
+    made = _waveforms(decode(folder, files, chosen, sample_rate, segment, lambda samples: at_level(samples, sample_rate)))
+    return _store(index, made) or made
 
 
-def _decode(folder: Path, files: list[Path], chosen: set[Path], sample_rate: int, segment: int) -> Waveforms:
-    parts: dict[bool, list[Samples]] = {False: [], True: []}
+Made = TypeVar("Made", bound=NDArray[Any])
+
+
+@dataclass(frozen=True)
+class Decoded(Generic[Made]):
+    """What was made of the recordings of a folder, an array of each.
+
+    Attributes:
+        sources: names of the files relative to the folder, those of ``train`` first.
+        skipped: files left out because they are unreadable, silent or too short.
+    """
+
+    train: list[Made]
+    held_out: list[Made]
+    sources: tuple[str, ...]
+    skipped: int
+
+
+def decode(
+    folder: Path, files: list[Path], chosen: set[Path], sample_rate: int, shortest: int, make: Callable[[Array], Made | None]
+) -> Decoded[Made]:
+    """Read recordings and make something of each; what is left out is told.
+
+    Args:
+        chosen: files to hold out.
+        sample_rate: in Hz; recordings of another rate are resampled.
+        shortest: files of fewer samples are skipped.
+        make: takes samples, (samples,); gives None where they are silent.
+
+    Raises:
+        ConfigError: nothing to train on or to hold out, or no extra ``audio``.
+    """
+    parts: dict[bool, list[Made]] = {False: [], True: []}
     names: dict[bool, list[str]] = {False: [], True: []}
     left_out = _LeftOut()
     for path in files:
@@ -203,12 +236,12 @@ def _decode(folder: Path, files: list[Path], chosen: set[Path], sample_rate: int
             continue
         if not np.isfinite(samples).all():
             left_out.unreadable.append(f"{path}: samples that are not finite")
-        elif len(samples) < segment:
-            left_out.short.append(f"{path}: {len(samples)} samples, fewer than a segment of {segment}")
-        elif (levelled := at_level(samples, sample_rate)) is None:
+        elif len(samples) < shortest:
+            left_out.short.append(f"{path}: {len(samples)} samples, fewer than {shortest}")
+        elif (made := make(samples)) is None:
             left_out.silent.append(f"{path}: silent")
         else:
-            parts[path in chosen].append(levelled)
+            parts[path in chosen].append(made)
             names[path in chosen].append(str(path.relative_to(folder)))
     left_out.tell(len(files))
     for held_out, purpose in ((False, "train on"), (True, "hold out")):
@@ -217,9 +250,12 @@ def _decode(folder: Path, files: list[Path], chosen: set[Path], sample_rate: int
                 f"simulator.folder={folder}: nothing to {purpose} in {len(files)} recordings: {left_out.counts()}, "
                 f"{len(parts[False])} left to train on, {len(parts[True])} to hold out"
             )
-    train, held = (torch.from_numpy(np.concatenate(parts[which])) for which in (False, True))
-    train_bounds, held_bounds = (_bounds(parts[which]) for which in (False, True))
-    return Waveforms(train, train_bounds, held, held_bounds, (*names[False], *names[True]), left_out.total())
+    return Decoded(parts[False], parts[True], (*names[False], *names[True]), left_out.total())
+
+
+def _waveforms(found: Decoded[Samples]) -> Waveforms:
+    train, held_out = (torch.from_numpy(np.concatenate(parts)) for parts in (found.train, found.held_out))
+    return Waveforms(train, _bounds(found.train), held_out, _bounds(found.held_out), found.sources, found.skipped)
 
 
 @dataclass
