@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from quantbench.errors import ConfigError
+from quantbench.results.schema import Status
 from quantbench.sweeps.executors import Queued
 from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.plan import Plan, make_executor
@@ -44,7 +45,7 @@ def progress_bar(total: int, hidden: bool = False) -> tqdm[Any]:
 
 def left_to_jobs(planned: Plan, folder: Path, records: dict[str, Record]) -> str:
     """What to say of a sweep that jobs go on with."""
-    failed = sum(record.row["status"] == "failed" for record in records.values())
+    failed = sum(record.row["status"] == Status.FAILED for record in records.values())
     return (
         f"\n{len(records)} of {len(planned.trials)} trials are in the table, {failed} of them failed\n"
         f"`quantbench resume {folder} --collect` shows how far the jobs are; without --collect it waits for them"

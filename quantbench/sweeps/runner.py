@@ -31,7 +31,7 @@ from quantbench.files import write_text
 from quantbench.paths import config_folder
 from quantbench.results.facts import COLUMNS_FILE
 from quantbench.results.load import of_table
-from quantbench.results.schema import IDENTITY
+from quantbench.results.schema import IDENTITY, Status
 from quantbench.results.summary import summary
 from quantbench.results.tables import curves_table, read_results, results_path, results_table, write
 from quantbench.sweeps.data import check_unchanged, with_absolute_paths
@@ -115,7 +115,7 @@ def _resume(sweep: Sweep, folder: Path, collect: bool) -> None:
         _complete(sweep, folder)
         return
     records = journal.read()
-    done = frozenset(trial for trial, one in records.items() if collect or one.row["status"] != "failed")
+    done = frozenset(trial for trial, one in records.items() if collect or one.row["status"] != Status.FAILED)
     planned = to_wait(plan(sweep, done), not collect)
     check_unchanged(sweep, planned.data)
     _check_checkpoints(planned, folder)
@@ -181,7 +181,7 @@ def execute(planned: Plan, folder: Path, journal: Journal, records: dict[str, Re
         except QuantBenchError as error:
             advice = f"the journal beside it holds all trials; `quantbench resume {folder}` goes on once that is put right"
             raise QuantBenchError(f"{error}; {advice}") from error
-        failed = sum(record.row["status"] == "failed" for record in records.values())
+        failed = sum(record.row["status"] == Status.FAILED for record in records.values())
         journal.close(complete=complete and not failed)
     if complete and not failed:
         for name in (checkpoint.FOLDER, warm.FOLDER):
@@ -302,7 +302,7 @@ def write_tables(planned: Plan, folder: Path, records: dict[str, Record]) -> pd.
 def _write_plan(planned: Plan, journal: Journal) -> None:
     """Write who all trials are into the journal, for `quantbench watch`, which does not plan."""
     rows = [_row(trial, planned, {trial.id: failure(trial, "")}) or {} for trial in planned.trials]
-    rows = [row if row["status"] == "skipped" else row | {"status": None, "error": None} for row in rows]
+    rows = [row if row["status"] == Status.SKIPPED else row | {"status": None, "error": None} for row in rows]
     write(results_table(rows, planned.columns)[[*IDENTITY, *planned.columns]], journal.folder / "plan.csv")
 
 
@@ -313,7 +313,7 @@ def _row(trial: Trial, planned: Plan, records: dict[str, Record]) -> dict[str, A
     for column in planned.columns:
         row[column] = setting(trial.config, column)
     if trial.skipped:
-        return row | {"status": "skipped", "error": trial.skipped}
+        return row | {"status": Status.SKIPPED, "error": trial.skipped}
     return row | records[trial.id].row if trial.id in records else None
 
 

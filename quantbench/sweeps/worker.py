@@ -20,6 +20,7 @@ from quantbench.components import Component, size_settings
 from quantbench.config import build_stack, find_device, instance, setting
 from quantbench.curves import Points
 from quantbench.errors import interrupted
+from quantbench.results.schema import Status
 from quantbench.sweeps.plan import Trial
 from quantbench.training import NOTHING, Keep, Outcome, TrainSettings, train
 
@@ -117,13 +118,13 @@ def _train(trials: Sequence[Trial], device: str, advance: Advance, keep: Keep) -
 
 
 def _record(trial: Trial, outcome: Outcome, cost: dict[str, Any]) -> Record:
-    status = {"status": "diverged" if outcome.diverged else "completed", "error": outcome.diverged or ""}
+    status = {"status": Status.DIVERGED if outcome.diverged else Status.COMPLETED, "error": outcome.diverged or ""}
     return Record(trial.id, status | outcome.metrics | cost, Points(outcome.curves))
 
 
 def failure(trial: Trial, error: str) -> Record:
     """The record of a trial that could not be trained."""
-    return Record(trial.id, {"status": "failed", "error": error}, Points())
+    return Record(trial.id, {"status": Status.FAILED, "error": error}, Points())
 
 
 def describe(error: BaseException) -> str:
