@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache
@@ -22,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from quantbench.config import COMPONENTS, Settings
 from quantbench.errors import ConfigError
+from quantbench.imports import import_from
 from quantbench.sweeps.plan import PER_RUN
 from quantbench.sweeps.sweep import Combination, Sweep
 
@@ -167,8 +167,7 @@ def search_path(hydra: DictConfig) -> list[str]:
     sources = hydra.runtime.config_sources
     found = [source.path for source in sources if source.provider == "command-line"]
     for path in found:
-        if path not in sys.path:
-            sys.path.append(path)
+        import_from(path)
     return found
 
 

@@ -88,10 +88,7 @@ def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[st
     sweep = Sweep.load(folder / SWEEP_FILE)
     _refuse_links(folder)
     for path in config_dirs:
-        if not path.is_dir():
-            raise ConfigError(f"--config-dir {path}: no such folder")
-        if str(path) not in sys.path:
-            sys.path.append(str(path))
+        imports.import_from_config_dir(path)
     words = " ".join(f"--config-dir {shlex.quote(path)}" for path in sweep.search_path) or "--config-dir FOLDER"
     advice = f"if you trust its code, resume with {words}, or with --allow PACKAGE for an installed one"
     with imports.only(imports.Policy(config_dirs, packages, advice)):
