@@ -303,11 +303,11 @@ def _resume(arguments: argparse.Namespace) -> int:
 def _audit(arguments: argparse.Namespace) -> int:
     from quantbench.imports import import_from_config_dir
     from quantbench.sweeps.audit import Audit, run_audit
-    from quantbench.training.audit import AuditSettings
+    from quantbench.training.fidelity import FidelitySettings
 
     if arguments.config_dir is not None:
         import_from_config_dir(arguments.config_dir)
-    task = Audit(arguments.overrides, arguments.seeds, arguments.config_dir, AuditSettings(sigma=arguments.sigma))
+    task = Audit(arguments.overrides, arguments.seeds, arguments.config_dir, FidelitySettings(sigma=arguments.sigma))
     return 0 if run_audit(task, arguments.output, arguments.format) else 1
 
 

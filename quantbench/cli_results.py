@@ -188,7 +188,7 @@ def _rank(arguments: argparse.Namespace) -> int:
     from quantbench.results.load import load
     from quantbench.results.rank import rank
     from quantbench.results.rank_text import render_ranking
-    from quantbench.results.rates import bjontegaard, pareto
+    from quantbench.results.rate_distortion import bjontegaard, pareto
 
     runs = load(*arguments.results, curves=False)
     by, within = _words(arguments.by), _words(arguments.within)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
 from quantbench.results.frame import DROP, Counts, Frame, find_metric, frame
+from quantbench.results.kendall import agreement, kendall, signs, spearman, tau_interval
 from quantbench.results.layout import Layout, layout, rate_settings, settings_of
 from quantbench.results.load import Results
-from quantbench.results.ranks import agreement, kendall, signs, spearman, tau_interval
 from quantbench.results.schema import Status
 from quantbench.results.statistics import (
     NOTHING,

@@ -19,14 +19,17 @@ from quantbench.choices import choices
 from quantbench.config import check_settings
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.gradients import misfit
-from quantbench.results.audit import audit_table, summary
+from quantbench.results.audit_table import audit_summary as summary
+from quantbench.results.audit_table import audit_table
 from quantbench.results.tables import write
 from quantbench.sweeps.catalogue import default_component
 from quantbench.sweeps.executors.processes import cores
 from quantbench.sweeps.journal import new_folder
 from quantbench.sweeps.worker import describe
 from quantbench.training import Stack, TrainSettings
-from quantbench.training.audit import AuditSettings, Reference, audit
+from quantbench.training.fidelity import FidelitySettings as AuditSettings
+from quantbench.training.fidelity import Reference
+from quantbench.training.fidelity import fidelity as audit
 
 SMALL: dict[str, dict[str, Any]] = {
     "simulator": {"frame_dim": 8},

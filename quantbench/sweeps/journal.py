@@ -15,9 +15,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from quantbench.curves import Points
 from quantbench.errors import QuantBenchError
 from quantbench.files import replace_file
+from quantbench.points import Points
 from quantbench.results.schema import Status
 from quantbench.sweeps.worker import Record
 

@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from quantbench.components import Component, size_settings
 from quantbench.config import build_stack, find_device, instance, setting
-from quantbench.curves import Points
 from quantbench.errors import interrupted
+from quantbench.points import Points
 from quantbench.results.schema import Status
 from quantbench.sweeps.plan import Trial
 from quantbench.training import NOTHING, Keep, Outcome, TrainSettings, train

@@ -37,9 +37,9 @@ def measure(trials: int, folder: Path) -> dict[str, float]:
     from hydra.core.global_hydra import GlobalHydra
     from hydra.types import RunMode
 
-    from quantbench.curves import Points
     from quantbench.metrics import METRICS
     from quantbench.paths import config_folder
+    from quantbench.points import Points
     from quantbench.results.frame import frame
     from quantbench.results.load import load
     from quantbench.results.rank import rank

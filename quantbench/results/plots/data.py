@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from quantbench.errors import ConfigError
-from quantbench.results.audit import read_audit
+from quantbench.results.audit_table import read_audit
 from quantbench.results.frame import Frame, frame
 from quantbench.results.layout import Layout, layout
 from quantbench.results.load import Results, load

@@ -27,7 +27,7 @@ Row = dict[str, float | str | None]
 
 
 @component
-class AuditSettings(Component):
+class FidelitySettings(Component):
     """How gradients are compared.
 
     Attributes:
@@ -67,7 +67,7 @@ class Reference:
     pairs: int
 
 
-def audit(stack: Stack, settings: AuditSettings, known: dict[str, Reference]) -> list[Row]:
+def fidelity(stack: Stack, settings: FidelitySettings, known: dict[str, Reference]) -> list[Row]:
     """Rows of all trials, at the start and at the end of the training.
 
     Args:
@@ -90,7 +90,7 @@ def audit(stack: Stack, settings: AuditSettings, known: dict[str, Reference]) ->
     return rows
 
 
-def reference(model: Model, frames: Frames, settings: AuditSettings, purpose: str = "audit reference") -> Reference:
+def reference(model: Model, frames: Frames, settings: FidelitySettings, purpose: str = "audit reference") -> Reference:
     """``E[(L(Q(y + s e)) - L(Q(y - s e))) e] / (2 s)`` for every frame, taken on to the encoder's output.
 
     Antithetic Gaussian smoothing (Nesterov & Spokoiny 2017, Found. Comput. Math. 17) of each frame's distortion under the
@@ -124,7 +124,7 @@ def reference(model: Model, frames: Frames, settings: AuditSettings, purpose: st
         wanted = min(2 * pairs, settings.most_pairs)
 
 
-def _rows(training: Training, frames: Frames, settings: AuditSettings, known: Reference, moment: str) -> list[Row]:
+def _rows(training: Training, frames: Frames, settings: FidelitySettings, known: Reference, moment: str) -> list[Row]:
     model, stack = training.model, training.stack
     drawn, forward = _strategy_gradients(model, frames, settings, 0.0 if moment == "start" else 1.0)
     mean = drawn.mean(0)
@@ -169,7 +169,7 @@ def _findings(training: Training, size: float, forward: float, trial: int) -> li
     return found
 
 
-def _strategy_gradients(model: Model, frames: Frames, settings: AuditSettings, progress: float) -> tuple[Tensor, Tensor]:
+def _strategy_gradients(model: Model, frames: Frames, settings: FidelitySettings, progress: float) -> tuple[Tensor, Tensor]:
     """Gradients of the distortion, (draws, trials, frames times dim); distance of what is received to the hard code."""
     moment = _moment(model, progress, "audit noise", frames)
     drawn: list[Tensor] = []
