@@ -45,7 +45,7 @@ from quantbench.sweeps.sweep import Sweep
 from quantbench.sweeps.verdict import tell
 from quantbench.sweeps.worker import Record, failure
 from quantbench.training import Keep, checkpoint, warm
-from quantbench.training.describe import describe, differences
+from quantbench.training.configuration import configuration, differences
 
 SWEEP_FILE = "sweep.yaml"
 INTERRUPTED = 130
@@ -148,7 +148,7 @@ def _check_checkpoints(planned: Plan, folder: Path) -> None:
     """Raise ConfigError where a checkpoint is of a trial that the sweep no longer has, naming what is different."""
     device = find_device(planned.run.device)
     for file, trials in checkpoint.foreign(folder, [trial.id for trial in planned.trials]).items():
-        here = [describe(build_stack([trial.config], device), 0) for trial in planned.trials if not trial.skipped]
+        here = [configuration(build_stack([trial.config], device), 0) for trial in planned.trials if not trial.skipped]
         unlike = min((differences(trials[0], one) for one in here), key=len)
         raise ConfigError(
             f"{file}: is a checkpoint of another configuration ({'; '.join(unlike)}); set it back in {folder / SWEEP_FILE}, or "

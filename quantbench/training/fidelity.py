@@ -14,6 +14,7 @@ from quantbench.gradients import Moment
 from quantbench.quantizers.base import CODEBOOK, WHOLE
 from quantbench.simulators import Frames
 from quantbench.training.model import Model
+from quantbench.training.run import begin
 from quantbench.training.stack import Stack
 from quantbench.training.trainer import Training
 
@@ -73,7 +74,7 @@ def fidelity(stack: Stack, settings: FidelitySettings, known: dict[str, Referenc
     Args:
         known: references at the start; filled and used, for they do not depend on the strategy.
     """
-    training = Training(stack)
+    training = begin(stack)
     begun = {name: tensor.detach().clone() for name, tensor in training.model.quantizer.items()}
     codebook = _codebook(training.model)
     frames = stack.simulator.draw(training.world, training.streams, settings.frames, "audit")
@@ -175,7 +176,7 @@ def _strategy_gradients(model: Model, frames: Frames, settings: FidelitySettings
     drawn: list[Tensor] = []
     while len(drawn) < settings.draws:
         encoded, latents = _latents(model, frames)
-        passed = model.surrogate(latents, moment)
+        passed = model.pass_through(latents, moment)
         distortion = trial_mean((model.decode(passed.received, frames) - frames.target).square())
         (gradient,) = torch.autograd.grad(distortion.sum(), encoded, allow_unused=True, materialize_grads=True)
         drawn.append(gradient.flatten(1))
@@ -203,8 +204,8 @@ def _quantization_error(model: Model, y: Tensor, moment: Moment) -> Tensor:
 
 def _latents(model: Model, frames: Frames) -> tuple[Tensor, Tensor]:
     """The encoder's output, as a leaf that gets the gradient, and its prepared form."""
-    encoded = model.latents(frames)[0].detach().requires_grad_()
-    return encoded, model.stack.quantizer.prepare(model.quantizer, encoded)
+    encoded = model.encode(frames).detach().requires_grad_()
+    return encoded, model.prepare(encoded)
 
 
 def _taken_on(encoded: Tensor, latents: Tensor, gradient: Tensor) -> Tensor:

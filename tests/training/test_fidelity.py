@@ -15,7 +15,7 @@ from quantbench.simulators import Gaussian
 from quantbench.sweeps.catalogue import default_component
 from quantbench.training import Stack, TrainSettings
 from quantbench.training.fidelity import FidelitySettings, fidelity, reference
-from quantbench.training.trainer import Training
+from quantbench.training.run import begin
 
 QUICK = FidelitySettings(frames=8, draws=8, error=0.05, most_pairs=2**14)
 
@@ -46,12 +46,12 @@ def test_without_quantization_the_gradient_is_the_true_one():
 
 def test_the_reference_is_the_derivative_of_the_smoothed_distortion():
     # One latent dimension and two levels at -1 and 1: the smoothed distortion is known in closed form.
-    training = Training(stack(Uniform(levels=2), strategy("ste"), dim=1, seeds=(0,)))
+    training = begin(stack(Uniform(levels=2), strategy("ste"), dim=1, seeds=(0,)))
     model = training.model
     frames = training.stack.simulator.draw(training.world, training.streams, 8, "audit")
     settings = FidelitySettings(frames=8, error=0.01, most_pairs=2**18)
     found = reference(model, frames, settings)
-    y = model.latents(frames)[0].detach()
+    y = model.encode(frames).detach()
     loss = model.frame_loss(frames)
     high, low = (loss(torch.full_like(y, level)) for level in (1.0, -1.0))
     code = torch.where(y > 0, 1.0, -1.0)
@@ -64,7 +64,7 @@ def test_the_reference_is_the_derivative_of_the_smoothed_distortion():
 
 
 def test_the_stated_error_of_the_reference_is_true():
-    training = Training(stack(FSQ(levels=5), strategy("ste"), seeds=(0,)))
+    training = begin(stack(FSQ(levels=5), strategy("ste"), seeds=(0,)))
     frames = training.stack.simulator.draw(training.world, training.streams, 8, "audit")
     settings = FidelitySettings(frames=8, error=0.05, most_pairs=2**12)
     found = torch.stack([reference(training.model, frames, settings).gradient[0] for _ in range(12)])
@@ -76,9 +76,9 @@ def test_the_stated_error_of_the_reference_is_true():
 
 def test_smoothing_of_the_same_width_is_unbiased_and_its_variance_is_seen():
     quantizer = FSQ(levels=5)
-    training = Training(stack(quantizer, strategy("ste")))
+    training = begin(stack(quantizer, strategy("ste")))
     frames = training.stack.simulator.draw(training.world, training.streams, 8, "audit")
-    y = training.model.latents(frames)[1].detach()
+    y = training.model.prepare(training.model.encode(frames)).detach()
     error = (y - quantizer.quantize(training.model.quantizer, y).values).square().mean().sqrt()
     spread = (y - y.mean(1, keepdim=True)).square().mean().sqrt()
 
