@@ -247,14 +247,13 @@ def _resume(arguments: argparse.Namespace) -> int:
 
 
 def _audit(arguments: argparse.Namespace) -> int:
+    from quantbench.imports import import_from_config_dir
     from quantbench.sweeps.audit import Audit, run_audit
-    from quantbench.training.audit import AuditSettings
+    from quantbench.training.fidelity import FidelitySettings
 
     if arguments.config_dir is not None:
-        if not arguments.config_dir.is_dir():
-            raise ConfigError(f"--config-dir {arguments.config_dir}: no such folder")
-        sys.path.append(str(arguments.config_dir))
-    task = Audit(arguments.overrides, arguments.seeds, arguments.config_dir, AuditSettings(sigma=arguments.sigma))
+        import_from_config_dir(arguments.config_dir)
+    task = Audit(arguments.overrides, arguments.seeds, arguments.config_dir, FidelitySettings(sigma=arguments.sigma))
     return 0 if run_audit(task, arguments.output, arguments.format) else 1
 
 

@@ -81,6 +81,10 @@ class RunSettings(Component):
         find_device(self.device)
 
 
+PER_RUN = ("executor", *(field.name for field in dataclasses.fields(RunSettings) if field.name != "seed"))
+"""Settings of a whole sweep. They are no part of a trial's identity: they cannot change what it finds."""
+
+
 def find_device(name: str) -> torch.device:
     """The torch device called ``name``; ``auto`` takes a GPU where there is one. Raises ConfigError."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -4,34 +4,76 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from quantbench.errors import QuantBenchError
 
-def replace_file(path: Path, write: Callable[[IO[Any]], Any], binary: bool = False) -> None:
-    """Write a file in one step; it is on the disk when this returns. Raises OSError; the old file is then still there.
+
+@contextmanager
+def replacing(path: Path, durable: bool = True, shared: bool = False) -> Iterator[Path]:
+    """A free name beside ``path``: what is written there within the context takes the place of ``path`` in one step.
+
+    Raises OSError; the old file is then still there, and so it is where the context is left by an exception.
+
+    Args:
+        durable: whether it is on the disk afterwards. What can be made again need not be waited for.
+        shared: whether other processes may be writing the same file. Each then has a name of its own; else a file that a
+            crash left behind is written over.
+    """
+    if path.exists() and not path.is_file():  # a device, which the superuser would replace by a file
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    partial = path.with_name(f"{path.name}{'.' + secrets.token_hex(4) if shared else ''}.partial")
+    partial.unlink(missing_ok=True)  # never through a link that somebody left there
+    try:
+        yield partial
+        if durable:
+            sync(partial)
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync(path.parent)
+
+
+def replace_file(
+    path: Path, write: Callable[[IO[Any]], Any], binary: bool = False, durable: bool = True, shared: bool = False
+) -> None:
+    """Write a file in one step; see ``replacing``. Raises OSError.
 
     Args:
         write: writes the new content into the file that it is given.
         binary: whether that is bytes, not text.
     """
-    if path.exists() and not path.is_file():  # a device, which the superuser would replace by a file
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    partial = path.with_suffix(".partial")
-    partial.unlink(missing_ok=True)
-    # A new file: never through a link that somebody left there.
-    with partial.open("xb") if binary else partial.open("x", encoding="utf-8", newline="") as file:
+    with (
+        replacing(path, durable, shared) as partial,
+        partial.open("xb") if binary else partial.open("x", encoding="utf-8", newline="") as file,
+    ):
         write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    sync_folder(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk, too. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def write_text(path: Path, text: str) -> None:
+    """Write a text in one step. Raises QuantBenchError."""
+    try:
+        replace_file(path, lambda file: file.write(text))
+    except OSError as error:
+        raise QuantBenchError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def write_cache(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a file of the cache, perhaps beside other processes that write the same. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace_file(path, write, binary=True, durable=False, shared=True)
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,4 +1,4 @@
-"""Which modules the names in a configuration may import.
+"""Which modules the names in a configuration may import, and from where.
 
 A configuration names classes, and Python runs a module to import it. What a user types, or keeps in a folder of their own, is
 theirs to decide. A sweep that somebody else wrote may ask for classes of this project and for what the user names, no more.
@@ -6,11 +6,14 @@ theirs to decide. A sweep that somebody else wrote may ask for classes of this p
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
+
+from quantbench.errors import ConfigError
 
 KNOWN = ("quantbench", "vector_quantize_pytorch")
 """Packages that choices of this project name."""
@@ -29,6 +32,19 @@ class Policy:
     folders: Sequence[Path]
     packages: Sequence[str]
     advice: str
+
+
+def import_from(folder: Path | str) -> None:
+    """Have this process find modules in a folder, too, after all others."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+def import_from_config_dir(folder: Path) -> None:
+    """The same of a folder given with ``--config-dir``. Raises ConfigError where it is none."""
+    if not folder.is_dir():
+        raise ConfigError(f"--config-dir {folder}: no such folder")
+    import_from(folder)
 
 
 _policies: list[Policy] = []

@@ -22,10 +22,10 @@ from scipy.stats import bootstrap, kendalltau, trim_mean
 
 from quantbench.results.diff import BETTER, WORSE, compare
 from quantbench.results.frame import frame
+from quantbench.results.kendall import kendall, signs, tau_interval
 from quantbench.results.load import Results, of_table
 from quantbench.results.rank import rank
-from quantbench.results.ranks import kendall, signs, tau_interval
-from quantbench.results.rates import bjontegaard
+from quantbench.results.rate_distortion import bjontegaard
 from quantbench.results.render import render
 from quantbench.results.statistics import (
     SIGNIFICANT,

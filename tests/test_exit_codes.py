@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from quantbench.curves import Points
 from quantbench.errors import ConfigError
+from quantbench.points import Points
 from quantbench.results.tables import read_results
 from quantbench.sweeps.executors import Inline
 from quantbench.sweeps.trial import Record

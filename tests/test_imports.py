@@ -1,36 +1,21 @@
-"""No module of the package reaches itself by way of others; imports within functions and for types count too."""
+import sys
 
-import grimp
+import pytest
 
-KNOWN = [{"quantbench.training.checkpoint", "quantbench.training.trainer"}]
-
-
-def circles(graph):
-    """Sets of modules that reach each other."""
-    edges = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
-
-    def reached(module):
-        found, waiting = set(), [module]
-        while waiting:
-            fresh = edges[waiting.pop()] - found
-            found |= fresh
-            waiting += fresh
-        return found
-
-    reach = {module: reached(module) for module in edges}
-    found = {frozenset(other for other in reach[module] if module in reach[other]) for module in edges}
-    return [set(circle) for circle in found if circle]
+from quantbench.errors import ConfigError
+from quantbench.imports import import_from, import_from_config_dir
 
 
-def test_no_module_imports_itself_by_way_of_others():
-    found = circles(grimp.build_graph("quantbench", cache_dir=None))
-    assert [sorted(circle) for circle in found if circle not in KNOWN] == []
+def test_a_folder_is_searched_once_and_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", ["first"])
+    import_from(tmp_path)
+    import_from(str(tmp_path))
+    import_from_config_dir(tmp_path)
+    assert sys.path == ["first", str(tmp_path)]
 
 
-def test_circles_are_found():
-    graph = grimp.ImportGraph()
-    for importer, imported in (("a", "b"), ("b", "c"), ("c", "a"), ("c", "d")):
-        for module in (importer, imported):
-            graph.add_module(module)
-        graph.add_import(importer=importer, imported=imported)
-    assert circles(graph) == [{"a", "b", "c"}]
+def test_a_config_dir_that_is_none_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", ["first"])
+    with pytest.raises(ConfigError, match=r"--config-dir .*missing: no such folder"):
+        import_from_config_dir(tmp_path / "missing")
+    assert sys.path == ["first"]

@@ -1,26 +1,26 @@
-"""Folders of recordings: found, decoded, split, brought to one level and cached as int16 waveforms."""
+"""Folders of recordings: found, decoded, split; brought to one level and cached as int16 waveforms."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
-import os
 import re
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError
+from quantbench.files import write_cache
+from quantbench.paths import cache_folder
 
 Array = NDArray[np.float32]
 Samples = NDArray[np.int16]
@@ -189,12 +189,43 @@ def load(folder: Path, sample_rate: int, segment: int, held_out: float, split: s
     stored = _open(index)
     if stored:
         return stored
-    decoded = _decode(folder, files, chosen, sample_rate, segment)
-    return _store(index, decoded) or decoded
+    made = _waveforms(decode(folder, files, chosen, sample_rate, segment, lambda samples: at_level(samples, sample_rate)))
+    return _store(index, made) or made
 
 
-def _decode(folder: Path, files: list[Path], chosen: set[Path], sample_rate: int, segment: int) -> Waveforms:
-    parts: dict[bool, list[Samples]] = {False: [], True: []}
+Made = TypeVar("Made", bound=NDArray[Any])
+
+
+@dataclass(frozen=True)
+class Decoded(Generic[Made]):
+    """What was made of the recordings of a folder, an array of each.
+
+    Attributes:
+        sources: names of the files relative to the folder, those of ``train`` first.
+        skipped: files left out because they are unreadable, silent or too short.
+    """
+
+    train: list[Made]
+    held_out: list[Made]
+    sources: tuple[str, ...]
+    skipped: int
+
+
+def decode(
+    folder: Path, files: list[Path], chosen: set[Path], sample_rate: int, shortest: int, make: Callable[[Array], Made | None]
+) -> Decoded[Made]:
+    """Read recordings and make something of each; what is left out is told.
+
+    Args:
+        chosen: files to hold out.
+        sample_rate: in Hz; recordings of another rate are resampled.
+        shortest: files of fewer samples are skipped.
+        make: takes samples, (samples,); gives None where they are silent.
+
+    Raises:
+        ConfigError: nothing to train on or to hold out, or no extra ``audio``.
+    """
+    parts: dict[bool, list[Made]] = {False: [], True: []}
     names: dict[bool, list[str]] = {False: [], True: []}
     left_out = _LeftOut()
     for path in files:
@@ -205,12 +236,12 @@ def _decode(folder: Path, files: list[Path], chosen: set[Path], sample_rate: int
             continue
         if not np.isfinite(samples).all():
             left_out.unreadable.append(f"{path}: samples that are not finite")
-        elif len(samples) < segment:
-            left_out.short.append(f"{path}: {len(samples)} samples, fewer than a segment of {segment}")
-        elif (levelled := at_level(samples, sample_rate)) is None:
+        elif len(samples) < shortest:
+            left_out.short.append(f"{path}: {len(samples)} samples, fewer than {shortest}")
+        elif (made := make(samples)) is None:
             left_out.silent.append(f"{path}: silent")
         else:
-            parts[path in chosen].append(levelled)
+            parts[path in chosen].append(made)
             names[path in chosen].append(str(path.relative_to(folder)))
     left_out.tell(len(files))
     for held_out, purpose in ((False, "train on"), (True, "hold out")):
@@ -219,9 +250,12 @@ def _decode(folder: Path, files: list[Path], chosen: set[Path], sample_rate: int
                 f"simulator.folder={folder}: nothing to {purpose} in {len(files)} recordings: {left_out.counts()}, "
                 f"{len(parts[False])} left to train on, {len(parts[True])} to hold out"
             )
-    train, held = (torch.from_numpy(np.concatenate(parts[which])) for which in (False, True))
-    train_bounds, held_bounds = (_bounds(parts[which]) for which in (False, True))
-    return Waveforms(train, train_bounds, held, held_bounds, (*names[False], *names[True]), left_out.total())
+    return Decoded(parts[False], parts[True], (*names[False], *names[True]), left_out.total())
+
+
+def _waveforms(found: Decoded[Samples]) -> Waveforms:
+    train, held_out = (torch.from_numpy(np.concatenate(parts)) for parts in (found.train, found.held_out))
+    return Waveforms(train, _bounds(found.train), held_out, _bounds(found.held_out), found.sources, found.skipped)
 
 
 @dataclass
@@ -302,20 +336,7 @@ def cache_path(kind: str, settings: str, folder: Path, files: list[Path], suffix
     """Where what was made of ``files`` with ``settings`` is cached: by their names, sizes and times."""
     listing = [f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
     key = digest("\n".join([settings, *listing]))[:16]
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "quantbench" / f"{kind}-{key}{suffix}"
-
-
-def write_cache(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file in one step, so that another process never reads half of it. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        try:
-            write(file)
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)
+    return cache_folder() / f"{kind}-{key}{suffix}"
 
 
 def _store(index: Path, made: Waveforms) -> Waveforms | None:

@@ -6,11 +6,14 @@ improved RVQGAN, NeurIPS 2023): Hann windows, a hop of a quarter window, frames 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -118,7 +121,7 @@ def log_mel(waveform: Tensor, sample_rate: int, window: int, bands: int, floor: 
     Raises:
         ConfigError: the waveform is too short for ``window``, or the extra ``audio`` is not installed.
     """
-    filters = mel_filters(sample_rate, window, bands, waveform.dtype, waveform.device)
+    filters = _aligned_filters(sample_rate, window, bands, waveform.dtype, waveform.device)
     found = _magnitudes(waveform, window)
     # a product for each waveform, of aligned sizes: its numbers do not depend on how many others there are
     mel = torch.bmm(found, filters.expand(len(found), -1, -1))[:, : _frames(waveform, window), :bands]
@@ -161,10 +164,20 @@ def hann(window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def mel_filters(sample_rate: int, window: int, bands: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Triangular filters of unit area (per Hz) on Slaney's mel scale, as librosa's.
+def _aligned_filters(sample_rate: int, window: int, bands: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Slaney's, (window // 2 + 1, bands), with zeros that fill both up to a multiple of ALIGNED."""
+    filled = torch.zeros(_aligned(window // 2 + 1), _aligned(bands), dtype=dtype)
+    filled[: window // 2 + 1, :bands] = torch.from_numpy(mel_filters(sample_rate, window, bands))
+    return filled.to(device)
 
-    Shape (window // 2 + 1, bands), with zeros that fill both up to a multiple of ALIGNED.
+
+@lru_cache(maxsize=64)
+def mel_filters(sample_rate: int, window: int, bands: int, slaney: bool = True) -> NDArray[np.float64]:
+    """Triangular filters with centres equally spaced on a mel scale, (window // 2 + 1, bands).
+
+    Args:
+        sample_rate: in Hz.
+        slaney: of unit area (per Hz) on Slaney's scale, as librosa's; else of height 1 on O'Shaughnessy's, as HTK's.
 
     Raises ConfigError when the extra ``audio`` is not installed.
     """
@@ -172,7 +185,7 @@ def mel_filters(sample_rate: int, window: int, bands: int, dtype: torch.dtype, d
         from transformers.audio_utils import mel_filter_bank
     except ImportError as error:
         raise ConfigError(f"mel spectra need the extra 'audio': {INSTALL}") from error
-    filters = mel_filter_bank(window // 2 + 1, bands, 0.0, sample_rate / 2, sample_rate, norm="slaney", mel_scale="slaney")
-    filled = torch.zeros(_aligned(window // 2 + 1), _aligned(bands), dtype=dtype)
-    filled[: window // 2 + 1, :bands] = torch.from_numpy(filters)
-    return filled.to(device)
+    norm, scale = ("slaney", "slaney") if slaney else (None, "htk")
+    with warnings.catch_warnings(action="ignore"):  # bands that hold no frequency are their user's to refuse
+        found = mel_filter_bank(window // 2 + 1, bands, 0.0, sample_rate / 2, sample_rate, norm=norm, mel_scale=scale)
+    return np.asarray(found)

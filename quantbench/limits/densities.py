@@ -21,13 +21,11 @@ class Density:
     Attributes:
         name: as the simulator is called.
         entropy: differential entropy in bits.
-        cube_root: the integral of the density's cube root, to the third power (for Panter & Dite's formula).
         reach: beyond ``-reach .. reach`` no more than 1e-10 of the variance lies.
     """
 
     name: str
     entropy: float
-    cube_root: float
     reach: float
 
     def pdf(self, x: Array) -> Array:
@@ -54,7 +52,6 @@ class Gaussian(Density):
 
     name: str = "gaussian"
     entropy: float = 0.5 * math.log2(2 * math.pi * math.e)
-    cube_root: float = 6 * ROOT3 * math.pi
     reach: float = 8.0
 
     def pdf(self, x: Array) -> Array:
@@ -71,7 +68,6 @@ class Laplace(Density):
 
     name: str = "laplace"
     entropy: float = math.log2(math.e * ROOT2)
-    cube_root: float = 54.0
     reach: float = 24.0
 
     def pdf(self, x: Array) -> Array:
@@ -89,7 +85,6 @@ class Uniform(Density):
 
     name: str = "uniform"
     entropy: float = math.log2(2 * ROOT3)
-    cube_root: float = 12.0
     reach: float = ROOT3
 
     def pdf(self, x: Array) -> Array:

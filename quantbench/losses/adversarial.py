@@ -14,9 +14,6 @@ from quantbench.losses.audio import Audio
 from quantbench.losses.discriminators import Critic, critic_loss, generator_losses
 from quantbench.streams import Streams
 
-RATE = 16000
-"""Hz; without discriminators at lower rates, as published, the critic does not depend on it."""
-
 Judge = Callable[[Critic, Tensor, Tensor], Tensor]
 """From the critic, recordings and reconstructions (segments, samples) to a loss."""
 
@@ -82,4 +79,4 @@ class AdversarialAudio(Audio):
         return torch.stack(found)
 
     def _build(self) -> Critic:
-        return Critic(RATE, channels=self.critic_channels)
+        return Critic(channels=self.critic_channels)

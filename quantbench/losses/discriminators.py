@@ -1,8 +1,9 @@
 """The critic of the Descript Audio Codec (Kumar et al. 2023, arXiv 2306.06546), and the losses that it gives.
 
-Three kinds of discriminator look at one waveform: at its samples folded by a period, at the waveform at lower sample
-rates (none in the published settings), and at bands of its complex spectrogram. Each gives the outputs of its layers,
-the feature maps, and last a map of scores: near 1 where it takes the waveform for real, near 0 where it does not.
+Two kinds of discriminator look at one waveform: at its samples folded by a period, and at bands of its complex
+spectrogram. Those of the waveform at lower sample rates, of which the published settings have none, are left out. Each
+gives the outputs of its layers, the feature maps, and last a map of scores: near 1 where it takes the waveform for real,
+near 0 where it does not.
 
 What a critic learns lies in its parameters, and all else that it reads is a setting or a non-persistent buffer:
 ``torch.func.functional_call`` works, and so do parameters exchanged by hand. The losses take any function from
@@ -11,9 +12,7 @@ waveforms to feature maps.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -43,9 +42,6 @@ PEAK = 0.8
 SILENCE = 1e-9
 """Added to a peak before the division."""
 
-ZEROS, ROLLOFF = 24, 0.945
-"""Of the low-pass before samples are left out: crossings on each side, and its cut as a part of half the new rate."""
-
 FeatureMaps = list[list[Tensor]]
 """Of each discriminator the outputs of its layers; the last one holds the scores."""
 
@@ -73,40 +69,6 @@ class PeriodDiscriminator(nn.Module):
 
     def forward(self, waveform: Tensor) -> list[Tensor]:
         maps = features(self.layers, self.fold(waveform))
-        return [*maps, self.score(maps[-1])]
-
-
-class ScaleDiscriminator(nn.Module):
-    """Sees a waveform at ``1 / rate`` of its sample rate."""
-
-    taps: Tensor
-
-    def __init__(self, rate: int, channels: int) -> None:
-        super().__init__()
-        self.rate = rate
-        half = channels // 2
-        widths = (1, half, 4 * half, 16 * half, 64 * half, 64 * half, 64 * half)
-        self.layers = nn.ModuleList([weight_norm(nn.Conv1d(1, half, 15, padding=7))])
-        for inputs, outputs in pairwise(widths[1:6]):
-            # Groups of four inputs each.
-            grouped = nn.Conv1d(inputs, outputs, 41, stride=4, groups=inputs // 4, padding=20)
-            self.layers.append(weight_norm(grouped))
-        self.layers.append(weight_norm(nn.Conv1d(widths[-2], widths[-1], 5, padding=2)))
-        self.score = weight_norm(nn.Conv1d(widths[-1], 1, 3, padding=1))
-        self.register_buffer("taps", lowpass(rate), persistent=False)
-
-    def decimate(self, waveform: Tensor) -> Tensor:
-        """(batch, samples) to (batch, samples // rate); what lies outside is taken to equal the first or last sample."""
-        if self.rate == 1:
-            return waveform
-        reach = self.taps.shape[-1] // 2
-        ends = [waveform[:, i : i + 1].expand(-1, reach) for i in (0, waveform.shape[-1] - 1)]
-        padded = torch.cat([ends[0], waveform, ends[1]], dim=-1).unsqueeze(1)
-        kept: Tensor = functional.conv1d(padded, self.taps[None, None], stride=self.rate).squeeze(1)
-        return kept[:, : waveform.shape[-1] // self.rate]
-
-    def forward(self, waveform: Tensor) -> list[Tensor]:
-        maps = features(self.layers, self.decimate(waveform).unsqueeze(1))
         return [*maps, self.score(maps[-1])]
 
 
@@ -154,31 +116,26 @@ class Critic(nn.Module):
     """The discriminators of the Descript Audio Codec; waveforms (batch, samples) to the feature maps of each.
 
     Args:
-        sample_rate: in Hz. It matters to ``rates`` alone: periods and windows count samples, bands are relative.
-        periods: one discriminator of folded samples for each.
-        windows: one discriminator of spectrograms for each, multiples of 8.
+        periods: one discriminator of folded samples for each, in samples.
+        windows: one discriminator of spectrograms for each, in samples, multiples of 8.
         bands: into which spectrograms are cut, as parts of half the sample rate.
         channels: the width that all layers scale with; 32 in the published critic.
-        rates: one discriminator of the waveform at ``sample_rate / rate`` for each; they need a multiple of 8 channels.
     """
 
     def __init__(
         self,
-        sample_rate: int,
         periods: Sequence[int] = PERIODS,
         windows: Sequence[int] = WINDOWS,
         bands: Sequence[tuple[float, float]] = BANDS,
         channels: int = CHANNELS,
-        rates: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        check(sample_rate, periods, windows, bands, channels, rates)
-        self.shortest = max([*(period + 1 for period in periods), *rates, *windows])
+        check(periods, windows, bands, channels)
+        self.shortest = max([*(period + 1 for period in periods), *windows])
         """The fewest samples that every discriminator can take."""
         self.discriminators = nn.ModuleList(
             [
                 *(PeriodDiscriminator(period, channels) for period in periods),
-                *(ScaleDiscriminator(rate, channels) for rate in rates),
                 *(BandDiscriminator(window, bands, channels) for window in windows),
             ]
         )
@@ -192,25 +149,13 @@ class Critic(nn.Module):
         return [discriminator(waveform) for discriminator in self.discriminators]
 
 
-def check(
-    sample_rate: int,
-    periods: Sequence[int],
-    windows: Sequence[int],
-    bands: Sequence[tuple[float, float]],
-    channels: int,
-    rates: Sequence[int],
-) -> None:
+def check(periods: Sequence[int], windows: Sequence[int], bands: Sequence[tuple[float, float]], channels: int) -> None:
     """Raise ConfigError when a critic cannot have these settings."""
-    for name, numbers in {"periods": periods, "rates": rates, "channels": [channels], "sample_rate": [sample_rate]}.items():
+    for name, numbers in {"periods": periods, "channels": [channels]}.items():
         if any(number < 1 for number in numbers):
             raise ConfigError(f"critic.{name}={list(numbers)}: must be at least 1")
-    if not (periods or windows or rates):
-        raise ConfigError("critic.periods, critic.windows and critic.rates are empty: one of them must not be")
-    for rate in rates:
-        if sample_rate % rate:
-            raise ConfigError(f"critic.rates={list(rates)}: each must divide the sample rate, {sample_rate}")
-    if rates and channels % 8:
-        raise ConfigError(f"critic.channels={channels}: must be a multiple of 8 where critic.rates is not empty")
+    if not (periods or windows):
+        raise ConfigError("critic.periods and critic.windows are empty: one of them must not be")
     if windows and not bands:
         raise ConfigError("critic.bands is empty: must not be where critic.windows is not")
     for band in bands:
@@ -228,14 +173,6 @@ def band_bins(window: int, bands: Sequence[tuple[float, float]]) -> list[tuple[i
     """First bin and the one after the last of each band."""
     bins = window // 2 + 1
     return [(int(low * bins), int(high * bins)) for low, high in bands]
-
-
-def lowpass(rate: int) -> Tensor:
-    """The taps of a sinc under a Hann window, of sum 1, that leaves what samples at ``1 / rate`` can hold."""
-    reach = math.ceil(ZEROS * rate / ROLLOFF)
-    time = torch.arange(-reach, reach + 1, dtype=torch.float64) * (ROLLOFF / rate)
-    taps = torch.sinc(time) * torch.cos(time.clamp(-ZEROS, ZEROS) * (math.pi / (2 * ZEROS))).square()
-    return (taps / taps.sum()).to(torch.get_default_dtype())
 
 
 def normalised(waveform: Tensor) -> Tensor:

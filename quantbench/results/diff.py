@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
-from quantbench.results.frame import BAD
 from quantbench.results.layout import layout, settings_of, text
 from quantbench.results.load import Results
 from quantbench.results.merge import differing, told_apart
+from quantbench.results.schema import BAD, Status
 from quantbench.results.statistics import (
     NOTHING,
     SIGNIFICANT,
@@ -161,7 +161,7 @@ def _tables(a: Results, b: Results) -> tuple[list[pd.DataFrame], list[str]]:
     notes[:0] = [f"{label}: {note}" for label, one in (("A", a), ("B", b)) for note in one.notes]
     found = []
     for table in tables:
-        table = table[table["status"] != "skipped"].copy()
+        table = table[table["status"] != Status.SKIPPED].copy()
         table = table[[name for name in table if "." not in str(name) or name in own]]
         for name in own:  # text throughout, so that 1 and 1.0 of two files are the same setting; empty where there is none
             table[name] = table[name].map(text).astype(object) if name in table else ""
@@ -254,7 +254,7 @@ class _Pairs:
     def _line(self, key: tuple[str, str], rows: NDArray[np.int64], metric: Metric) -> Line:
         if metric.name not in self.values:
             return Line(*key, metric.name, 0, np.nan, np.nan, NOTHING, np.nan, NOT_IN_BOTH)
-        completed = [status[rows] == "completed" for status in self.status]
+        completed = [status[rows] == Status.COMPLETED for status in self.status]
         a, b = (np.where(good, values[rows], np.nan) for good, values in zip(completed, self.values[metric.name], strict=True))
         known = ~np.isnan(self.seed[rows])
         # Trials of one seed share their frames and weights: they are one observation, and count all or not at all.
@@ -275,8 +275,8 @@ class _Pairs:
 
 def _ended(statuses: NDArray[np.object_], status: str) -> NDArray[np.bool_]:
     """Whether trials ended so; a status that nobody knows is a failure."""
-    if status == "failed":
-        return np.asarray((statuses != "completed") & (statuses != "diverged"))
+    if status == Status.FAILED:
+        return np.asarray((statuses != Status.COMPLETED) & (statuses != Status.DIVERGED))
     return np.asarray(statuses == status)
 
 
@@ -292,7 +292,7 @@ def _failures(key: tuple[str, str], status: str, before: set[float], after: set[
     """That more seeds diverge may be chance; that one fails is a fault of code or machine, and never is."""
     a, b = float(len(before)), float(len(after))
     change = Estimate(b - a, np.nan, np.nan)
-    if status == "diverged":
+    if status == Status.DIVERGED:
         return Line(*key, status, seeds, a, b, change, more_failures(len(before), len(after), seeds), SAME)
     mark = NEWLY_FAILING if after - before else FIXED if before - after else FAILING
     return Line(*key, status, seeds, a, b, change, np.nan, mark)
@@ -315,7 +315,7 @@ def _mark(difference: float, sign: int) -> str:
 
 def _unpaired(key: tuple[str, str], group: pd.DataFrame, metrics: Sequence[str], mark: str) -> Iterator[Line]:
     statuses = group["status"].astype(str).to_numpy()
-    good = group[statuses == "completed"]
+    good = group[statuses == Status.COMPLETED]
 
     def line(name: str, value: float, mark: str) -> Line:
         a, b = (value, np.nan) if mark == ONLY_A else (np.nan, value)
@@ -325,4 +325,4 @@ def _unpaired(key: tuple[str, str], group: pd.DataFrame, metrics: Sequence[str],
         yield line(metric, float(good[metric].mean()) if metric in good and len(good) else np.nan, mark)
     for status in BAD:
         if count := int(_ended(statuses, status).sum()):
-            yield line(status, float(count), NEWLY_FAILING if status == "failed" and mark == ONLY_B else mark)
+            yield line(status, float(count), NEWLY_FAILING if status == Status.FAILED and mark == ONLY_B else mark)

@@ -15,6 +15,7 @@ from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
 from quantbench.results.layout import NOMINAL, Layout, averaged_over, layout, rates
 from quantbench.results.load import Results
+from quantbench.results.schema import BAD, Status
 from quantbench.results.statistics import Estimate, mean_interval
 
 Values = NDArray[np.float64]
@@ -30,8 +31,6 @@ POLICIES = {
 USUAL = ("mel_distance_db", "nmse_db", "mse")
 """The metric where none is asked for, the first that was measured: waveforms are judged by what is heard of them."""
 
-BAD = ("diverged", "failed")
-
 
 @dataclass(frozen=True)
 class Counts:
@@ -44,8 +43,14 @@ class Counts:
     @staticmethod
     def of(statuses: pd.Series[str] | NDArray[np.object_]) -> Counts:
         """Counts of trials that ran; a status that nobody knows is no success."""
-        diverged, completed = (int((statuses == one).sum()) for one in ("diverged", "completed"))
+        diverged, completed = (int((statuses == one).sum()) for one in (Status.DIVERGED, Status.COMPLETED))
         return Counts(len(statuses), diverged, len(statuses) - diverged - completed)
+
+    @staticmethod
+    def by_task(statuses: pd.Series[str], methods: pd.Series[str], tasks: pd.Series[str]) -> dict[tuple[str, str], Counts]:
+        """Counts of each method and task, in the order of the rows."""
+        groups = statuses.groupby([methods, tasks], sort=False)
+        return {(str(method), str(task)): Counts.of(part) for (method, task), part in groups}
 
     @property
     def bad(self) -> int:
@@ -53,7 +58,7 @@ class Counts:
 
     def __str__(self) -> str:
         """``1 diverged, 2 failed of 5``; empty where all completed."""
-        parts = [f"{count} {name}" for name, count in (("diverged", self.diverged), ("failed", self.failed)) if count]
+        parts = [f"{count} {name}" for name, count in zip(BAD, (self.diverged, self.failed), strict=True) if count]
         return f"{', '.join(parts)} of {self.trials}" if parts else ""
 
 
@@ -89,10 +94,7 @@ class Frame:
 
     def counts_by_task(self) -> dict[tuple[str, str], Counts]:
         """The same for each task."""
-        return {
-            (str(method), str(task)): Counts.of(part)
-            for (method, task), part in self.rows.groupby(["method", "task"], sort=False)["status"]
-        }
+        return Counts.by_task(self.rows["status"], self.rows["method"], self.rows["task"])
 
     def cells(self, failures: str = WORST) -> list[Values]:
         """For each task (methods, seeds): ``sign`` times the metric, so that less is better.
@@ -116,19 +118,17 @@ class Frame:
         order = np.argsort(tasks, kind="stable")
         edges = np.searchsorted(tasks[order], np.arange(len(self.tasks) + 1))
         seeds, values = rows["seed"].to_numpy(float), self.sign * rows["value"].to_numpy(float)
-        bad = (rows["status"] != "completed").to_numpy()
+        bad = (rows["status"] != Status.COMPLETED).to_numpy()
         found = []
         for start, end in pairwise(edges):
             mine = order[start:end]
             found.append(_cells(methods[mine], seeds[mine], values[mine], bad[mine], len(self.methods)))
         return found
 
-    def means(
-        self, failures: str = DROP, middle: Callable[[Values], Estimate] = mean_interval
-    ) -> dict[tuple[str, str], tuple[Estimate, int]]:
-        """Of each method and task that has a value: its mean over seeds with an interval, and how many seeds these are."""
+    def means(self, middle: Callable[[Values], Estimate] = mean_interval) -> dict[tuple[str, str], tuple[Estimate, int]]:
+        """Of each method and task: its mean over the seeds that have a value and did not fail, with an interval; how many."""
         found = {}
-        for task, cells in zip(self.tasks, self.cells(failures), strict=True):
+        for task, cells in zip(self.tasks, self.cells(DROP), strict=True):
             for method, values in zip(self.methods, self.sign * cells, strict=True):
                 values = values[~np.isnan(values)]
                 if len(values):
@@ -200,9 +200,9 @@ def frame(
     chosen = find_metric(runs, metric, goal)
     parts = layout(table, runs.sizes, by, within, over_rates, runs.apart) if parts is None else parts
     rated, label = _rates(table, rate)
-    ran = (table["status"] != "skipped").to_numpy()
+    ran = (table["status"] != Status.SKIPPED).to_numpy()
     status = table["status"].astype(object).where(table["status"].notna(), "of no status").astype(str)
-    completed = (status == "completed").to_numpy()
+    completed = (status == Status.COMPLETED).to_numpy()
     rows = pd.DataFrame(
         {
             "method": parts.methods.to_numpy(),
@@ -219,8 +219,8 @@ def frame(
         notes.append(f"means over {', '.join(over)}, which neither --by nor --within names")
     elif twins := int(rows.duplicated(["method", "task", "point", "seed"]).sum()):
         notes.append(f"{twins} trials differ from others in nothing that the tables tell: they are averaged with them")
-    rows = rows[(rows["status"] != "completed") | rows["value"].notna()]
-    if not (rows["status"] == "completed").any():
+    rows = rows[(rows["status"] != Status.COMPLETED) | rows["value"].notna()]
+    if not (rows["status"] == Status.COMPLETED).any():
         raise ConfigError(f"--metric {chosen.name}: no completed trial has it")
     methods, tasks = (list(dict.fromkeys(rows[name])) for name in ("method", "task"))
     return Frame(chosen, parts, rows, methods, tasks, label, notes)
@@ -243,7 +243,7 @@ def find_metric(runs: Results, name: str | None, goal: bool = False) -> Metric:
     there = [one for one in runs.metrics if one in runs.results and runs.results[one].notna().any()]
     goals = [one for one in there if runs.metrics[one].sign and not runs.metrics[one].no_goal]
     if name is None:
-        completed = runs.results[runs.results["status"] == "completed"]
+        completed = runs.results[runs.results["status"] == Status.COMPLETED]
         known = [one for one in [*USUAL, *goals] if one in there]
         usual = [one for one in known if np.isfinite(completed[one].to_numpy(float, na_value=np.nan)).any()]
         if not usual:
@@ -275,10 +275,10 @@ def _notes(rows: pd.DataFrame, metric: Metric, skipped: int) -> list[str]:
         notes.append(f"{skipped} trials were skipped, for their quantizer and gradient do not fit")
     if unseeded := int(rows["seed"].isna().sum()):
         notes.append(f"{unseeded} trials have no seed and are left out")
-    unmeasured = (rows["status"] == "completed") & rows["value"].isna()
+    unmeasured = (rows["status"] == Status.COMPLETED) & rows["value"].isna()
     if unmeasured.any():
         notes.append(f"{int(unmeasured.sum())} completed trials have no {metric.name} and are left out")
     return notes
 
 
-__all__ = ["BAD", "DROP", "POLICIES", "WHOLE_SEED", "WORST", "Counts", "Frame", "Values", "find_metric", "frame"]
+__all__ = ["DROP", "POLICIES", "WHOLE_SEED", "WORST", "Counts", "Frame", "Values", "find_metric", "frame"]

@@ -16,7 +16,7 @@ from quantbench.results import parquet
 from quantbench.results.cells import unguarded
 from quantbench.results.facts import COLUMNS_FILE, Facts, read_facts
 from quantbench.results.merge import Configuration, read_configuration, told_apart
-from quantbench.results.schema import CURVES, GROUPS, IDENTITY, NOTES, STATUSES, WHOLE
+from quantbench.results.schema import CURVES, GROUPS, IDENTITY, NOTES, WHOLE, Status
 from quantbench.results.tables import read_results, results_path
 
 
@@ -181,9 +181,8 @@ def _typed(table: pd.DataFrame, metrics: dict[str, Metric]) -> pd.DataFrame:
     for name in [*GROUPS, "experiment", "run"]:
         if name in table:
             table[name] = table[name].astype("category")
-    table["status"] = pd.Categorical(
-        table["status"], categories=[*STATUSES, *sorted(set(table["status"].dropna()) - {*STATUSES})]
-    )
+    known = [one.value for one in Status]
+    table["status"] = pd.Categorical(table["status"], categories=[*known, *sorted(set(table["status"].dropna()) - {*known})])
     for name in [*NOTES, "error", "device"]:
         if name in table:
             table[name] = table[name].astype("string")

@@ -10,7 +10,7 @@ import numpy as np
 from quantbench.results.frame import POLICIES
 from quantbench.results.groups import letters
 from quantbench.results.rank import TASKS, Ranking
-from quantbench.results.rates import LEAST_SHARE, Bjontegaard, Point
+from quantbench.results.rate_distortion import LEAST_SHARE, Bjontegaard, Point
 from quantbench.results.render import Cell, Difference, Rounded, flat, render, wrapped
 from quantbench.results.statistics import INTERVAL
 

@@ -18,7 +18,7 @@ from quantbench.results.load import Results, load
 from quantbench.results.rank import Over, Ranking
 from quantbench.results.rank import rank as rank_frame
 from quantbench.results.rank_text import render_ranking
-from quantbench.results.rates import Bjontegaard, Point, bjontegaard, pareto
+from quantbench.results.rate_distortion import Bjontegaard, Point, bjontegaard, pareto
 from quantbench.results.transfer import Transfer
 from quantbench.results.transfer import transfer as transfer_runs
 from quantbench.results.transfer_text import render_transfer

@@ -1,5 +1,7 @@
 """Columns of results.csv. Scripts of others rely on these names: change them only with a CHANGELOG entry."""
 
+from enum import StrEnum
+
 from quantbench.metrics import METRICS
 
 IDENTITY = ["trial", "experiment", "status", "error", "seed", "simulator", "codec", "quantizer", "gradient", "loss"]
@@ -38,7 +40,17 @@ AUDIT = [
 ]
 """Columns of audit.csv."""
 
-STATUSES = ["completed", "diverged", "failed", "skipped"]
+
+class Status(StrEnum):
+    """How a trial ended. In a table it is that text."""
+
+    COMPLETED = "completed"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+BAD = (Status.DIVERGED, Status.FAILED)
 
 
 def setting_columns(columns: list[str]) -> list[str]:

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quantbench.curves import Points
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.files import replace_file
 from quantbench.metrics import METRICS
+from quantbench.points import Points
 from quantbench.results import parquet
 from quantbench.results.cells import unguarded, write_csv
 from quantbench.results.schema import COST, CURVES, IDENTITY, MEASURED, NOTES, WHOLE

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
 from quantbench.results.frame import DROP, Counts, Frame, find_metric, frame
+from quantbench.results.kendall import agreement, kendall, signs, spearman, tau_interval
 from quantbench.results.layout import Layout, layout, rate_settings, settings_of
 from quantbench.results.load import Results
-from quantbench.results.ranks import agreement, kendall, signs, spearman, tau_interval
+from quantbench.results.schema import Status
 from quantbench.results.statistics import (
     NOTHING,
     SIGNIFICANT,
@@ -179,7 +180,7 @@ def filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _side_frame(runs: Results, label: str, name: str | None) -> Metric:
     """The metric of a side. Raises ConfigError where it cannot order methods."""
     table = runs.results
-    if not (table["status"] == "completed").any():
+    if not (table["status"] == Status.COMPLETED).any():
         ended = ", ".join(f"{count} {status}" for status, count in sorted(Counter(map(str, table["status"])).items()))
         raise ConfigError(f"{label}: no trial completed ({ended or 'the table is empty'})")
     if table["seed"].isna().any():
@@ -233,7 +234,7 @@ def _common(
 
 
 def _why_empty(label: str, metric: Metric, counts: Counter[str]) -> str:
-    if set(counts) == {"skipped"}:
+    if set(counts) == {Status.SKIPPED}:
         return f"skipped in {label}"
     ended = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     return f"no seed in {label} has {metric.name} of all its trials ({ended})"

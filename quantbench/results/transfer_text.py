@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from quantbench.results.ranks import TAU_INTERVAL
+from quantbench.results.kendall import TAU_INTERVAL
 from quantbench.results.render import Cell, Difference, render
 from quantbench.results.statistics import INTERVAL
 from quantbench.results.transfer import Pair, Side, Transfer

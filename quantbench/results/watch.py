@@ -18,11 +18,12 @@ from rich.text import Text
 
 from quantbench.errors import ConfigError
 from quantbench.metrics import METRICS
-from quantbench.results.frame import DROP, USUAL, frame
+from quantbench.results.frame import USUAL, Counts, frame
 from quantbench.results.layout import Layout, layout, nominal_rate
 from quantbench.results.load import Results, metrics_of
 from quantbench.results.progress import COMPLETE, RUNNING, STOPPED, SUBMITTED, Progress, Watch
 from quantbench.results.render import Cell, Rounded, render, text
+from quantbench.results.schema import BAD, Status
 from quantbench.results.statistics import INTERVAL, Estimate
 from quantbench.terminal import visible
 
@@ -68,10 +69,10 @@ def watch(folder: Path, metric: str | None = None, once: bool = False, form: str
 
 def standings(now: Progress, metric: str | None) -> tuple[list[str], list[list[Cell]]]:
     """One row a method and task: how many of its trials are finished, diverged and failed, and the metric's mean."""
-    header = ["method", "done", "trials", "diverged", "failed"]
+    header = ["method", "done", "trials", *BAD]
     if not len(now.table):
         return header, []
-    table = now.table[now.table["status"] != "skipped"].reset_index(drop=True)
+    table = now.table[now.table["status"] != Status.SKIPPED].reset_index(drop=True)
     finished = _numbers_only(table[table["status"].notna()])
     # Until every trial has a rate, the rate would put those that have one into tasks of their own.
     rated = bool(nominal_rate(table).notna().all())
@@ -82,12 +83,11 @@ def standings(now: Progress, metric: str | None) -> tuple[list[str], list[list[C
     rows: list[list[Cell]] = []
     for (method, task), group in table.groupby([parts.methods, parts.tasks], sort=False):
         done = finished.loc[finished.index.intersection(group.index)]
-        diverged = int((done["status"] == "diverged").sum())
+        ended = Counts.of(done["status"])
         seconds = done["seconds"].dropna().tolist() if "seconds" in done else []
-        mean = means.get((str(method), str(task)))
-        row: list[Cell] = [str(method), *([str(task)] if with_task else []), len(done), len(group), diverged]
-        row += [len(done) - diverged - int((done["status"] == "completed").sum()), None if mean is None else mean[0]]
-        rows.append([*row, Rounded(sum(seconds) / len(seconds)) if seconds else None])
+        mean, _ = means.get((str(method), str(task)), (None, 0))
+        row: list[Cell] = [str(method), *([str(task)] if with_task else []), ended.trials, len(group), ended.diverged]
+        rows.append([*row, ended.failed, mean, Rounded(sum(seconds) / len(seconds)) if seconds else None])
     return ["method", *(["task"] if with_task else []), *header[1:], f"{name} {INTERVAL}", "seconds"], rows
 
 
@@ -97,7 +97,7 @@ def _means(runs: Results, metric: str | None, parts: Layout) -> tuple[str, dict[
         found = frame(runs, metric, parts=parts)
     except ConfigError:
         return metric or USUAL[1], {}
-    return found.metric.name, found.means(DROP)
+    return found.metric.name, found.means()
 
 
 def _numbers_only(table: pd.DataFrame) -> pd.DataFrame:
@@ -148,7 +148,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in header:
         table.add_column(Text(name), justify="left" if name in ("method", "task") else "right", overflow="fold")
-    bad = [place for place, name in enumerate(header) if name in ("diverged", "failed")]
+    bad = [place for place, name in enumerate(header) if name in BAD]
     for row in rows:
         # Text throughout: rich would read square brackets as its own markup.
         table.add_row(*(Text(visible(text(cell))) for cell in row), style="red" if any(row[place] for place in bad) else None)
@@ -159,7 +159,7 @@ def _failures(now: Progress) -> list[RenderableType]:
     """The latest reasons of trials that failed or diverged."""
     if not len(now.table):
         return []
-    bad = now.table[now.table["status"].isin(["failed", "diverged"])]
+    bad = now.table[now.table["status"].isin(BAD)]
     reasons = bad["error"].value_counts()
     lines: list[RenderableType] = [
         Text(visible(f"{count} x {reason}"), style="red", overflow="ellipsis", no_wrap=True)

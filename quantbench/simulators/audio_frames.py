@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from functools import lru_cache
 from pathlib import Path
+from zipfile import BadZipFile
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from quantbench.audio.recordings import find, fingerprint
+from quantbench.audio import recordings
+from quantbench.audio.recordings import Array
+from quantbench.audio.spectra import mel_filters
 from quantbench.components import State, at_least, between, component
 from quantbench.errors import ConfigError
-from quantbench.simulators import recordings
+from quantbench.files import write_cache
 from quantbench.simulators.base import Frames, Simulator
 from quantbench.streams import Streams
+
+FLOOR = 1e-5
+"""Mel magnitude below which a band counts as silent; a frame with nothing above it is left out."""
+CACHE_VERSION = 2
 
 
 @component
@@ -46,19 +57,19 @@ class AudioFrames(Simulator):
         at_least("simulator.window", self.window, 16)
         at_least("simulator.hop", self.hop, 1)
         between("simulator.held_out", self.held_out, 0.001, 0.9)
-        empty = int((recordings.mel_filters(self.sample_rate, self.window, self.frame_dim).max(1) <= 0).sum())
+        empty = int((mel_filters(self.sample_rate, self.window, self.frame_dim, slaney=False).max(0) <= 0).sum())
         if empty:
             raise ConfigError(
                 f"simulator.frame_dim={self.frame_dim}: {empty} of the mel bands hold no frequency of a window of "
                 f"{self.window} samples; use fewer bands or a longer simulator.window"
             )
-        find(Path(self.folder))
+        recordings.find(Path(self.folder))
 
     def prepare(self) -> None:
         self._load()
 
     def fingerprint(self) -> str:
-        return fingerprint(Path(self.folder))
+        return recordings.fingerprint(Path(self.folder))
 
     @property
     def shared_world(self) -> bool:
@@ -83,13 +94,42 @@ class AudioFrames(Simulator):
         frames = world["held_out"].expand(streams.trials, -1, -1)
         return Frames(frames, frames)
 
-    def _load(self) -> tuple[torch.Tensor, torch.Tensor]:
-        how = recordings.LogMel(self.sample_rate, self.frame_dim, self.window, self.hop, self.held_out)
-        return _load(Path(self.folder).resolve(), how)
+    def _load(self) -> tuple[Tensor, Tensor]:
+        folder = Path(self.folder).resolve()
+        return _load(folder, self.sample_rate, self.frame_dim, self.window, self.hop, self.held_out)
 
 
 @lru_cache(maxsize=2)
-def _load(folder: Path, how: recordings.LogMel) -> tuple[torch.Tensor, torch.Tensor]:
-    """A worker trains many stacks on the same recordings: keep them."""
-    train, held_out = recordings.load(folder, how)
+def _load(folder: Path, sample_rate: int, bands: int, window: int, hop: int, share: float) -> tuple[Tensor, Tensor]:
+    """Training and held-out frames, each (frames, bands), with zero mean and unit variance per band over training.
+
+    A worker trains many stacks on the same recordings: the last ones are kept. Raises ConfigError where there are no frames.
+    """
+    files = recordings.find(folder)
+    settings = f"log-mel {CACHE_VERSION} {sample_rate} {bands} {window} {hop} {share}"
+    cache = recordings.cache_path("log-mel", settings, folder, files, ".npz")
+    none = (OSError, EOFError, ValueError, KeyError, BadZipFile)  # there is none yet, or it is damaged and made anew
+    with contextlib.suppress(*none), np.load(cache, allow_pickle=False) as stored:
+        return torch.from_numpy(stored["train"]), torch.from_numpy(stored["held_out"])
+    chosen = recordings.held_out_files(folder, files, share)
+    filters = torch.tensor(mel_filters(sample_rate, window, bands, slaney=False).T, dtype=torch.float32)
+    found = recordings.decode(
+        folder, files, chosen, sample_rate, window, lambda samples: _log_mel(samples, filters, window, hop)
+    )
+    train, held_out = np.concatenate(found.train), np.concatenate(found.held_out)
+    mean, std = train.mean(0), train.std(0) + 1e-8
+    train, held_out = (train - mean) / std, (held_out - mean) / std
+    try:
+        write_cache(cache, lambda file: np.savez(file, train=train, held_out=held_out))
+    except OSError as error:
+        print(f"log-mel frames are not cached: {error}", file=sys.stderr)
     return torch.from_numpy(train), torch.from_numpy(held_out)
+
+
+def _log_mel(samples: Array, filters: Tensor, window: int, hop: int) -> Array | None:
+    """Natural logarithm of mel magnitudes, (frames, bands), without silent frames; None where there are no others."""
+    hann = torch.hann_window(window)
+    spectrum = torch.stft(torch.from_numpy(samples), window, hop, window=hann, center=False, return_complex=True).abs()
+    mel = filters @ (spectrum / hann.sum())
+    mel = mel[:, mel.amax(0) > FLOOR]
+    return np.asarray(mel.clamp_min(FLOOR).log().T.contiguous().numpy()) if mel.shape[1] else None

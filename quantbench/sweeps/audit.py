@@ -15,10 +15,11 @@ import yaml
 
 from quantbench.choices import choices
 from quantbench.config import check_settings
-from quantbench.curves import Points
 from quantbench.errors import ConfigError, QuantBenchError, interrupted
 from quantbench.gradients import misfit
-from quantbench.results.audit import audit_table, summary
+from quantbench.points import Points
+from quantbench.results.audit_table import audit_summary as summary
+from quantbench.results.audit_table import audit_table
 from quantbench.results.tables import write
 from quantbench.sweeps.catalogue import default_component
 from quantbench.sweeps.drive import drive
@@ -29,7 +30,9 @@ from quantbench.sweeps.supply import Supply
 from quantbench.sweeps.trial import Record, Trial, failure
 from quantbench.sweeps.worker import Advance, describe
 from quantbench.training import Keep, Stack, TrainSettings
-from quantbench.training.audit import AuditSettings, Reference, audit
+from quantbench.training.fidelity import FidelitySettings as AuditSettings
+from quantbench.training.fidelity import Reference
+from quantbench.training.fidelity import fidelity as audit
 
 SMALL: dict[str, dict[str, Any]] = {
     "simulator": {"frame_dim": 8},

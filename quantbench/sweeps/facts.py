@@ -9,9 +9,9 @@ from pathlib import Path
 
 from quantbench.components import Component, size_settings, within
 from quantbench.config import COMPONENTS, Settings, instance
+from quantbench.files import write_text
 from quantbench.metrics import Metric, declared
 from quantbench.results.facts import COLUMNS_FILE
-from quantbench.sweeps.sweep import write_text
 from quantbench.sweeps.trial import Trial
 
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from quantbench.errors import ConfigError, QuantBenchError, interrupted
+from quantbench.imports import import_from_config_dir
 
 
 def search_path(config_dir: Path | None) -> list[str]:
     """The user's folder, from which classes can now be imported. Raises ConfigError where it is not there."""
     if config_dir is None:
         return []
-    if not config_dir.is_dir():
-        raise ConfigError(f"--config-dir {config_dir}: no such folder")
-    found = os.path.abspath(config_dir)
-    if found not in sys.path:
-        sys.path.append(found)
-    return [found]
+    import_from_config_dir(config_dir)
+    return [os.path.abspath(config_dir)]
 
 
 def searched(folders: Sequence[str], overrides: Sequence[str]) -> list[str]:

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from quantbench.curves import Points
 from quantbench.errors import QuantBenchError
 from quantbench.files import replace_file
-from quantbench.results.schema import STATUSES
+from quantbench.points import Points
+from quantbench.results.schema import Status
 from quantbench.sweeps.trial import Record
 
 
@@ -103,7 +103,7 @@ class Journal:
                 continue
             for record in records:
                 before = found.get(record.trial)
-                if before is None or record.row["status"] != "failed" or before.row["status"] == "failed":
+                if before is None or record.row["status"] != Status.FAILED or before.row["status"] == Status.FAILED:
                     found[record.trial] = record
         return found
 
@@ -137,6 +137,6 @@ def _record(item: dict[str, Any]) -> Record:
     if item.get("checksum", _checksum(item)) != _checksum(item):  # journals of before this check have none
         raise ValueError("its checksum is another one")
     record = Record(item["trial"], item["row"], Points(map(tuple, item["curves"])))
-    if not isinstance(record.trial, str) or record.row["status"] not in STATUSES:
+    if not isinstance(record.trial, str) or record.row["status"] not in list(Status):
         raise ValueError("it holds no record of a trial")
     return record

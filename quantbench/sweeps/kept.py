@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from quantbench import __version__
+from quantbench.files import write_cache
 from quantbench.paths import cache_folder, config_folder
 
 
@@ -22,8 +22,5 @@ def kept(name: str, make: Callable[[], str]) -> str:
         return place.read_text(encoding="utf-8")
     found = make()
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=place.parent, delete=False, encoding="utf-8") as file:
-            file.write(found)
-        Path(file.name).replace(place)
+        write_cache(place, lambda file: file.write(found.encode()))
     return found

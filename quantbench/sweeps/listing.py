@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from quantbench.choices import GROUPS, choices, description
 from quantbench.errors import ConfigError
+from quantbench.imports import import_from_config_dir
 from quantbench.metrics import METRICS, declared
 from quantbench.results.render import render
 from quantbench.sweeps.kept import kept
@@ -17,9 +17,7 @@ def listing(group: str | None = None, config_dir: Path | None = None, form: str 
     if group is not None and group not in (*GROUPS, "metrics"):
         raise ConfigError(f"group {group}: there are {', '.join(GROUPS)}, and metrics")
     if config_dir is not None:
-        if not config_dir.is_dir():
-            raise ConfigError(f"--config-dir {config_dir}: no such folder")
-        sys.path.append(str(config_dir))
+        import_from_config_dir(config_dir)
     if group == "metrics":
         return _metrics(config_dir, form)
     if form != "table":

@@ -30,10 +30,6 @@ from quantbench.sweeps.sweep import Sweep
 from quantbench.sweeps.trial import Trial
 from quantbench.training import TrainSettings
 
-PER_RUN = ("experiment", "device", "executor", "output", "checkpoint_every", "export", "format", "dry_run", "objective")
-"""Settings of a whole sweep. They are no part of a trial's identity: they cannot change what it finds."""
-
-
 @dataclass(frozen=True)
 class Plan:
     """What a sweep amounts to.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from quantbench import __version__
 from quantbench.errors import QuantBenchError
+from quantbench.imports import import_from
 
 DEATH = "its worker process died (out of memory, or killed)"
 
@@ -27,4 +28,5 @@ def join_driver(folders: Sequence[str], version: str) -> None:
     """
     if version != __version__:
         raise QuantBenchError(f"a worker has QuantBench {__version__}, the driver {version}; install the same everywhere")
-    sys.path.extend(folder for folder in folders if folder not in sys.path)
+    for folder in folders:
+        import_from(folder)

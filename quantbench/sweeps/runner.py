@@ -14,7 +14,9 @@ from pathlib import Path
 from quantbench import imports, kernels
 from quantbench.config import COMPONENTS, build_stack, find_class, find_device, without_target
 from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.files import write_text
 from quantbench.results.facts import COLUMNS_FILE
+from quantbench.results.schema import Status
 from quantbench.results.tables import read_results, results_path
 from quantbench.sweeps.data import check_unchanged, with_absolute_paths
 from quantbench.sweeps.environment import environment
@@ -25,9 +27,9 @@ from quantbench.sweeps.journal import Journal, new_folder
 from quantbench.sweeps.outline import details, outline
 from quantbench.sweeps.plan import Plan, plan
 from quantbench.sweeps.schedule import schedule
-from quantbench.sweeps.sweep import Sweep, write_text
+from quantbench.sweeps.sweep import Sweep
 from quantbench.training import checkpoint
-from quantbench.training.describe import describe, differences
+from quantbench.training.configuration import configuration, differences
 
 SWEEP_FILE = "sweep.yaml"
 
@@ -70,10 +72,7 @@ def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[st
     sweep = Sweep.load(folder / SWEEP_FILE)
     _refuse_links(folder)
     for path in config_dirs:
-        if not path.is_dir():
-            raise ConfigError(f"--config-dir {path}: no such folder")
-        if str(path) not in sys.path:
-            sys.path.append(str(path))
+        imports.import_from_config_dir(path)
     words = " ".join(f"--config-dir {shlex.quote(path)}" for path in sweep.search_path) or "--config-dir FOLDER"
     advice = f"if you trust its code, resume with {words}, or with --allow PACKAGE for an installed one"
     with imports.only(imports.Policy(config_dirs, packages, advice)):
@@ -107,7 +106,7 @@ def _resume(sweep: Sweep, folder: Path, collect: bool) -> None:
     workers = executor.ready(find_device(planned.run.device))
     claims = executor.claims(folder, planned.trials)  # before the journal is read: what ends in between is in it
     records = journal.read()
-    done = frozenset(trial for trial, one in records.items() if collect or one.row["status"] != "failed")
+    done = frozenset(trial for trial, one in records.items() if collect or one.row["status"] != Status.FAILED)
     scheduled = schedule(planned, done, workers, claims)
     print(f"resuming {folder}: {len(records)} trials are there")
     if executor.outlives:
@@ -144,7 +143,7 @@ def _check_checkpoints(planned: Plan, folder: Path) -> None:
     """Raise ConfigError where a checkpoint is of a trial that the sweep no longer has, naming what is different."""
     device = find_device(planned.run.device)
     for file, trials in checkpoint.foreign(folder, [trial.id for trial in planned.trials]).items():
-        here = [describe(build_stack([trial.config], device), 0) for trial in planned.trials if not trial.skipped]
+        here = [configuration(build_stack([trial.config], device), 0) for trial in planned.trials if not trial.skipped]
         unlike = min((differences(trials[0], one) for one in here), key=len)
         raise ConfigError(
             f"{file}: is a checkpoint of another configuration ({'; '.join(unlike)}); set it back in {folder / SWEEP_FILE}, or "

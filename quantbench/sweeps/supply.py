@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from quantbench.config import build_stack, find_device
+from quantbench.results.schema import Status
 from quantbench.sweeps.balance import evenly
 from quantbench.sweeps.trial import Record, Trial
 from quantbench.sweeps.worker import describe, free_memory, is_out_of_memory
@@ -114,7 +115,7 @@ class Supply:
 
     def learn(self, stack: Sequence[Trial], records: Sequence[Record]) -> None:
         """Note when memory did not suffice for a stack and it was halved: later ones of its shape are made as small."""
-        if any(record.row["status"] == "failed" for record in records):
+        if any(record.row["status"] == Status.FAILED for record in records):
             return
         largest = max(int(record.row["stack_size"]) for record in records)
         if largest < len(stack):

@@ -16,8 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from quantbench import __version__
 from quantbench.config import setting
-from quantbench.errors import ConfigError, QuantBenchError
-from quantbench.files import replace_file
+from quantbench.errors import ConfigError
+from quantbench.files import write_text
 from quantbench.resolvers import interpolated, register
 
 register()
@@ -100,14 +100,6 @@ class Sweep:
             raise ConfigError(f"{path.parent}: no folder of a run (it has no {path.name})") from error
         except (yaml.YAMLError, AttributeError, KeyError, TypeError, OSError, ValueError) as error:
             raise ConfigError(f"{path}: cannot be read as a sweep ({error})") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file in one step. Raises QuantBenchError."""
-    try:
-        replace_file(path, lambda file: file.write(text))
-    except OSError as error:
-        raise QuantBenchError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 class _Template:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantbench.config import Settings
-from quantbench.curves import Points
+from quantbench.points import Points
+from quantbench.results.schema import Status
 
 
 @dataclass(frozen=True)
@@ -45,4 +46,4 @@ class Record:
 
 def failure(trial: Trial, error: str) -> Record:
     """The record of a trial that could not be trained."""
-    return Record(trial.id, {"status": "failed", "error": error}, Points())
+    return Record(trial.id, {"status": Status.FAILED, "error": error}, Points())

@@ -7,6 +7,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable
 
+from quantbench.results.schema import Status
 from quantbench.sweeps.trial import Record
 
 MOST_REASONS = 4
@@ -17,9 +18,9 @@ def tell(records: Iterable[Record]) -> None:
     reasons: dict[str, list[str]] = defaultdict(list)
     for record in records:
         reason = str(record.row.get("error") or "")
-        if record.row["status"] == "failed":
+        if record.row["status"] == Status.FAILED:
             print(f"failed: {record.trial}: {reason}", file=sys.stderr)
-        elif record.row["status"] == "diverged":
+        elif record.row["status"] == Status.DIVERGED:
             reasons[re.sub(r"\d[\d.e+-]*", "", reason)].append(reason)  # alike but for the step and the distortion
     kinds = sorted(reasons.values(), key=len, reverse=True)
     for alike in kinds[:MOST_REASONS]:

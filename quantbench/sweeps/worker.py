@@ -17,8 +17,9 @@ from threadpoolctl import threadpool_limits
 
 from quantbench.components import Component, size_settings
 from quantbench.config import build_stack, find_device, instance, setting
-from quantbench.curves import Points
 from quantbench.errors import interrupted
+from quantbench.points import Points
+from quantbench.results.schema import Status
 from quantbench.sweeps.trial import Record, Trial, failure
 from quantbench.training import NOTHING, Keep, Outcome, TrainSettings, train
 
@@ -103,7 +104,7 @@ def _train(trials: Sequence[Trial], device: str, advance: Advance, keep: Keep) -
 
 
 def _record(trial: Trial, outcome: Outcome, cost: dict[str, Any]) -> Record:
-    status = {"status": "diverged" if outcome.diverged else "completed", "error": outcome.diverged or ""}
+    status = {"status": Status.DIVERGED if outcome.diverged else Status.COMPLETED, "error": outcome.diverged or ""}
     return Record(trial.id, status | outcome.metrics | cost, Points(outcome.curves))
 
 

@@ -1,24 +1,23 @@
-"""Checkpoints: all that a training needs to go on as if it had never stopped."""
+"""Checkpoints: a file of tensors and plain values, and of which trials they are."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from quantbench.errors import ConfigError
-from quantbench.training.describe import describe, differences
-
-if TYPE_CHECKING:
-    from quantbench.training.trainer import Training
+from quantbench.files import replace_file
+from quantbench.training.configuration import differences
 
 FOLDER = "checkpoints"
+PLACE = "tensor"
+"""In the JSON of a state, ``{"tensor": NAME}`` stands for a tensor."""
 
 
 def path(folder: Path, names: Sequence[str]) -> Path:
@@ -27,90 +26,63 @@ def path(folder: Path, names: Sequence[str]) -> Path:
     return folder / FOLDER / f"{stem}.safetensors"
 
 
-def save(training: Training, step: int, start: Tensor, file: Path) -> None:
-    """Write a training's state after ``step``, in one move: a reader never sees half of it.
+def save(file: Path, state: dict[str, Any], metadata: dict[str, Any]) -> None:
+    """Write a checkpoint, in one move: a reader never sees half of it.
 
     Args:
-        start: standard deviation of the encoder's output before training, (trials,).
+        state: dictionaries and lists of tensors and of what JSON has, however nested. A tuple comes back as a list.
+        metadata: ``names`` of the trials, and ``trials``, their configurations.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
-    tensors = {f"model.{i}": tensor for i, tensor in enumerate(training.model.tensors())}
-    tensors |= {f"snapshot.{i}": tensor for i, tensor in enumerate(training.snapshot)}
-    tensors |= {f"generator.{name}": states for name, states in training.streams.state().items()}
-    tensors |= {
-        "adam.mean": training.adam.mean,
-        "adam.square": training.adam.square,
-        "frozen": training.frozen,
-        "norm": training.norm,
-        "start": start,
-    }
-    if training.critic_adam is not None:
-        tensors |= {"critic_adam.mean": training.critic_adam.mean, "critic_adam.square": training.critic_adam.square}
-    about = {
-        "step": step,
-        "names": list(training.stack.names),
-        "trials": [describe(training.stack, trial) for trial in range(len(training.stack.seeds))],
-        "outcomes": [[one.metrics, one.curves, one.diverged] for one in training.outcomes],
-    }
+    tensors: dict[str, Tensor] = {}
+
+    def aside(tensor: Tensor) -> dict[str, str]:
+        name = str(len(tensors))
+        tensors[name] = tensor.detach().contiguous().clone()
+        return {PLACE: name}
+
+    text = {"state": json.dumps(state, default=aside), "metadata": json.dumps(metadata)}
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    partial.unlink(missing_ok=True)  # never through a link
-    save_file(
-        {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}, partial, {"about": json.dumps(about)}
-    )
-    os.replace(partial, file)
+    replace_file(file, lambda opened: opened.write(to_bytes(tensors, text)), binary=True)
 
 
-def load(training: Training, file: Path) -> tuple[int, Tensor]:
-    """Bring a training of the same trials to where the checkpoint was written; gives the step and ``start``.
+def load(file: Path, trials: Sequence[dict[str, Any]], device: torch.device) -> dict[str, Any]:
+    """The state in a checkpoint of trials with these configurations, its tensors on a device.
 
     Raises:
         ConfigError: the checkpoint is of another configuration, or cannot be read.
     """
-    about, tensors = _read(file, training.stack.device)
-    for trial, there in enumerate(about["trials"]):
-        if unlike := differences(there, describe(training.stack, trial)):
+    metadata, state = _read(file, device)
+    for there, here in zip(metadata["trials"], trials, strict=True):
+        if unlike := differences(there, here):
             raise ConfigError(
                 f"{file}: is a checkpoint of another configuration ({'; '.join(unlike)}); delete it to start anew"
             )
-    with torch.no_grad():
-        for i, tensor in enumerate(training.model.tensors()):
-            tensor.copy_(tensors[f"model.{i}"])
-    training.snapshot = [tensors[f"snapshot.{i}"] for i in range(sum(name.startswith("snapshot.") for name in tensors))]
-    training.streams.restore(
-        {name.partition(".")[2]: state for name, state in tensors.items() if name.startswith("generator.")}
-    )
-    training.adam.mean.copy_(tensors["adam.mean"])
-    training.adam.square.copy_(tensors["adam.square"])
-    training.adam.steps = about["step"]
-    if training.critic_adam is not None:
-        training.critic_adam.mean.copy_(tensors["critic_adam.mean"])
-        training.critic_adam.square.copy_(tensors["critic_adam.square"])
-        training.critic_adam.steps = about["step"]
-    training.frozen, training.norm = tensors["frozen"], tensors["norm"]
-    for outcome, (metrics, curves, diverged) in zip(training.outcomes, about["outcomes"], strict=True):
-        outcome.metrics, outcome.curves, outcome.diverged = metrics, [tuple(point) for point in curves], diverged
-    return about["step"], tensors["start"]
+    return state
 
 
 def foreign(folder: Path, names: Sequence[str]) -> dict[Path, list[dict[str, Any]]]:
     """Checkpoints in the folder of a run of trials that are not among ``names``, and what those trials are."""
     found = {}
     for file in sorted((folder / FOLDER).glob("*.safetensors")):
-        about = _read(file, None)[0]
-        if not set(about["names"]) <= set(names):
-            found[file] = about["trials"]
+        metadata = _read(file, None)[0]
+        if not set(metadata["names"]) <= set(names):
+            found[file] = metadata["trials"]
     return found
 
 
-def _read(file: Path, device: torch.device | None) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a checkpoint says of itself, and its tensors where a device is given. Raises ConfigError."""
+def _read(file: Path, device: torch.device | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Metadata of a checkpoint, and its state where a device is given. Raises ConfigError."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, "pt", str(device or "cpu")) as stored:
-            about = json.loads(stored.metadata()["about"])
-            return about, {name: stored.get_tensor(name) for name in stored.keys()} if device else {}  # noqa: SIM118
+            text = stored.metadata()
+
+            def whole(found: dict[str, Any]) -> Any:
+                return stored.get_tensor(found[PLACE]) if found.keys() == {PLACE} else found
+
+            return json.loads(text["metadata"]), json.loads(text["state"], object_hook=whole) if device else {}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{file}: cannot be read as a checkpoint ({error}); delete it to start anew") from error

@@ -42,8 +42,8 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
     the hard code (``universal``), encoder and decoder share that dither, and these rates are entropies given the dither;
     no other strategy and no quantizer of this project has a random part at evaluation. ``entropy_bits`` is the sum of the
     slots' entropies as counted, without correction and over all dithers. ``perplexity`` is the mean over slots of 2**entropy.
-    ``mismatch_db`` compares the distortion under the hard quantizer with that under the strategy's surrogate (positive: hard
-    is worse).
+    ``mismatch_db`` compares the distortion under the hard quantizer with that of what passes through while training (positive:
+    hard is worse).
 
     Raises:
         ConfigError: a component gives a metric the name of another column.
@@ -57,7 +57,7 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
     metrics = {
         "mse": sums["error"] / (count * frames.target.shape[2]),
         "nmse_db": decibel(sums["error"] / sums["power"]),
-        "mismatch_db": decibel(sums["error"] / sums["surrogate"]),
+        "mismatch_db": decibel(sums["error"] / sums["passed"]),
         "encoder_std": _std(sums["encoded"], sums["encoded_square"], latents * count),
     }
     if heard:
@@ -107,20 +107,21 @@ def _look(model: Model, frames: Frames, streams: Streams, thorough: bool, codes:
     seen = _Seen({}, 0, [], [])
     moment = Watched(1.0, streams, purpose="evaluation noise", training=False)
     for part in _parts(frames):
-        encoded, latents = model.latents(part)
+        encoded = model.encode(part)
+        latents = model.prepare(encoded)
         moment.drawn.clear()
         code = model.hard(latents, moment)
         if thorough and code.indices is not None:
             seen.rates = seen.rates or Rates(streams, model.stack.quantizer.alphabet(latents.shape[-1]))
             seen.rates.add(code.indices, latents.shape[-1], moment, partial(model.hard, latents))
-        received = model.surrogate(latents, moment).received
+        received = model.pass_through(latents, moment).received
         output = model.decode(code.values, part)
         error = (output - part.target).square()
         if outputs:
             seen.outputs.append(output)
         new = {
             "error": _sum(error),
-            "surrogate": _sum((model.decode(received, part) - part.target).square()),
+            "passed": _sum((model.decode(received, part) - part.target).square()),
             "power": _sum(part.target.square()),
             "quantization": _sum((latents - code.values).square()),
             "encoded": encoded.double().sum(1),

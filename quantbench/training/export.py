@@ -10,7 +10,7 @@ import torch
 from quantbench.gradients import Moment
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
-from quantbench.training.describe import describe
+from quantbench.training.configuration import configuration
 from quantbench.training.model import Model
 
 FOLDER = "export"
@@ -30,7 +30,7 @@ def export(model: Model, held_out: Frames, streams: Streams, folder: Path) -> No
     rate = stack.simulator.waveform_rate
     if rate is not None:
         clips = held_out.spread(CLIPS)
-        latents = model.latents(clips)[1]
+        latents = model.prepare(model.encode(clips))
         output = model.decode(model.hard(latents, Moment(1.0, streams, "evaluation noise", training=False)).values, clips)
         _write(clips.target[0], rate, folder / FOLDER / "target")
     for trial, name in enumerate(stack.names):
@@ -38,7 +38,7 @@ def export(model: Model, held_out: Frames, streams: Streams, folder: Path) -> No
         place.mkdir(parents=True, exist_ok=True)
         parts = (("codec", model.codec), ("quantizer", model.quantizer))
         weights = {f"{part}.{key}": value[trial].detach().clone() for part, state in parts for key, value in state.items()}
-        save_file(weights, place / "weights.safetensors", {"configuration": json.dumps(describe(stack, trial))})
+        save_file(weights, place / "weights.safetensors", {"configuration": json.dumps(configuration(stack, trial))})
         if rate is not None:
             _write(output[trial], rate, place)
 

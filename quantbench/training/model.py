@@ -40,30 +40,52 @@ class Model:
         critic = [(self.critic, self.critic_parameters)] if self.critic_parameters is not None else []
         return [(self.codec, self.parameters), (self.quantizer, self.parameters), *critic]
 
+    def state_dict(self) -> State:
+        """Everything that is learned or kept, by the name of its part and its own; not copied."""
+        parts = {"codec": self.codec, "quantizer": self.quantizer, "critic": self.critic}
+        return {f"{part}.{name}": tensor.detach() for part, state in parts.items() for name, tensor in state.items()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over, in place, what ``state_dict`` gave."""
+        for name, tensor in self.state_dict().items():
+            tensor.copy_(state[name])
+
     @torch.no_grad()
-    def start_from(self, weights: State, frames: Frames) -> None:
-        """Set the codecs' weights, trial axis first, and bring the latents of ``frames`` to unit variance.
+    def load_codec(self, weights: State) -> None:
+        """Set the codecs' weights, trial axis first."""
+        for name, tensor in self.codec.items():
+            tensor.copy_(weights[name])
+
+    @torch.no_grad()
+    def standardize(self, frames: Frames) -> None:
+        """Bring the encoder's output for ``frames`` to unit variance, a trial at a time.
 
         That changes the units, not the codec. A codebook moves by about the learning rate a step: in units of its own, a codec
         whose latents are ten times larger than another's would hold it still.
         """
-        for name, tensor in self.codec.items():
-            tensor.copy_(weights[name])
-        latents = self.stack.codec.encode(self.codec, frames.input)
-        spread = (latents - latents.mean(1, keepdim=True)).square().mean((1, 2)).sqrt()
+        encoded = self.encode(frames)
+        spread = (encoded - encoded.mean(1, keepdim=True)).square().mean((1, 2)).sqrt()
         self.stack.codec.rescale(self.codec, 1 / spread.clamp_min(1e-12))
 
-    def latents(self, frames: Frames) -> tuple[Tensor, Tensor]:
-        """The encoder's output and its prepared form."""
-        encoded = self.stack.codec.encode(self.codec, frames.input)
-        return encoded, self.stack.quantizer.prepare(self.quantizer, encoded)
+    @torch.no_grad()
+    def fit(self, frames: Frames) -> None:
+        """Start the quantizer from the first latents."""
+        self.stack.quantizer.fit(self.quantizer, self.encode(frames), self.streams)
+
+    def encode(self, frames: Frames) -> Tensor:
+        """The encoder's output, (trials, latents, latent_dim)."""
+        return self.stack.codec.encode(self.codec, frames.input)
+
+    def prepare(self, encoded: Tensor) -> Tensor:
+        """The latents that are quantized, (trials, latents, dim), made from the encoder's output."""
+        return self.stack.quantizer.prepare(self.quantizer, encoded)
 
     def hard(self, latents: Tensor, moment: Moment) -> Code:
         """The hard code of prepared latents."""
         return self.stack.gradient.hard(self.stack.quantizer, self.quantizer, latents, moment)
 
-    def surrogate(self, latents: Tensor, moment: Moment) -> Passed:
-        """What passes while training."""
+    def pass_through(self, latents: Tensor, moment: Moment) -> Passed:
+        """What passes through the bottleneck while training."""
 
         def pass_through(quantizer: object, state: State, latents: Tensor, code: Code) -> Tensor:
             return self.stack.gradient.pass_through(quantizer, state, latents, code, moment)  # type: ignore[arg-type]
@@ -93,12 +115,7 @@ class Model:
         """The reconstruction loss of every trial, (trials,)."""
         return self.stack.loss.mean(output, frames.target, self.stack.simulator.waveform_rate)
 
-    def fit(self, frames: Frames, streams: Streams) -> None:
-        """Start the quantizer from the first latents."""
-        with torch.no_grad():
-            self.stack.quantizer.fit(self.quantizer, self.latents(frames)[0], streams)
-
     def tensors(self) -> list[Tensor]:
-        """Everything a trial keeps, trial axis first."""
+        """Everything in ``state_dict``, in as few tensors as there are, trial axis first."""
         matrices = dict.fromkeys(parameters.matrix for _, parameters in self._trained())
         return [*matrices, *self._buffers]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +58,16 @@ class Adam:
         self.whole = torch.ones_like(self.lr)
         self.mean, self.square = torch.zeros_like(self.matrix), torch.zeros_like(self.matrix)
         self.steps = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Both moments, not copied, and the number of steps."""
+        return {"mean": self.mean, "square": self.square, "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` gave."""
+        self.mean.copy_(state["mean"])
+        self.square.copy_(state["square"])
+        self.steps = state["steps"]
 
     @torch.no_grad()
     def step(self, gradient: Tensor, norm: Tensor, frozen: Tensor | None = None, rate: Tensor | None = None) -> None:

@@ -6,9 +6,8 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,12 @@ import torch
 from torch import Tensor
 
 from quantbench.components import Component, State
+from quantbench.files import replacing
 from quantbench.gradients import STE
 from quantbench.quantizers import Identity
-from quantbench.training.describe import PARTS, describe
+from quantbench.training.configuration import PARTS, configuration
 from quantbench.training.stack import Stack
+from quantbench.training.trainer import Training
 
 Weights = dict[str, Tensor]
 """Of one trial's codec, without a trial axis."""
@@ -37,7 +38,7 @@ def unquantized(stack: Stack) -> Stack:
     return replace(stack, quantizer=Identity(), gradient=STE(), train=train)
 
 
-def warm_weights(stack: Stack, folder: Path | None, train: Callable[[Stack], State]) -> State:
+def warm_weights(stack: Stack, folder: Path | None) -> State:
     """Weights of every trial's codec after its warm start, trial axis first.
 
     Trials with the same source, codec, loss, optimizer settings and seed share one; another process of the same run that
@@ -45,7 +46,6 @@ def warm_weights(stack: Stack, folder: Path | None, train: Callable[[Stack], Sta
 
     Args:
         folder: of the run; None to keep weights in this process only.
-        train: trains a stack without quantization and gives its codecs' weights.
     """
     keys = [_key(stack, trial) for trial in range(len(stack.seeds))]
     first: dict[str, int] = {}
@@ -55,12 +55,19 @@ def warm_weights(stack: Stack, folder: Path | None, train: Callable[[Stack], Sta
         found = {key: _load(folder, key, stack.device) for key in first}
         missing = [key for key in first if found[key] is None]
         if missing:
-            trained = train(unquantized(part(stack, [first[key] for key in missing])))
+            trained = _train(part(stack, [first[key] for key in missing]))
             for place, key in enumerate(missing):
                 found[key] = {name: tensor[place].detach().clone() for name, tensor in trained.items()}
                 _store(folder, key, found[key])  # type: ignore[arg-type]
     every: list[Weights] = [found[key] for key in keys]  # type: ignore[misc]
     return {name: torch.stack([weights[name] for weights in every]) for name in every[0]}
+
+
+def _train(stack: Stack) -> State:
+    """The weights of codecs trained without quantization, on frames of their own."""
+    training = Training(unquantized(stack), purpose="warm start")
+    training.advance()
+    return training.model.codec
 
 
 def part(stack: Stack, trials: Sequence[int]) -> Stack:
@@ -83,7 +90,7 @@ def _part(one: Component, index: Tensor) -> Component:
 
 def _key(stack: Stack, trial: int) -> str:
     """Everything on which a trial's warm weights depend, hashed."""
-    return hashlib.sha256(json.dumps(describe(unquantized(stack), trial)).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(configuration(unquantized(stack), trial)).encode()).hexdigest()[:16]
 
 
 def _file(folder: Path, key: str) -> Path:
@@ -113,10 +120,8 @@ def _store(folder: Path | None, key: str, weights: Weights) -> None:
         return
     from safetensors.torch import save_file
 
-    partial = _file(folder, key).with_suffix(".partial")
-    partial.unlink(missing_ok=True)  # never through a link
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
-    os.replace(partial, _file(folder, key))
+    with replacing(_file(folder, key), durable=False) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
 
 
 @contextlib.contextmanager

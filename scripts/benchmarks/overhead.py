@@ -20,7 +20,7 @@ from typing import Any  # noqa: E402
 
 from quantbench.cli import main as quantbench  # noqa: E402
 from quantbench.sweeps import journal  # noqa: E402
-from quantbench.training import trainer  # noqa: E402
+from quantbench.training import measure, run, trainer  # noqa: E402
 
 WORDS = ["quantizer=vq", "quantizer.codes=256", "quantizer.commitment=1", "gradient=ste", "executor=inline"]
 seconds: dict[str, float] = defaultdict(float)
@@ -46,8 +46,8 @@ def main() -> None:
     options = parser.parse_args()
     trainer.Training.advance = timed("advance", trainer.Training.advance)  # type: ignore[method-assign]
     trainer.Training._log = timed("curves", trainer.Training._log)  # type: ignore[method-assign]
-    trainer.Training._finish = timed("finish", trainer.Training._finish)  # type: ignore[method-assign]
-    trainer.yardsticks = timed("limits", trainer.yardsticks)
+    run.measure = timed("finish", run.measure)
+    measure.yardsticks = timed("limits", measure.yardsticks)
     journal.Journal.write = timed("journal", journal.Journal.write)  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         words = [*WORDS, f"seed=range(0,{options.trials})", f"train.steps={options.steps}", f"output={folder}"]

@@ -34,8 +34,8 @@ def measure(trials: int, folder: Path) -> dict[str, float]:
     """Seconds, bytes and MiB of everything but training, for a sweep of about so many trials."""
     import numpy as np
 
-    from quantbench.curves import Points
     from quantbench.metrics import METRICS
+    from quantbench.points import Points
     from quantbench.results.frame import frame
     from quantbench.results.load import load
     from quantbench.results.rank import rank

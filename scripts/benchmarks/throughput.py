@@ -113,18 +113,19 @@ def stack(workload: str, trials: int, device: str) -> Stack:
         else:
             chosen[group] = value
     parts = {group: default_component(group, choice, None, settings[group]) for group, choice in chosen.items()}
-    return Stack(**parts, train=TrainSettings(steps=10**6), seeds=tuple(range(trials)), device=torch.device(device))
+    return Stack(
+        **parts, train=TrainSettings(steps=10**6, log_every=10**6), seeds=tuple(range(trials)), device=torch.device(device)
+    )
 
 
 def train_alone(workload: str, trials: int, device: str, seconds: float = 0.5) -> Callable[[], float]:
     """A function that trains on for a while and gives trial-steps per second."""
     training = Training(stack(workload, trials, device))
-    batches = enumerate(training._batches(10**6), start=1)
+    training.start()
 
     def go(steps: int) -> float:
         began = time.perf_counter()
-        for _ in range(steps):
-            training._step(*next(batches))
+        training.advance(steps)
         plain.synchronize(device)
         return (time.perf_counter() - began) / steps
 

@@ -86,7 +86,7 @@ def test_left_out_files_are_named_and_counted(speakers, capsys):
     assert found.skipped == 11
     assert len(found.sources) == 20
     assert all(name in told for name in ("broken.flac", "nan.wav", "silent.wav"))
-    assert told.count("fewer than a segment of 1000") == 5
+    assert told.count("samples, fewer than 1000") == 5
     assert "11 of 31 recordings skipped: 2 unreadable, 8 too short, 1 silent" in told
 
 
@@ -107,13 +107,14 @@ def test_recordings_of_any_rate_and_number_of_channels_become_mono_at_one(tmp_pa
 
 
 def test_the_cache_equals_the_fresh_result_and_is_used(speakers, cache, monkeypatch):
-    fresh = recordings._decode(
-        speakers, recordings.find(speakers), recordings.held_out_by("auto", speakers, recordings.find(speakers), 0.2), 16000, 9
-    )
+    files = recordings.find(speakers)
+    chosen = recordings.held_out_by("auto", speakers, files, 0.2)
+    decoded = recordings.decode(speakers, files, chosen, 16000, 9, lambda samples: at_level(samples, 16000))
+    fresh = recordings._waveforms(decoded)
     load(speakers, 16000, 9, 0.2, "auto")
     assert len(list(cache.iterdir())) == 3
     assert json.loads(next(cache.glob("*.json")).read_text())["skipped"] == 0
-    monkeypatch.setattr(recordings, "_decode", None)
+    monkeypatch.setattr(recordings, "decode", None)
     cached = load(speakers, 16000, 9, 0.2, "auto")
     assert torch.equal(cached.train, fresh.train)
     assert torch.equal(cached.held_out, fresh.held_out)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from quantbench.audio import spectra
-from quantbench.audio.spectra import log_mel, magnitudes, mel_distance, stft_distance
+from quantbench.audio.spectra import log_mel, magnitudes, mel_distance, mel_filters, stft_distance
 from quantbench.errors import ConfigError
 from tests.audio.signals import speech
 
@@ -35,6 +35,28 @@ def slaney(sample_rate, window, bands):
     bins = np.fft.rfftfreq(window, 1 / sample_rate)
     triangles = [np.interp(bins, edges[i : i + 3], [0, 1, 0]) * 2 / (edges[i + 2] - edges[i]) for i in range(bands)]
     return np.stack(triangles, 1)
+
+
+def oshaughnessy(sample_rate, window, bands):
+    """Triangles of height 1 on O'Shaughnessy's scale, mel = 2595 log10(1 + f / 700), from its definition."""
+    edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + sample_rate / 2 / 700), bands + 2) / 2595) - 1)
+    bins = np.fft.rfftfreq(window, 1 / sample_rate)
+    return np.stack([np.interp(bins, edges[i : i + 3], [0, 1, 0]) for i in range(bands)], 1)
+
+
+@pytest.mark.parametrize(("sample_rate", "window", "bands"), [(16000, 512, 40), (44100, 2048, 320), (16000, 512, 200)])
+def test_mel_filters_are_those_of_both_definitions(recwarn, sample_rate, window, bands):
+    assert np.allclose(mel_filters(sample_rate, window, bands), slaney(sample_rate, window, bands), atol=1e-12)
+    filters = mel_filters(sample_rate, window, bands, slaney=False)
+    assert np.allclose(filters, oshaughnessy(sample_rate, window, bands), atol=1e-12)
+    assert not recwarn  # of bands that hold no frequency
+
+
+def test_heights_of_neighbouring_mel_filters_add_up_to_one():
+    filters = mel_filters(16000, 512, 40, slaney=False)
+    peaks = filters.argmax(0)
+    assert np.all(np.diff(peaks) > 0)
+    assert np.allclose(filters[peaks[0] + 1 : peaks[-1]].sum(1), 1)
 
 
 @pytest.mark.parametrize(("window", "bands"), [(32, 5), (512, 80), (2048, 320)])
@@ -106,6 +128,7 @@ def test_a_waveform_too_short_for_the_window_is_refused():
 
 
 def test_without_the_extra_the_install_command_is_named(monkeypatch):
+    spectra._aligned_filters.cache_clear()
     spectra.mel_filters.cache_clear()
     monkeypatch.setitem(sys.modules, "transformers.audio_utils", None)
     with pytest.raises(ConfigError, match=r"pip install 'quantbench\[audio\]'"):

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quantbench.curves import Points
 from quantbench.metrics import METRICS
+from quantbench.points import Points
 from quantbench.results.cells import guard, guarded, unguard, unguarded
 from quantbench.results.schema import COST, IDENTITY, MEASURED, NOTES, WHOLE
 from quantbench.results.tables import curves_table, read_results, results_table, write

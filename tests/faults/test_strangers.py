@@ -151,7 +151,7 @@ def test_yaml_makes_no_objects(crafted, quantbench, tmp_path):
     assert not (tmp_path / "mark").exists()
 
 
-@pytest.mark.parametrize("name", ["results.partial", "curves.csv", "journal", "journal/lock", "checkpoints", "export"])
+@pytest.mark.parametrize("name", ["results.csv.partial", "curves.csv", "journal", "journal/lock", "checkpoints", "export"])
 def test_no_link_leads_out_of_the_folder(crafted, quantbench, tmp_path, name):
     folder = crafted(lambda content, config: None)
     target = tmp_path / "precious"

@@ -19,7 +19,7 @@ from quantbench.simulators import Codeword
 from quantbench.streams import Streams
 from quantbench.training import Stack, TrainSettings
 from quantbench.training.optimizer import Adam, Parameters
-from quantbench.training.trainer import Training
+from quantbench.training.run import begin
 from tests.conftest import SMALL
 
 TRIALS = 3
@@ -184,7 +184,7 @@ def test_a_training_agrees_with_pytorch_at_step_200(gradient, commitment):
             tuple(range(8)),
             torch.device("cpu"),
         )
-        training = Training(stack)
+        training = begin(stack)
         if compiled:
             training.advance()
         else:

@@ -22,6 +22,13 @@ def test_as_many_codes_as_points_leave_no_error():
     assert kmeans.distortion(points, kmeans.kmeans(points, 16)) == pytest.approx(0, abs=1e-9)
 
 
+def test_two_dimensions_at_a_high_rate():
+    # Zador (1982), IEEE Trans. Inf. Theory 28(2), G of hexagons: G 2 pi ((dim + 2) / dim)**((dim + 2) / 2) 2**(-2 bits).
+    frames = np.random.default_rng(0).standard_normal((40_000, 2)).astype(np.float32)
+    expected = 5 / (36 * np.sqrt(3)) * 2 * np.pi * 4 * 2**-8
+    assert 0.75 < kmeans.distortion(frames, kmeans.kmeans(frames, 256)) / expected < 1.05  # it holds for many codes
+
+
 def test_equal_points_are_no_trouble():
     points = np.zeros((50, 3), dtype=np.float32)
     assert kmeans.distortion(points, kmeans.kmeans(points, 8)) == 0

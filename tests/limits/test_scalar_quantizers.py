@@ -86,6 +86,19 @@ def test_no_uniform_thresholds_are_better(density, bits):
     assert ours == pytest.approx(thresholds, rel=2e-3)
 
 
+@pytest.mark.parametrize(("density", "factor"), [(GAUSSIAN, math.sqrt(3) * math.pi / 2), (LAPLACE, 4.5), (UNIFORM, 1.0)])
+def test_lloyd_max_at_a_high_rate(density, factor):
+    # Panter & Dite (1951), Proc. IRE 39(1): (1/12) (integral of p**(1/3))**3 2**(-2 bits).
+    assert lloyd_max(density, 1024).mse == pytest.approx(factor * 2**-20, rel=5e-3)
+
+
+@pytest.mark.parametrize("density", DENSITIES, ids=lambda d: d.name)
+def test_entropy_coding_is_153_db_from_shannon_at_a_high_rate(density):
+    # Gish & Pierce (1968), IEEE Trans. Inf. Theory 14(5).
+    loss = entropy_coded(density, 5.0).mse / density.shannon_lower_bound(5)
+    assert loss == pytest.approx(math.pi * math.e / 6, rel=2e-3)
+
+
 def test_bounds_of_the_arguments_are_said():
     with pytest.raises(ValueError, match="levels=0: must lie between 1 and 4096"):
         lloyd_max(GAUSSIAN, 0)

@@ -10,7 +10,6 @@ from quantbench.losses.discriminators import (
     BandDiscriminator,
     Critic,
     PeriodDiscriminator,
-    ScaleDiscriminator,
     band_bins,
     critic_loss,
     features,
@@ -23,7 +22,7 @@ torch.set_num_threads(1)
 
 def small(**settings):
     torch.manual_seed(0)
-    return Critic(16000, **({"periods": (2, 3), "windows": (64, 32), "channels": 2} | settings))
+    return Critic(**({"periods": (2, 3), "windows": (64, 32), "channels": 2} | settings))
 
 
 def noise(*shape, seed=0):
@@ -50,17 +49,6 @@ def test_shapes_of_bands():
     assert sizes(maps) == [(5, 2, 7, width) for width in outputs] + [(5, 1, 7, 1 + 1 + 1 + 1 + 2)]
 
 
-def test_shapes_of_lower_rates():
-    critic = small(periods=(), windows=(), rates=(1, 4), channels=8)
-    for maps, samples in zip(critic(noise(2, 1003)), (1003, 250), strict=True):
-        lengths = [samples]
-        for _ in range(4):
-            lengths.append(math.ceil(lengths[-1] / 4))
-        lengths += [lengths[-1], lengths[-1]]
-        channels = [4, 16, 64, 256, 256, 256, 1]
-        assert sizes(maps) == [(2, *shape) for shape in zip(channels, lengths, strict=True)]
-
-
 def layer(outputs, inputs, *kernel):
     """Parameters of a weight-normalised convolution: directions, and a length and a bias for each output."""
     return outputs * inputs * math.prod(kernel) + outputs + outputs
@@ -82,29 +70,11 @@ def test_published_critic_has_its_published_parameters():
     table = 5 * [period] + 3 * [window]
 
     with torch.device("meta"):
-        critic = Critic(44100)
+        critic = Critic()
     for discriminator, wanted in zip(critic.discriminators, table, strict=True):
         convolutions = [module for module in discriminator.modules() if hasattr(module, "parametrizations")]
         assert [sum(p.numel() for p in module.parameters()) for module in convolutions] == wanted
     assert sum(p.numel() for p in critic.parameters()) == sum(map(sum, table)) == 42_519_760
-
-
-def test_lower_rates_have_their_published_parameters():
-    # Groups of 4 inputs in the second to fifth layer.
-    table = [
-        layer(16, 1, 15),
-        layer(64, 4, 41),
-        layer(256, 4, 41),
-        layer(1024, 4, 41),
-        layer(1024, 4, 41),
-        layer(1024, 1024, 5),
-        layer(1, 1024, 3),
-    ]
-    with torch.device("meta"):
-        discriminator = ScaleDiscriminator(2, 32)
-    convolutions = [*discriminator.layers, discriminator.score]
-    assert [sum(p.numel() for p in module.parameters()) for module in convolutions] == table
-    assert [module.groups for module in convolutions] == [1, 4, 16, 64, 256, 1, 1]
 
 
 def test_bands_cover_all_bins():
@@ -134,16 +104,6 @@ def test_spectrogram_is_that_of_torch(samples):
     spectrogram = discriminator.spectrogram(waveform)
     assert spectrogram.shape == (3, 2, math.ceil(samples / 16), 33)
     assert torch.allclose(spectrogram, torch.view_as_real(wanted).permute(0, 3, 2, 1), atol=1e-5)
-
-
-def test_lower_rates_keep_what_they_can_hold():
-    time = torch.arange(4003) / 4003
-    decimate = ScaleDiscriminator(4, 8).decimate
-    low, high = (torch.sin(2 * math.pi * cycles * time)[None] for cycles in (300, 700))
-    assert decimate(low).shape == (1, 1000)
-    assert torch.allclose(decimate(low)[0, 40:-40], low[0, ::4][40:-41], atol=1e-3)
-    assert decimate(high)[0, 40:-40].abs().max() < 1e-3
-    assert torch.allclose(decimate(torch.full((1, 99), 0.5)), torch.full((1, 24), 0.5))
 
 
 def test_layers_are_leaky():
@@ -183,8 +143,6 @@ def test_too_short_a_waveform_is_refused_with_both_lengths():
         ({"periods": (0,)}, "periods"),
         ({"channels": 0}, "channels"),
         ({"periods": (), "windows": ()}, "empty"),
-        ({"rates": (3,), "channels": 8}, "16000"),
-        ({"rates": (2,), "channels": 4}, "multiple of 8"),
         ({"bands": ()}, "bands"),
         ({"bands": ((0.5, 0.5),)}, "bands"),
         ({"bands": ((0.5, 1.5),)}, "bands"),
@@ -253,7 +211,7 @@ def test_gradients_reach_the_fake_alone():
 
 
 def test_gradient_of_the_waveform_is_that_of_differences():
-    critic = small(periods=(3,), windows=(32,), rates=(2,), channels=8).double()
+    critic = small(periods=(3,), windows=(32,), channels=8).double()
     real, fake = noise(1, 40).double(), noise(1, 40, seed=1).double().requires_grad_()
     direction = noise(1, 40, seed=2).double()
     (gradient,) = torch.autograd.grad(sum(generator_losses(critic, real, fake)), fake)
@@ -264,8 +222,8 @@ def test_gradient_of_the_waveform_is_that_of_differences():
 
 
 def test_all_that_is_learned_can_be_exchanged():
-    settings = {"periods": (3,), "windows": (32,), "channels": 8, "rates": (2,)}
-    critic, other = small(**settings), Critic(16000, **settings)
+    settings = {"periods": (3,), "windows": (32,), "channels": 8}
+    critic, other = small(**settings), Critic(**settings)
     parameters = {name: value.detach().clone().requires_grad_() for name, value in other.named_parameters()}
     assert set(critic.state_dict()) == set(parameters)
     before = [value.clone() for value in critic.parameters()]

@@ -16,7 +16,7 @@ from quantbench.losses import MSE, AdversarialAudio, Audio
 from quantbench.quantizers import VectorQuantizer
 from quantbench.streams import Streams
 from quantbench.training import Keep, Stack, TrainSettings, train
-from quantbench.training.trainer import Training
+from quantbench.training.run import begin
 
 pytest.importorskip("transformers")
 
@@ -109,9 +109,9 @@ def adversarial(tmp_path: Path, **settings: object) -> Stack:
 
 def test_discriminators_learn_to_tell_a_codec_that_stands_still(tmp_path: Path) -> None:
     stack = adversarial(tmp_path, critic_lr=0.01)
-    training = Training(replace(stack, train=replace(stack.train, lr=1e-12)))
+    training = begin(replace(stack, train=replace(stack.train, lr=1e-12)))
     frames = training.held_out
-    output = training.model.decode(training.model.latents(frames)[1], frames).detach()
+    output = training.model.decode(training.model.prepare(training.model.encode(frames)), frames).detach()
 
     def told() -> float:
         return float(stack.loss.critic(training.model.critic, output, frames.target).detach())

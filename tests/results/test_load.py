@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 import quantbench as package
-from quantbench.curves import Points
 from quantbench.errors import ConfigError
+from quantbench.points import Points
 from quantbench.results.layout import layout, rates
 from quantbench.results.palette import COLOURS, styles
 from quantbench.results.tables import curves_table, results_table, write

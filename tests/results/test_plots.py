@@ -8,7 +8,7 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.colors import to_hex
 
-from quantbench.curves import Points
+from quantbench.points import Points
 from quantbench.results.load import Results, metrics_of
 from quantbench.results.palette import styles
 from quantbench.results.plots.common import STYLE

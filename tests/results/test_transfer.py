@@ -8,9 +8,9 @@ from scipy import stats
 
 from quantbench.errors import ConfigError
 from quantbench.results import transfer as module
+from quantbench.results.kendall import kendall, signs, spearman, tau_interval
 from quantbench.results.label_places import label_places
 from quantbench.results.load import of_table
-from quantbench.results.ranks import kendall, signs, spearman, tau_interval
 from quantbench.results.scatter import scatter
 from quantbench.results.statistics import holm
 from quantbench.results.tables import write

@@ -5,7 +5,6 @@ import torch
 from quantbench.errors import ConfigError
 from quantbench.simulators import AudioFrames
 from quantbench.simulators.audio_frames import _load
-from quantbench.simulators.recordings import mel_filters
 from quantbench.streams import Streams
 
 soundfile = pytest.importorskip("soundfile", reason="needs the extra 'audio'")
@@ -62,14 +61,14 @@ def test_corrupt_files_are_named_and_counted(recordings, capsys):
     frames_of(AudioFrames(folder=str(recordings), frame_dim=12))
     told = capsys.readouterr().err
     assert "broken.flac" in told
-    assert "1 of 11 recordings could not be read" in told
+    assert "1 of 11 recordings skipped: 1 unreadable" in told
 
 
 def test_nothing_readable_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("a.wav", "b.wav"):
         (tmp_path / name).write_bytes(b"no audio")
-    with pytest.raises(ConfigError, match="no frames to train on"):
+    with pytest.raises(ConfigError, match="nothing to train on in 2 recordings: 2 unreadable"):
         AudioFrames(folder=str(tmp_path)).prepare()
 
 
@@ -83,9 +82,10 @@ def test_bands_that_hold_no_frequency_are_refused(recordings):
         AudioFrames(folder=str(recordings), frame_dim=200).check()
 
 
-def test_mel_filters_peak_in_order_and_overlap_by_half():
-    filters = mel_filters(16000, 512, 40)
-    peaks = filters.argmax(1)
-    assert np.all(np.diff(peaks) > 0)
-    between = filters[:, peaks[0] + 1 : peaks[-1]].sum(0)
-    assert np.allclose(between, 1, atol=1e-5)  # neighbouring triangles add up to one
+def test_recordings_that_would_poison_every_mean_are_left_out(recordings, capsys):
+    soundfile.write(recordings / "nan.wav", np.full(9000, np.nan, np.float32), 16000, subtype="FLOAT")
+    soundfile.write(recordings / "silent.wav", np.zeros(9000), 16000)
+    drawn, held_out = frames_of(AudioFrames(folder=str(recordings), frame_dim=12))
+    assert drawn.input.isfinite().all()
+    assert held_out.input.isfinite().all()
+    assert "2 of 12 recordings skipped: 1 unreadable, 0 too short, 1 silent" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from quantbench.curves import Points
+from quantbench.points import Points
 from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.trial import Record
 

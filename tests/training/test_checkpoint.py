@@ -16,7 +16,9 @@ from quantbench.quantizers import VectorQuantizer
 from quantbench.simulators import Codeword
 from quantbench.streams import Streams
 from quantbench.training import Keep, Stack, TrainSettings, checkpoint, train, warm
+from quantbench.training.run import begin
 from quantbench.training.trainer import Training
+from tests.training.test_state import same
 
 CPU = torch.device("cpu")
 TIMES = {"seconds": None, "step_seconds": None}
@@ -97,35 +99,51 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path, monkey
         train(toy(), keep=keep)
 
 
-def test_warm_weights_are_made_once_and_shared(tmp_path: Path) -> None:
+def test_a_checkpoint_gives_back_what_was_saved(tmp_path: Path) -> None:
+    """The file knows nothing of trainings: any tensors and plain values, however nested."""
+    state = {
+        "step": 3,
+        "whole": {"b": torch.arange(6.0).view(2, 3).t(), "empty": {}, "none": None, "marks": torch.tensor([True, False])},
+        "several": [torch.ones(2, dtype=torch.float64), 1.5, [torch.zeros(0)]],
+        "curve": [[0, "mse", float("inf")]],
+    }
+    here, metadata = [{"seed": 0}], {"names": ["only"], "trials": [{"seed": 0}]}
+    file = checkpoint.path(tmp_path, ["only"])
+    checkpoint.save(file, state, metadata)
+    found = checkpoint.load(file, here, CPU)
+    assert same(found, state) == []
+    assert [path.name for path in file.parent.iterdir()] == ["only.safetensors"]
+    assert checkpoint.foreign(tmp_path, ["only"]) == {}
+    assert checkpoint.foreign(tmp_path, ["other"]) == {file: here}
+    file.write_bytes(file.read_bytes()[:-3])
+    with pytest.raises(ConfigError, match="cannot be read as a checkpoint"):
+        checkpoint.load(file, here, CPU)
+
+
+def test_warm_weights_are_made_once_and_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stack = toy(warm_start=8)
     made: list[Stack] = []
-
-    def make(unquantized: Stack) -> dict[str, torch.Tensor]:
-        made.append(unquantized)
-        training = Training(unquantized, purpose="warm start")
-        training.advance()
-        return training.model.codec
-
-    together = warm.warm_weights(stack, tmp_path, make)
+    whole = Training.advance
+    monkeypatch.setattr(Training, "advance", lambda self: made.append(self.stack) or whole(self))
+    together = warm.warm_weights(stack, tmp_path)
     assert [one.seeds for one in made] == [(0, 1)]
     assert made[0].train.steps == 8
-    again = warm.warm_weights(replace(stack, gradient=STE(), seeds=(1, 0, 1)), tmp_path, make)
+    again = warm.warm_weights(replace(stack, gradient=STE(), seeds=(1, 0, 1)), tmp_path)
     assert len(made) == 1
     for name, tensor in together.items():
         assert torch.equal(again[name], tensor[[1, 0, 1]])
-    warm.warm_weights(replace(stack, train=replace(stack.train, lr=0.1)), tmp_path, make)
+    warm.warm_weights(replace(stack, train=replace(stack.train, lr=0.1)), tmp_path)
     assert len(made) == 2
     # Frames of their own: what a trial sees after its warm start is what it would have seen without.
-    alone = warm.warm_weights(warm.part(stack, [1]), tmp_path / "other", make)
+    alone = warm.warm_weights(warm.part(stack, [1]), tmp_path / "other")
     assert all(torch.equal(tensor[0], together[name][1]) for name, tensor in alone.items())
 
 
 def test_the_quantizer_meets_latents_of_unit_variance(tmp_path: Path) -> None:
-    training = Training(toy(warm_start=20))
+    training = begin(toy(warm_start=20))
     frames = training.stack.simulator.draw(training.world, Streams([0, 1]), 32, "first frames")
-    latents = training.model.latents(frames)[0]
-    assert torch.allclose((latents - latents.mean(1, keepdim=True)).square().mean((1, 2)), torch.ones(2), atol=0.2)
+    encoded = training.model.encode(frames)
+    assert torch.allclose((encoded - encoded.mean(1, keepdim=True)).square().mean((1, 2)), torch.ones(2), atol=0.2)
 
 
 def test_warm_start_trains_without_quantization(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from quantbench.quantizers import Uniform
 from quantbench.simulators import Gaussian
 from quantbench.training import Stack, TrainSettings
 from quantbench.training.evaluate import _counts, code_usage, evaluate
-from quantbench.training.trainer import Training
+from quantbench.training.run import begin
 
 CPU = torch.device("cpu")
 
@@ -41,12 +41,12 @@ class Unquantized(Gradient):
 def test_mismatch_is_positive_where_the_hard_code_is_worse():
     settings = TrainSettings(steps=200, batch=64, lr=3e-3, log_every=200)
     stack = Stack(Gaussian(frame_dim=4), MLP(hidden=16, latent_dim=4), Uniform(levels=2), Unquantized(), settings, (0, 1), CPU)
-    training = Training(stack)
+    training = begin(stack)
     training.advance()
     model, frames = training.model, training.held_out
     found = evaluate(model, frames, training.streams)
     with torch.no_grad():
-        latents = model.latents(frames)[1]
+        latents = model.prepare(model.encode(frames))
         code = stack.quantizer.quantize(model.quantizer, latents).values
         hard, trained_on = ((model.decode(what, frames) - frames.target).square().mean((1, 2)) for what in (code, latents))
     assert (hard > trained_on).all()

@@ -106,8 +106,8 @@ def test_codes_decode_from_their_indices(name):
     world = whole.simulator.world(streams)
     frames = whole.simulator.draw(world, streams, 1024, "first frames")
     with torch.no_grad():
-        model.fit(frames, streams)
-        latents = 1.5 * model.latents(frames)[1]
+        model.fit(frames)
+        latents = 1.5 * model.prepare(model.encode(frames))
         code = model.hard(latents, Moment(1.0, streams, training=False))
         alphabet = torch.tensor(quantizer.alphabet(dim))
         assert code.indices.shape == (3, 1024, len(alphabet))

@@ -9,12 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from quantbench.errors import ConfigError
-from quantbench.results.audit import read_audit
-from quantbench.results.frame import BAD, Frame, frame
+from quantbench.results.audit_table import read_audit
+from quantbench.results.frame import Frame, frame
 from quantbench.results.layout import Layout, layout
 from quantbench.results.load import Results, load
 from quantbench.results.palette import Style, styles
 from quantbench.results.plots.common import MOST_PANELS
+from quantbench.results.schema import BAD
 from quantbench.results.statistics import INTERVAL
 
 FAILURES = BAD

@@ -12,7 +12,7 @@ import pandas as pd
 
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
-from quantbench.results.frame import DROP, Frame
+from quantbench.results.frame import Frame
 from quantbench.results.layout import layout, text
 from quantbench.results.plots.common import BAD, INK, MUTED, Picture, caption, wrapped
 from quantbench.results.plots.data import Data, panel_tasks
@@ -47,7 +47,7 @@ def heatmap(data: Data, metric: str | None) -> Picture:
     across = max(1, min(CELLS_ACROSS // len(columns), len(found.tasks)))
     tasks, notes = panel_tasks(found.tasks, MOST_ROWS * across)
     figure, axes = _panels(tasks, rows, columns, across)
-    means = {key: one.mean for key, (one, _) in found.means(DROP).items() if key[1] in tasks}
+    means = {key: one.mean for key, (one, _) in found.means().items() if key[1] in tasks}
     if not means:
         raise ConfigError(f"--metric {found.metric.name}: no pair completed in the tasks that are drawn")
     scale = _scale(list(means.values()), found.metric)

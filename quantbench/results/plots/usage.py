@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from quantbench.results.frame import DROP, Frame
+from quantbench.results.frame import Frame
 from quantbench.results.palette import Style
 from quantbench.results.plots.common import (
     BAD,
@@ -42,7 +42,7 @@ def usage(data: Data, metric: str | None) -> Picture:
     """
     found = data.frame(metric, "usage")
     tasks, notes = panel_tasks(found.tasks, MOST_PANELS)
-    values, means = found.by_seed(), found.means(DROP)
+    values, means = found.by_seed(), found.means()
     rows = values[values["task"].isin(tasks)]
     overall = rows.groupby(["method", "task"])["value"].mean().groupby("method").mean()
     methods = sorted(found.methods, key=lambda name: (name not in overall.index, -overall.get(name, 0.0)))

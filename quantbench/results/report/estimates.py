@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quantbench.results.frame import DROP, Frame, frame
+from quantbench.results.frame import Frame, frame
 from quantbench.results.layout import RATE, layout, rates
 from quantbench.results.load import Results
 from quantbench.results.report.embed import numbers
@@ -27,7 +27,7 @@ def drawable(runs: Results) -> list[str]:
 
 def means(frames: dict[str, Frame], methods: Sequence[str], tasks: Sequence[str]) -> dict[str, Any]:
     """``Frame.means`` of every metric: by ``method`` and ``task`` (numbers), ``mean``, ``low``, ``high`` and ``seeds``."""
-    found = {name: one.means(DROP) for name, one in frames.items()}
+    found = {name: one.means() for name, one in frames.items()}
     keys = list(dict.fromkeys(key for one in found.values() for key in one))
     method, task = ({name: place for place, name in enumerate(names)} for names in (methods, tasks))
     return {
@@ -78,7 +78,7 @@ def _points(found: Frame, methods: Sequence[str], sources: NDArray[np.int64]) ->
     good = found.rows[found.rows["status"] == "completed"].assign(row=lambda rows: rows.index)
     placed = good.groupby(["method", "task"], sort=False).agg({"rate": "mean", "row": "first"})
     where = {(str(method), str(task)): (float(rate), int(row)) for (method, task), rate, row in placed.itertuples()}
-    known = {key: one for key, one in found.means(DROP).items() if np.isfinite(where[key][0])}
+    known = {key: one for key, one in found.means().items() if np.isfinite(where[key][0])}
     keys = sorted(known, key=lambda key: where[key][0])
     number = {name: place for place, name in enumerate(methods)}
     return {

@@ -10,8 +10,8 @@ from typing import Any
 from quantbench import __version__
 from quantbench.config import COMPONENTS, Settings, check_settings, find_class, without_target
 from quantbench.errors import QuantBenchError
+from quantbench.files import write_text
 from quantbench.sweeps.remote import own_folders
-from quantbench.sweeps.sweep import write_text
 from quantbench.sweeps.trial import Trial
 from quantbench.training import Keep, TrainSettings
 

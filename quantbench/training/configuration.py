@@ -1,4 +1,4 @@
-"""A trial of a stack in plain words: what two trainings must have in common to continue one another."""
+"""The configuration of a trial of a stack: what two trainings must have in common to continue one another."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from quantbench.training.stack import Stack
 PARTS = ("simulator", "codec", "quantizer", "gradient", "loss", "train")
 
 
-def describe(stack: Stack, trial: int) -> dict[str, Any]:
+def configuration(stack: Stack, trial: int) -> dict[str, Any]:
     """Every setting of a trial by its dotted name; ``GROUP`` alone names the class."""
     found: dict[str, Any] = {"seed": stack.seeds[trial], "device": stack.device.type}
     for name in PARTS:
-        found |= settings(getattr(stack, name), trial, name)
+        found |= _settings(getattr(stack, name), trial, name)
     return found
 
 
-def settings(one: Component, trial: int, prefix: str) -> dict[str, Any]:
+def _settings(one: Component, trial: int, prefix: str) -> dict[str, Any]:
     """The settings of a component, those of components within it among them, for one trial of a stack."""
     found: dict[str, Any] = {prefix: type(one).__qualname__}
     for field in fields(one):
         value, name = getattr(one, field.name), f"{prefix}.{field.name}"
         if isinstance(value, Component):
-            found |= settings(value, trial, name)
+            found |= _settings(value, trial, name)
         elif isinstance(value, Tensor):
             found[name] = float(f"{float(value[trial]):.7g}")  # as it was written: a float32 has seven digits
         else:

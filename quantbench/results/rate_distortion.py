@@ -13,6 +13,7 @@ from scipy.interpolate import PchipInterpolator
 
 from quantbench.errors import ConfigError
 from quantbench.results.frame import DROP, WHOLE_SEED, WORST, Counts, Frame
+from quantbench.results.schema import Status
 from quantbench.results.statistics import Estimate, interquartile_mean, mean_interval
 
 FEWEST_RATES = 4
@@ -162,7 +163,7 @@ def share(anchor: NDArray[np.float64], curve: NDArray[np.float64]) -> float:
 
 def _rows(found: Frame) -> pd.DataFrame:
     """Trials that ran, with their rate and value (less is better, infinite for a failure)."""
-    good = found.rows["status"] == "completed"
+    good = found.rows["status"] == Status.COMPLETED
     rows = found.rows.assign(value=np.where(good, found.sign * found.rows["value"], np.inf))
     # A trial that failed before it was measured has the rate of others with its settings.
     rows["rate"] = rows["rate"].fillna(rows.groupby(["method", "task", "point"])["rate"].transform("mean"))

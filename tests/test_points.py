@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from quantbench.curves import Points
+from quantbench.points import Points
 from quantbench.results.tables import curves_table
 
 POINTS = [(0, "mse", 1.0), (0, "usage", 0.5), (200, "mse", float("inf")), (2**40, "mse", -0.25)]

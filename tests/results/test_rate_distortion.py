@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from quantbench.results.rank_text import render_ranking
-from quantbench.results.rates import bd_quality, bd_rate, bjontegaard, pareto, share
+from quantbench.results.rate_distortion import bd_quality, bd_rate, bjontegaard, pareto, share
 from tests.results.tables import framed, rankings, rate_trials, trial
 
 

@@ -14,10 +14,10 @@ from quantbench.quantizers.vector import VectorQuantizer
 from quantbench.simulators import Gaussian
 from quantbench.sweeps.catalogue import default_component
 from quantbench.training import Stack, TrainSettings
-from quantbench.training.audit import AuditSettings, audit, reference
-from quantbench.training.trainer import Training
+from quantbench.training.fidelity import FidelitySettings, fidelity, reference
+from quantbench.training.run import begin
 
-QUICK = AuditSettings(frames=8, draws=8, error=0.05, most_pairs=2**14)
+QUICK = FidelitySettings(frames=8, draws=8, error=0.05, most_pairs=2**14)
 
 
 def stack(quantizer, gradient, steps=20, lr=0.01, dim=2, seeds=(0, 1)):
@@ -28,7 +28,7 @@ def stack(quantizer, gradient, steps=20, lr=0.01, dim=2, seeds=(0, 1)):
 
 
 def rows(quantizer, gradient, moment="start", settings=QUICK, **kind):
-    return [row for row in audit(stack(quantizer, gradient, **kind), settings, {}) if row["moment"] == moment]
+    return [row for row in fidelity(stack(quantizer, gradient, **kind), settings, {}) if row["moment"] == moment]
 
 
 def strategy(name):
@@ -36,7 +36,7 @@ def strategy(name):
 
 
 def test_without_quantization_the_gradient_is_the_true_one():
-    for row in audit(stack(Identity(), strategy("ste")), QUICK, {}):
+    for row in fidelity(stack(Identity(), strategy("ste")), QUICK, {}):
         trained = row["moment"] == "end"  # then the smoothing shows, where it crosses the decoder's kinks
         assert row["cosine"] > (0.97 if trained else 0.995)
         assert row["bias"] < (0.3 if trained else 0.05)
@@ -46,12 +46,12 @@ def test_without_quantization_the_gradient_is_the_true_one():
 
 def test_the_reference_is_the_derivative_of_the_smoothed_distortion():
     # One latent dimension and two levels at -1 and 1: the smoothed distortion is known in closed form.
-    training = Training(stack(Uniform(levels=2), strategy("ste"), dim=1, seeds=(0,)))
+    training = begin(stack(Uniform(levels=2), strategy("ste"), dim=1, seeds=(0,)))
     model = training.model
     frames = training.stack.simulator.draw(training.world, training.streams, 8, "audit")
-    settings = AuditSettings(frames=8, error=0.01, most_pairs=2**18)
+    settings = FidelitySettings(frames=8, error=0.01, most_pairs=2**18)
     found = reference(model, frames, settings)
-    y = model.latents(frames)[0].detach()
+    y = model.encode(frames).detach()
     loss = model.frame_loss(frames)
     high, low = (loss(torch.full_like(y, level)) for level in (1.0, -1.0))
     code = torch.where(y > 0, 1.0, -1.0)
@@ -64,9 +64,9 @@ def test_the_reference_is_the_derivative_of_the_smoothed_distortion():
 
 
 def test_the_stated_error_of_the_reference_is_true():
-    training = Training(stack(FSQ(levels=5), strategy("ste"), seeds=(0,)))
+    training = begin(stack(FSQ(levels=5), strategy("ste"), seeds=(0,)))
     frames = training.stack.simulator.draw(training.world, training.streams, 8, "audit")
-    settings = AuditSettings(frames=8, error=0.05, most_pairs=2**12)
+    settings = FidelitySettings(frames=8, error=0.05, most_pairs=2**12)
     found = torch.stack([reference(training.model, frames, settings).gradient[0] for _ in range(12)])
     spread = (found - found.mean(0)).square().sum() / 11
     measured = float(spread.sqrt() / found.mean(0).norm())
@@ -76,16 +76,16 @@ def test_the_stated_error_of_the_reference_is_true():
 
 def test_smoothing_of_the_same_width_is_unbiased_and_its_variance_is_seen():
     quantizer = FSQ(levels=5)
-    training = Training(stack(quantizer, strategy("ste")))
+    training = begin(stack(quantizer, strategy("ste")))
     frames = training.stack.simulator.draw(training.world, training.streams, 8, "audit")
-    y = training.model.latents(frames)[1].detach()
+    y = training.model.prepare(training.model.encode(frames)).detach()
     error = (y - quantizer.quantize(training.model.quantizer, y).values).square().mean().sqrt()
     spread = (y - y.mean(1, keepdim=True)).square().mean().sqrt()
 
     smoothed = default_component("gradient", "smoothed", None, {"pairs": 32})
     width = float(0.5 * error / spread)
     same = type(smoothed)(**(vars(smoothed) | {"sigma": type(smoothed.sigma)(start=width, end=width)}))
-    settings = AuditSettings(frames=8, draws=32, error=0.03)
+    settings = FidelitySettings(frames=8, draws=32, error=0.03)
     for row in rows(quantizer, same, settings=settings):
         assert row["cosine"] > 0.9
         assert row["variance"] > 0
@@ -98,7 +98,7 @@ def test_what_is_declared_to_be_the_hard_code_is(name):
     if not gradient.hard_forward:
         return
     quantizer = VectorQuantizer(codes=8) if "codebook" in gradient.needs else FSQ(levels=5)
-    for row in audit(stack(quantizer, gradient), QUICK, {}):
+    for row in fidelity(stack(quantizer, gradient), QUICK, {}):
         assert row["forward_error"] < 1e-5
         assert row["findings"] == ""
 
@@ -148,19 +148,19 @@ class Forgetful(VectorQuantizer):
     ids=["silent", "soft", "poisoned", "codebook"],
 )
 def test_silent_mistakes_are_found(quantizer, gradient, finding):
-    assert any(finding in row["findings"] for row in audit(stack(quantizer, gradient), QUICK, {}))
+    assert any(finding in row["findings"] for row in fidelity(stack(quantizer, gradient), QUICK, {}))
 
 
 def test_the_reference_at_the_start_is_shared():
     known = {}
-    audit(stack(FSQ(levels=5), strategy("ste"), steps=1), QUICK, known)
+    fidelity(stack(FSQ(levels=5), strategy("ste"), steps=1), QUICK, known)
     first = known["start"]
-    audit(stack(FSQ(levels=5), strategy("noise"), steps=1), QUICK, known)
+    fidelity(stack(FSQ(levels=5), strategy("noise"), steps=1), QUICK, known)
     assert known["start"] is first
 
 
 def test_settings_are_checked():
     with pytest.raises(ConfigError, match="draws=1: must be at least 2"):
-        AuditSettings(draws=1).check()
+        FidelitySettings(draws=1).check()
     with pytest.raises(ConfigError, match="sigma=0"):
-        AuditSettings(sigma=0).check()
+        FidelitySettings(sigma=0).check()

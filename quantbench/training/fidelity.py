@@ -14,6 +14,7 @@ from quantbench.gradients import Moment
 from quantbench.quantizers.base import CODEBOOK, WHOLE
 from quantbench.simulators import Frames
 from quantbench.training.model import Model
+from quantbench.training.run import begin
 from quantbench.training.stack import Stack
 from quantbench.training.trainer import Training
 
@@ -27,7 +28,7 @@ Row = dict[str, float | str | None]
 
 
 @component
-class AuditSettings(Component):
+class FidelitySettings(Component):
     """How gradients are compared.
 
     Attributes:
@@ -67,13 +68,13 @@ class Reference:
     pairs: int
 
 
-def audit(stack: Stack, settings: AuditSettings, known: dict[str, Reference]) -> list[Row]:
+def fidelity(stack: Stack, settings: FidelitySettings, known: dict[str, Reference]) -> list[Row]:
     """Rows of all trials, at the start and at the end of the training.
 
     Args:
         known: references at the start; filled and used, for they do not depend on the strategy.
     """
-    training = Training(stack)
+    training = begin(stack)
     begun = {name: tensor.detach().clone() for name, tensor in training.model.quantizer.items()}
     codebook = _codebook(training.model)
     frames = stack.simulator.draw(training.world, training.streams, settings.frames, "audit")
@@ -90,7 +91,7 @@ def audit(stack: Stack, settings: AuditSettings, known: dict[str, Reference]) ->
     return rows
 
 
-def reference(model: Model, frames: Frames, settings: AuditSettings, purpose: str = "audit reference") -> Reference:
+def reference(model: Model, frames: Frames, settings: FidelitySettings, purpose: str = "audit reference") -> Reference:
     """``E[(L(Q(y + s e)) - L(Q(y - s e))) e] / (2 s)`` for every frame, taken on to the encoder's output.
 
     Antithetic Gaussian smoothing (Nesterov & Spokoiny 2017, Found. Comput. Math. 17) of each frame's distortion under the
@@ -124,7 +125,7 @@ def reference(model: Model, frames: Frames, settings: AuditSettings, purpose: st
         wanted = min(2 * pairs, settings.most_pairs)
 
 
-def _rows(training: Training, frames: Frames, settings: AuditSettings, known: Reference, moment: str) -> list[Row]:
+def _rows(training: Training, frames: Frames, settings: FidelitySettings, known: Reference, moment: str) -> list[Row]:
     model, stack = training.model, training.stack
     drawn, forward = _strategy_gradients(model, frames, settings, 0.0 if moment == "start" else 1.0)
     mean = drawn.mean(0)
@@ -169,13 +170,13 @@ def _findings(training: Training, size: float, forward: float, trial: int) -> li
     return found
 
 
-def _strategy_gradients(model: Model, frames: Frames, settings: AuditSettings, progress: float) -> tuple[Tensor, Tensor]:
+def _strategy_gradients(model: Model, frames: Frames, settings: FidelitySettings, progress: float) -> tuple[Tensor, Tensor]:
     """Gradients of the distortion, (draws, trials, frames times dim); distance of what is received to the hard code."""
     moment = _moment(model, progress, "audit noise", frames)
     drawn: list[Tensor] = []
     while len(drawn) < settings.draws:
         encoded, latents = _latents(model, frames)
-        passed = model.surrogate(latents, moment)
+        passed = model.pass_through(latents, moment)
         distortion = trial_mean((model.decode(passed.received, frames) - frames.target).square())
         (gradient,) = torch.autograd.grad(distortion.sum(), encoded, allow_unused=True, materialize_grads=True)
         drawn.append(gradient.flatten(1))
@@ -203,8 +204,8 @@ def _quantization_error(model: Model, y: Tensor, moment: Moment) -> Tensor:
 
 def _latents(model: Model, frames: Frames) -> tuple[Tensor, Tensor]:
     """The encoder's output, as a leaf that gets the gradient, and its prepared form."""
-    encoded = model.latents(frames)[0].detach().requires_grad_()
-    return encoded, model.stack.quantizer.prepare(model.quantizer, encoded)
+    encoded = model.encode(frames).detach().requires_grad_()
+    return encoded, model.prepare(encoded)
 
 
 def _taken_on(encoded: Tensor, latents: Tensor, gradient: Tensor) -> Tensor:

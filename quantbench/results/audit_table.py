@@ -43,7 +43,7 @@ def read_audit(path: Path) -> pd.DataFrame:
     return unguarded(table[AUDIT])
 
 
-def summary(table: pd.DataFrame, form: str = "table") -> str:
+def audit_summary(table: pd.DataFrame, form: str = "table") -> str:
     """Means with intervals over seeds of the cosine, means of bias and variance; found mistakes are marked."""
     moments = ("start", "end")
     header = [
