@@ -16,13 +16,19 @@ from quantbench.results.schema import AUDIT
 from quantbench.results.statistics import INTERVAL, mean_interval
 
 
-def audit_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row a pair, seed and moment, in the order of their names."""
-    table = pd.DataFrame([[row.get(name) for name in AUDIT] for row in rows], columns=AUDIT)
+def audit_table(rows: Sequence[Mapping[str, Any]], varying: Sequence[str] = ()) -> pd.DataFrame:
+    """One row a pair, seed and moment, in the order of their names.
+
+    Args:
+        varying: choices and settings that vary, which tell pairs apart.
+    """
+    others = [name for name in varying if name not in AUDIT]
+    columns = [*AUDIT[:2], *others, *AUDIT[2:]]
+    table = pd.DataFrame([[row.get(name) for name in columns] for row in rows], columns=columns)
     for name in ("seed", "reference_pairs"):
         table[name] = pd.to_numeric(table[name]).astype("Int64")
     order = table["moment"].map({"start": 0, "end": 1})
-    return table.assign(order=order).sort_values(["quantizer", "gradient", "order", "seed"]).drop(columns="order")
+    return table.assign(order=order).sort_values([*AUDIT[:2], *others, "order", "seed"]).drop(columns="order")
 
 
 def read_audit(path: Path) -> pd.DataFrame:
@@ -40,21 +46,21 @@ def read_audit(path: Path) -> pd.DataFrame:
         if len(wrong := table[name][numbers.isna() & table[name].notna()]):
             raise ConfigError(f"{path}: column {name} holds {wrong.iloc[0]!r}, which is no number")
         table[name] = numbers.astype("float64")
-    return unguarded(table[AUDIT])
+    return unguarded(table)
 
 
 def audit_summary(table: pd.DataFrame, form: str = "table") -> str:
     """Means with intervals over seeds of the cosine, means of bias and variance; found mistakes are marked."""
     moments = ("start", "end")
+    keys = [*AUDIT[:2], *(str(name) for name in table if name not in AUDIT)]
     header = [
-        "quantizer",
-        "gradient",
+        *keys,
         *(one for moment in moments for one in (f"cosine, {moment} {INTERVAL}", f"bias, {moment}", f"variance, {moment}")),
         "found",
     ]
     rows = []
-    for (quantizer, gradient), group in table.groupby(["quantizer", "gradient"], sort=False):
-        cells: list[Cell] = [str(quantizer), str(gradient)]
+    for names, group in table.groupby(keys, sort=False, dropna=False):
+        cells: list[Cell] = ["" if str(name) == "nan" else str(name) for name in names]
         for moment in moments:
             part = group[group["moment"] == moment]
             cells.append(mean_interval(part["cosine"].dropna().to_numpy(float)))
@@ -62,7 +68,7 @@ def audit_summary(table: pd.DataFrame, form: str = "table") -> str:
         rows.append([*cells, "yes" if (group["findings"].fillna("") != "").any() else ""])
     precision = pd.to_numeric(table["reference_error"]).max()
     note = "" if form != "table" or np.isnan(precision) else f"\n\nlargest standard error of a reference: {precision:.1%}"
-    return render(header, rows, form, keys=2) + note
+    return render(header, rows, form, keys=len(keys)) + note
 
 
 def _mean(values: pd.Series[Any]) -> Cell:

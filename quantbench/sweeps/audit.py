@@ -1,207 +1,168 @@
-"""`quantbench audit`: every pair of a quantizer and a strategy on a small problem, its gradient against the true one."""
+"""`quantbench audit`: every pair of a quantizer and a strategy on a small problem, its gradient against the true one.
+
+An audit is a sweep whose workers do another job: they compare gradients. A pair's seeds are trained together.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-import yaml
 
-from quantbench.choices import choices
-from quantbench.config import check_settings
+from quantbench.config import COMPONENTS, build_stack, find_device, instance, setting
 from quantbench.errors import ConfigError, QuantBenchError, interrupted
-from quantbench.gradients import misfit
 from quantbench.points import Points
-from quantbench.results.audit_table import audit_summary as summary
-from quantbench.results.audit_table import audit_table
+from quantbench.results.audit_table import audit_summary, audit_table
+from quantbench.results.schema import Status
 from quantbench.results.tables import write
-from quantbench.sweeps.catalogue import default_component
+from quantbench.sweeps.compose import compose
 from quantbench.sweeps.drive import drive
 from quantbench.sweeps.execute import advance, progress_bar
-from quantbench.sweeps.executors import Processes
+from quantbench.sweeps.executors import make_executor
 from quantbench.sweeps.journal import new_folder
+from quantbench.sweeps.plan import Plan, plan
 from quantbench.sweeps.supply import Supply
 from quantbench.sweeps.trial import Record, Trial, failure
 from quantbench.sweeps.worker import Advance, describe
-from quantbench.training import Keep, Stack, TrainSettings
-from quantbench.training.fidelity import FidelitySettings as AuditSettings
-from quantbench.training.fidelity import Reference
-from quantbench.training.fidelity import fidelity as audit
+from quantbench.training import Keep
+from quantbench.training.fidelity import FidelitySettings, Reference, fidelity
 
-SMALL: dict[str, dict[str, Any]] = {
-    "simulator": {"frame_dim": 8},
-    "codec": {"latent_dim": 8, "hidden": 16},
-    "train": {"steps": 500, "lr": 3e-3, "batch": 128, "log_every": 500},
-}
-"""The small problem, where nothing else is asked for."""
+SMALL = (
+    "simulator=gaussian",
+    "simulator.frame_dim=8",
+    "codec.latent_dim=8",
+    "codec.hidden=16",
+    "train.steps=500",
+    "train.lr=0.003",
+    "train.batch=128",
+    "train.log_every=500",
+    "quantizer=glob(*)",
+    "gradient=glob(*)",
+    "device=cpu",
+)
+"""The small problem, and all pairs, where nothing else is asked for."""
 PAIRS_A_STACK = 4
 """Strategies audited one after the other, so that they share the reference at the start."""
 
 
-@dataclass(frozen=True)
-class Audit:
-    """What to audit.
-
-    Attributes:
-        overrides: ``group=choice,choice`` or ``group.setting=value``.
-        seeds: how many.
-        config_dir: a folder with choices of the user's own.
-        settings: how gradients are compared.
-    """
-
-    overrides: Sequence[str] = ()
-    seeds: int = 3
-    config_dir: Path | None = None
-    settings: AuditSettings = field(default_factory=AuditSettings)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Overrides, parsed: the choices of each group, and settings by group."""
-
-    choices: dict[str, list[str]]
-    settings: dict[str, dict[str, Any]]
-
-
-def run_audit(task: Audit, output: str, form: str) -> bool:
+def run_audit(
+    overrides: Sequence[str], seeds: int, config_dir: Path | None, settings: FidelitySettings, form: str = "table"
+) -> bool:
     """Audit, write ``audit.csv``, print a table; whether nothing was found.
+
+    Args:
+        overrides: as for ``quantbench run``; they take the place of ``SMALL``.
+        settings: how gradients are compared.
 
     Raises:
         ConfigError: an override is wrong, or no pair fits.
     """
-    task.settings.check()
-    if task.seeds < 1:
-        raise ConfigError(f"seeds={task.seeds}: must be at least 1")
-    asked = parse(task.overrides, task.config_dir)
-    _train_settings(asked)
-    stacks, skipped = _stacks(asked, task.config_dir)
-    if not stacks:
-        raise ConfigError(f"nothing to audit: {skipped[0]}")
-    folder = new_folder(output, "audit")
+    settings.check()
+    if seeds < 1:
+        raise ConfigError(f"seeds={seeds}: must be at least 1")
+    planned = plan(compose(with_small(overrides, seeds), config_dir))
+    _refuse_waveforms(planned)
+    device = find_device(planned.run.device)
+    executor = make_executor(planned.executor)
+    if executor.outlives:
+        raise ConfigError("executor: an audit's driver waits for its pairs; use inline, processes or dask")
+    executor.ready(device)
+    stacks = list(_stacks(planned.trials))
+    folder = new_folder(planned.run.output, "audit")
+    trials = {trial.id: trial for stack in stacks for trial in stack}
+    varying = [group for group in COMPONENTS if len({trial.choices[group] for trial in planned.trials}) > 1]
     rows: list[dict[str, Any]] = []
 
     def keep(new: list[Record], _: bool) -> None:
         for record in new:
-            failed = {"findings": f"failed: {record.row['error']}"} if record.row["status"] == "failed" else {}
-            rows.extend(pairs[record.trial] | row for row in record.row.get("rows", [failed]))
+            trial = trials[record.trial]
+            known = trial.choices | {name: setting(trial.config, name) for name in planned.columns if "." in name}
+            failed = {"seed": trial.config["seed"], "findings": f"failed: {record.row['error']}"}
+            rows.extend(known | row for row in record.row.get("rows", [failed]))
 
-    pairs = {pair.id: pair.choices for stack in stacks for pair in stack}
-    with progress_bar(len(pairs), "pair") as bar:
-        job = partial(_audit_stack, asked=asked, task=task)
-        engine = Processes().open(len(stacks), "cpu", lambda done: advance(bar, done), job=job)
+    with progress_bar(len(trials)) as bar:
+        engine = executor.open(
+            len(stacks), str(device), lambda done: advance(bar, done), job=partial(_audit_stack, settings=settings)
+        )
         try:
             drive(engine, Supply(stacks), keep)
         finally:
             engine.close()
-            table = audit_table(rows)
+            table = audit_table(rows, [*varying, *planned.columns])
             write(table, folder / "audit.csv")
-    for reason in skipped:
+    for reason in dict.fromkeys(trial.skipped for trial in planned.trials if trial.skipped):
         print(f"skipped: {reason}", file=sys.stderr)
-    print(f"\n{summary(table, form)}\n\naudit: {folder / 'audit.csv'}")
-    return not _report(table)
+    print(f"\n{audit_summary(table, form)}\n\naudit: {folder / 'audit.csv'}")
+    return not _tell(table)
 
 
-def _report(table: pd.DataFrame) -> int:
-    """Print what was found, once a pair; gives how many pairs that are."""
-    found = table[table["findings"].fillna("") != ""].drop_duplicates(["quantizer", "gradient", "findings"])
-    for row in found.itertuples():
-        print(f"found: quantizer={row.quantizer} gradient={row.gradient}, {row.moment}: {row.findings}", file=sys.stderr)
-    return len(found)
+def with_small(overrides: Sequence[str], seeds: int) -> list[str]:
+    """The overrides, and those of ``SMALL`` of which they do not speak; a choice of theirs has its own settings."""
+    given = {word.lstrip("+~").partition("=")[0] for word in overrides}
+    small = [*SMALL, f"seed=range(0,{seeds})"]
+    return [word for word in small if not given & {word.partition("=")[0], word.partition("=")[0].partition(".")[0]}] + [
+        *overrides
+    ]
 
 
-def parse(overrides: Sequence[str], config_dir: Path | None) -> Asked:
-    """Overrides as choices and settings. Raises ConfigError."""
-    chosen: dict[str, list[str]] = {"simulator": ["gaussian"], "codec": ["mlp"]}
-    settings: dict[str, dict[str, Any]] = {group: {} for group in ("simulator", "codec", "quantizer", "gradient", "train")}
-    for override in overrides:
-        key, sign, value = override.partition("=")
-        group, dot, name = key.partition(".")
-        if not sign or group not in settings or (group == "train" and not dot):
-            raise ConfigError(f"{override}: must be GROUP=CHOICE or GROUP.SETTING=VALUE, GROUP one of {', '.join(settings)}")
-        if dot:
-            try:
-                settings[group][name] = yaml.safe_load(value)
-            except (yaml.YAMLError, ValueError) as error:
-                raise ConfigError(f"{override}: its value cannot be read ({' '.join(str(error).split())})") from error
-        else:
-            chosen[group] = value.split(",")
-    for group in ("quantizer", "gradient"):
-        chosen.setdefault(group, list(choices(group, config_dir)))
-    for group in ("simulator", "codec"):
-        if len(chosen[group]) > 1:
-            raise ConfigError(f"{group}={','.join(chosen[group])}: an audit has one")
-    return Asked(chosen, settings)
+def _refuse_waveforms(planned: Plan) -> None:
+    for trial in planned.trials:
+        if not trial.skipped and instance("simulator", trial.config["simulator"]).waveform_rate is not None:
+            raise ConfigError(f"simulator={trial.choices['simulator']}: an audit takes frames of features, not waveforms")
 
 
-def _stacks(asked: Asked, config_dir: Path | None) -> tuple[list[list[Trial]], list[str]]:
-    """Pairs that fit, a stack a quantizer and a few strategies, and why others are left out."""
-    simulator, codec = (_component(group, asked.choices[group][0], asked, config_dir) for group in ("simulator", "codec"))
-    if simulator.waveform_rate is not None:
-        raise ConfigError(f"simulator={asked.choices['simulator'][0]}: an audit takes frames of features, not waveforms")
-    codec.check_input(None, {})
-    dim = codec.latent_dim
-    gradients = {name: _component("gradient", name, asked, config_dir) for name in asked.choices["gradient"]}
-    stacks: list[list[Trial]] = []
-    skipped: list[str] = []
-    for name in asked.choices["quantizer"]:
-        quantizer = _component("quantizer", name, asked, config_dir)
-        try:
-            quantizer.check_dim(dim)
-        except ConfigError as error:
-            if len(asked.choices["quantizer"]) == 1:
-                raise
-            skipped.append(f"quantizer={name}: {error}")
-            continue
-        reasons = {gradient: misfit(quantizer, component) for gradient, component in gradients.items()}
-        fitting = [gradient for gradient, reason in reasons.items() if reason is None]
-        if len(reasons) == 1 and not fitting:
-            skipped.append(f"gradient={asked.choices['gradient'][0]} does not fit quantizer={name}: {reasons.popitem()[1]}")
-        pairs = [Trial(f"{name} {one}", {"quantizer": name, "gradient": one}, {}, len(stacks)) for one in fitting]
-        stacks += [pairs[i : i + PAIRS_A_STACK] for i in range(0, len(pairs), PAIRS_A_STACK)]
-    return stacks, skipped
+def _stacks(trials: Sequence[Trial]) -> Iterator[list[Trial]]:
+    """All seeds of a few strategies that have all else in common."""
+    groups: dict[tuple[int, ...], dict[str, list[Trial]]] = defaultdict(lambda: defaultdict(list))
+    for trial in trials:
+        if not trial.skipped:
+            shared = tuple(id(node) for group, node in trial.config.items() if group not in ("gradient", "seed"))
+            groups[shared][_pair(trial)].append(trial)
+    for pairs in groups.values():
+        every = list(pairs.values())
+        for first in range(0, len(every), PAIRS_A_STACK):
+            yield [trial for pair in every[first : first + PAIRS_A_STACK] for trial in pair]
 
 
-def _component(group: str, name: str, asked: Asked, config_dir: Path | None) -> Any:
-    small = SMALL.get(group, {}) if name in ("gaussian", "mlp") else {}
-    return default_component(group, name, config_dir, small | asked.settings[group])
+def _pair(trial: Trial) -> str:
+    """What all seeds of a pair have in common."""
+    return trial.id.rpartition("-")[0]
 
 
-def _audit_stack(pairs: Sequence[Trial], device: str, told: Advance, keep: Keep, asked: Asked, task: Audit) -> list[Record]:
-    """Records of one quantizer with a few strategies, each with its rows of the table; what fails, fails alone."""
+def _audit_stack(trials: Sequence[Trial], device: str, told: Advance, keep: Keep, settings: FidelitySettings) -> list[Record]:
+    """Records of all seeds of a few pairs, each with its rows of the table; a pair that fails, fails alone."""
     torch.set_num_threads(1)
-    if task.config_dir is not None and str(task.config_dir) not in sys.path:
-        sys.path.append(str(task.config_dir))
+    pairs: dict[str, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        pairs[_pair(trial)].append(trial)
     records: list[Record] = []
     known: dict[str, Reference] = {}
-    for pair in pairs:
+    for pair in pairs.values():
         try:
-            found = audit(_stack(pair.choices, asked, task), task.settings, known)
-            row = {"status": "completed", "error": "", "stack_size": len(pairs), "rows": found}
-            records.append(Record(pair.id, row, Points()))
+            found = fidelity(build_stack([trial.config for trial in pair], find_device(device)), settings, known)
+            row = {"status": Status.COMPLETED, "error": "", "stack_size": len(trials)}
+            for trial in pair:
+                own = [one for one in found if one["seed"] == trial.config["seed"]]
+                records.append(Record(trial.id, row | {"rows": own}, Points()))
         except QuantBenchError:
             raise
         except Exception as error:  # of a user's own class, most likely
             if interrupted(error):
                 raise KeyboardInterrupt from error
-            records.append(failure(pair, describe(error)))
-        told(1.0)
+            records += [failure(trial, describe(error)) for trial in pair]
+        told(float(len(pair)))
     return records
 
 
-def _stack(names: Mapping[str, str], asked: Asked, task: Audit) -> Stack:
-    parts = {
-        group: _component(group, names.get(group) or asked.choices[group][0], asked, task.config_dir)
-        for group in ("simulator", "codec", "quantizer", "gradient")
-    }
-    return Stack(**parts, train=_train_settings(asked), seeds=tuple(range(task.seeds)), device=torch.device("cpu"))
-
-
-def _train_settings(asked: Asked) -> TrainSettings:
-    """Settings of the training between the two moments. Raises ConfigError."""
-    return TrainSettings(**check_settings(TrainSettings, SMALL["train"] | asked.settings["train"], "train"))
+def _tell(table: pd.DataFrame) -> int:
+    """Print what was found, once a pair; gives how many pairs that are."""
+    found = table[table["findings"].fillna("") != ""].drop_duplicates(["quantizer", "gradient", "findings"])
+    for row in found.itertuples():
+        print(f"found: quantizer={row.quantizer} gradient={row.gradient}, {row.moment}: {row.findings}", file=sys.stderr)
+    return len(found)

@@ -30,6 +30,7 @@ from quantbench.sweeps.sweep import Sweep
 from quantbench.sweeps.trial import Trial
 from quantbench.training import TrainSettings
 
+
 @dataclass(frozen=True)
 class Plan:
     """What a sweep amounts to.
@@ -144,9 +145,13 @@ class _Planner:
         key = tuple(id(checked[group]) for group in COMPONENTS)
         if key not in self.misfits:
             parts = {group: instance(group, checked[group]) for group in COMPONENTS}
-            parts["quantizer"].check_dim(parts["codec"].latent_dim)
             for part in ("codec", "loss"):
                 parts[part].check_input(parts["simulator"].waveform_rate, parts["simulator"].lengths)
+            try:
+                parts["quantizer"].check_dim(parts["codec"].latent_dim)
+            except ConfigError as error:
+                self.misfits[key] = f"quantizer={choices['quantizer']}: {error}"
+                return self.misfits[key]
             reason = misfit(parts["quantizer"], parts["gradient"])
             self.misfits[key] = (
                 f"gradient={choices['gradient']} does not fit quantizer={choices['quantizer']}: {reason}; "

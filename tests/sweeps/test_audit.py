@@ -68,7 +68,7 @@ def test_pairs_that_kill_their_worker_are_audited_once_more(tmp_path, monkeypatc
     assert code == failed
     found = table["findings"].astype(object).fillna("")
     died = found == "failed: its worker process died (out of memory, or killed)"
-    assert table["gradient"][died].tolist() == ["deadly"] * failed
+    assert table["gradient"][died].tolist() == ["deadly"] * failed * 2  # seeds
     assert set(found[~died]) == {""}
     assert (~died).sum() == (3 - failed) * 2 * 2
 
@@ -76,8 +76,9 @@ def test_pairs_that_kill_their_worker_are_audited_once_more(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["quantizer=vqq"], "quantizer=vqq: no such choice"),
-        (["levels=3"], "levels=3: must be GROUP=CHOICE or GROUP.SETTING=VALUE"),
+        (["quantizer=vqq"], "Could not find 'quantizer/vqq'"),
+        (["levels=3"], "levels=3: unknown setting"),
+        (["executor=slurm"], "executor: an audit's driver waits"),
         (["quantizer=fsq", "quantizer.codes=3"], "quantizer.codes=3: unknown setting"),
         (["quantizer=fsq", "gradient=rotation"], "the quantizer offers no codebook"),
         (["train.steps=0"], "train.steps=0: must be at least 1"),

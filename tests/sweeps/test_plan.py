@@ -149,7 +149,7 @@ def test_planning_and_scheduling_contact_nobody(monkeypatch):
     ("axes", "message"),
     [
         ({"quantizer.codez": [1, 2]}, "quantizer.codez=1: unknown setting; quantizer takes codes, commitment"),
-        ({"nothing.at.all": [1]}, "nothing.at.all=1: unknown setting; the configuration takes simulator"),
+        ({"nothing.at.all": [1]}, "nothing.at.all=1: unknown setting; a run takes simulator"),
         ({"simulator.bits.deep": [1]}, "unknown setting"),
         ({"quantizer.commitment": ["high"]}, "quantizer.commitment='high': must be a number"),
         ({"quantizer.codes": [1]}, "quantizer.codes=1: must be at least 2"),
