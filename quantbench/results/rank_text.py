@@ -14,8 +14,6 @@ from quantbench.results.rate_distortion import LEAST_SHARE, Bjontegaard, Point
 from quantbench.results.render import Cell, Difference, Rounded, flat, render, wrapped
 from quantbench.results.statistics import INTERVAL
 
-TABLES = ("ranking", "pareto", "bd")
-
 Table = tuple[list[str], list[list[Cell]]]
 
 
@@ -33,7 +31,7 @@ def render_ranking(
         points: all points by rate; empty where there is one rate only.
         rate: the rate's name for people.
         curves: empty where no method to compare with was given.
-        only: one of ``TABLES``. CSV has one table, the ranking by default; JSON has all, by name.
+        only: ``ranking``, ``pareto`` or ``bd``. CSV has one table, the ranking by default; JSON has all, by name.
     """
     tables: dict[str, Table] = {"ranking": _joined(found)}
     metric = found[0].metric.name
