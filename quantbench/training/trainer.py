@@ -62,7 +62,7 @@ class Training:
         self.held_out = stack.simulator.evaluation(self.world, self.streams)
         self.curve_frames = self.held_out.spread(min(CURVE_FRAMES, max(1, CURVE_FEATURES // self.held_out.input.shape[2])))
         known = METRICS | declared(type(part) for name in PARTS for _, part in within(getattr(stack, name), name))
-        self.drawn = [name for name, metric in known.items() if metric.curve]
+        self.curve_metrics = [name for name, metric in known.items() if metric.curve]
         self.power = trial_mean(self.held_out.target.square())
         self.divergence = Divergence(self.model, self.power, settings.explode)
         self.outcomes = [Outcome({}) for _ in stack.seeds]
@@ -197,7 +197,7 @@ class Training:
     def _log(self, training: dict[str, Tensor]) -> None:
         """Add a point to the curves of the trials that still train."""
         measured = evaluate(self.model, self.curve_frames, self.streams)
-        points = training | {name: measured[name] for name in self.drawn if name in measured}
+        points = training | {name: measured[name] for name in self.curve_metrics if name in measured}
         columns = {name: values.tolist() for name, values in points.items()}
         for trial, frozen in enumerate(self.divergence.frozen.tolist()):
             if not frozen:

@@ -19,11 +19,11 @@ from throughput import train_alone
 
 from quantbench import kernels
 from quantbench.codecs import MLP
+from quantbench.losses import base as losses
 from quantbench.quantizers import base, vector
 from quantbench.quantizers.vector import CodebookQuantizer
 from quantbench.simulators import codeword
 from quantbench.sweeps.worker import keep_memory
-from quantbench.training import trainer
 from quantbench.training.optimizer import Adam
 
 KERNELS: dict[str, list[tuple[Any, str]]] = {
@@ -31,7 +31,7 @@ KERNELS: dict[str, list[tuple[Any, str]]] = {
     "search": [(vector, "nearest")],
     "soft code": [(CodebookQuantizer, "soft_code")],
     "take": [(vector, "take"), (codeword, "take")],
-    "errors": [(trainer, "trial_error"), (base, "trial_error"), (vector, "trial_error")],
+    "errors": [(losses, "trial_error"), (base, "trial_error"), (vector, "trial_error")],
     "Adam": [(Adam, "step")],
 }
 """Where each kernel is asked for."""
