@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from quantbench.components import PerTrial, State, between, component, over_frames
+from quantbench.components import Factor, State, between, component
 from quantbench.errors import ConfigError
 from quantbench.gradients.base import Gradient
 from quantbench.gradients.schedule import Schedule
@@ -50,7 +50,7 @@ class Noise(Gradient):
         return frozenset({GRID}) if self.match == "step" else frozenset()
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
-        scale = over_frames(self.scale.at(moment.progress)) * self._scale(quantizer, latents, code)
+        scale = self.scale.at(moment.progress) * self._scale(quantizer, latents, code)
         return latents + scale * self._unit_noise(latents, moment)
 
     def _scale(self, quantizer: Quantizer, latents: Tensor, code: Code) -> Tensor:
@@ -80,8 +80,8 @@ class NoiseSTEMix(Noise):
         ste: share of frames that pass with STE; the others get noise.
     """
 
-    clean: PerTrial = 0.0
-    ste: PerTrial = 0.5
+    clean: Factor = 0.0
+    ste: Factor = 0.5
 
     def check(self) -> None:
         super().check()
@@ -93,9 +93,8 @@ class NoiseSTEMix(Noise):
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         noisy = super().pass_through(quantizer, state, latents, code, moment)
         drawn = moment.uniform(latents[..., :1])
-        clean, ste = over_frames(self.clean), over_frames(self.ste)
         quantized = latents + (code.values - latents).detach()
-        return torch.where(drawn < clean, latents, torch.where(drawn < clean + ste, quantized, noisy))
+        return torch.where(drawn < self.clean, latents, torch.where(drawn < self.clean + self.ste, quantized, noisy))
 
 
 @component
