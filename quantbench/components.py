@@ -81,7 +81,7 @@ def size_settings(one: Component, prefix: str) -> list[str]:
     return [f"{name}.{size}" for name, part in within(one, prefix) for size in part.sizes]
 
 
-hints: Callable[[type[Component]], Mapping[str, Any]] = cache(partial(get_type_hints, include_extras=True))
+hints: Callable[[type[Component]], Mapping[str, Any]] = cache(partial(get_type_hints, include_extras=True))  # type: ignore[assignment]
 """The annotations of a class and of those that it derives from, with what ``Annotated`` adds."""
 
 

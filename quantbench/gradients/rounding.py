@@ -46,7 +46,7 @@ class SoftRound(OnGrid):
 
     Attributes:
         alpha: sharpness.
-        offset: whether the decoder receives r_a(z) rather than z.
+        offset: whether the decoder receives r_a(z), the expectation of the latent, rather than z.
     """
 
     alpha: Schedule = Schedule(start=0.1, end=3.0, shape="linear", finish=0.25)

@@ -30,8 +30,8 @@ class LFQ(PerDimension):
     Recommended: entropy_weight 0.1, diversity 1; public code has sharpness 100, at which the terms see little but the signs.
 
     Attributes:
-        entropy_weight: weight of the entropy terms.
-        diversity: weight of the entropy of the mean (gamma).
+        entropy_weight: weight of the entropy terms, of sure decisions and of all codes in use.
+        diversity: weight, within that, of the entropy of the mean (gamma), which is that of the codes in use.
         sharpness: inverse temperature of p.
     """
 

@@ -175,14 +175,14 @@ def test_a_training_agrees_with_pytorch_at_step_200(gradient, commitment):
     """Mean distortion of eight seeds within 2 %, each within 5 %: a nearest codeword that rounding changes grows from there."""
     found = []
     for compiled in (True, False):
-        stack = Stack(
-            Codeword(),
-            MLP(),
-            VectorQuantizer(commitment=commitment),
-            gradient,
-            TrainSettings(steps=200),
-            tuple(range(8)),
-            torch.device("cpu"),
+        stack = Stack.of(
+            simulator=Codeword(),
+            codec=MLP(),
+            quantizer=VectorQuantizer(commitment=commitment),
+            gradient=gradient,
+            train=TrainSettings(steps=200),
+            seeds=range(8),
+            device="cpu",
         )
         training = Training(stack)
         if compiled:

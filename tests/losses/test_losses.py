@@ -94,22 +94,21 @@ def test_gradients_go_where_they_should() -> None:
 def adversarial(tmp_path: Path, **settings: object) -> Stack:
     from tests.simulators.test_audio import speech
 
-    return Stack(
-        speech(tmp_path / "recordings", segment=2400, clip=2400, clips=2),
-        SEANet(channels=2, strides=(5, 4), latent_dim=2),
-        VectorQuantizer(codes=4),
-        STE(),
-        TrainSettings(steps=24, batch=2, log_every=24),
-        (0,),
-        torch.device("cpu"),
-        AdversarialAudio(critic_channels=1, **settings),  # type: ignore[arg-type]
-        ("only",),
+    return Stack.of(
+        simulator=speech(tmp_path / "recordings", segment=2400, clip=2400, clips=2),
+        codec=SEANet(channels=2, strides=(5, 4), latent_dim=2),
+        quantizer=VectorQuantizer(codes=4),
+        gradient=STE(),
+        loss=AdversarialAudio(critic_channels=1, **settings),  # type: ignore[arg-type]
+        train=TrainSettings(steps=24, batch=2, log_every=24),
+        device="cpu",
+        names=("only",),
     )
 
 
 def test_discriminators_learn_to_tell_a_codec_that_stands_still(tmp_path: Path) -> None:
     stack = adversarial(tmp_path, critic_lr=0.01)
-    training = Training(replace(stack, train=replace(stack.train, lr=1e-12)))
+    training = Training(replace(stack, train=replace(stack.train, lr=torch.full_like(stack.train.lr, 1e-12))))
     frames = training.held_out
     output = training.model.decode(training.model.latents(frames)[1], frames).detach()
 
