@@ -30,8 +30,8 @@ class Noise(Gradient):
 
     Attributes:
         distribution: of e, ``uniform`` or ``gaussian``.
-        match: s is ``step / sqrt(12)`` (``step``, for quantizers with a grid of levels) or the root mean square of Q(y) - y over
-            the batch (``error``).
+        match: s is ``step / sqrt(12)`` (``step``, for quantizers with a grid of levels) or the root mean square of Q(y) - y
+            over the batch (``error``).
         scale_gradient: whether the gradient passes through s too (with ``match=error``). Without it the encoder can
             drown the noise by growing, and does.
         scale: in multiples of s.

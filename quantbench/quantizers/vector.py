@@ -84,7 +84,7 @@ class CodebookQuantizer(Quantizer):
     def soft_code(self, state: State, latents: Tensor, temperature: Tensor) -> Tensor:
         if self.search != "euclidean" or not kernels.usable(latents):
             return super().soft_code(state, latents, temperature)
-        return kernels.soft_code(self.codebook(state), latents, temperature.flatten())
+        return kernels.soft_code(self.codebook(state), latents, temperature.flatten().expand(len(latents)))
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         commitment = super().loss(state, latents, code, moment)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from quantbench.codecs import SEANet
+from quantbench.components import joined
 from quantbench.errors import ConfigError
 from quantbench.gradients import STE
 from quantbench.losses import MSE, AdversarialAudio, Audio
@@ -27,13 +28,14 @@ def noise(*shape: int) -> torch.Tensor:
 
 def test_mean_square_error_is_per_frame() -> None:
     a, b = noise(2, 3, 5), torch.zeros(2, 3, 5)
-    assert torch.allclose(MSE().each(a, b, None), a.square().mean(2))
-    assert torch.allclose(MSE().mean(a, b, None), a.square().mean((1, 2)))
+    loss = joined([MSE()] * 2)
+    assert torch.allclose(loss.each(a, b, None), a.square().mean(2))
+    assert torch.allclose(loss.mean(a, b, None), a.square().mean((1, 2)))
 
 
 def test_the_weight_of_the_squared_error_changes_only_the_loss() -> None:
     a, b = noise(2, 3, 5), torch.zeros(2, 3, 5)
-    loss = MSE(weight=torch.tensor([1.0, 50.0]))  # type: ignore[arg-type]
+    loss = joined([MSE(weight=1.0), MSE(weight=50.0)])
     assert torch.allclose(loss.mean(a, b, None), a.square().mean((1, 2)) * torch.tensor([1.0, 50.0]))
     assert torch.allclose(loss.each(a, b, None), a.square().mean(2) * torch.tensor([[1.0], [50.0]]))
     with pytest.raises(ConfigError, match=r"loss\.weight=0\.0: must be above 0"):
