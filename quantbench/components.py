@@ -96,7 +96,8 @@ One = TypeVar("One", bound=Component)
 def joined(ones: Sequence[One], device: torch.device | str = "cpu") -> One:
     """The component of a stack from that of each trial: ``PerTrial`` and ``Factor`` settings become tensors.
 
-    Nothing else computes with tensors. Raises ConfigError where trials differ in what a stack has only one of.
+    Only such a component computes with tensors; one as a user or a configuration makes it holds numbers, and says what it
+    needs and offers. Raises ConfigError where trials differ in what a stack has only one of.
     """
     cls = type(ones[0])
     if any(type(one) is not cls for one in ones):
