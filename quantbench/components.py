@@ -6,9 +6,10 @@ that the training hands in. Every tensor has the trial axis first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform
+from functools import cache, partial
+from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +18,24 @@ from quantbench import kernels
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
 
-PER_TRIAL = "per trial"
-"""Marks a numeric setting that may differ between the trials of one stack."""
 
-PerTrial = Annotated[float, PER_TRIAL]
-"""A float in the configuration, a tensor of shape (trials,) while a stack trains."""
+@dataclass(frozen=True)
+class OverTrials:
+    """Marks a setting that is a number and may differ between the trials of one stack, where it is a tensor of float32.
+
+    Attributes:
+        shape: of that tensor; -1 for the trials.
+    """
+
+    shape: tuple[int, ...]
+
+
+# Outside of a stack both are a float: for that, as in a default, type checkers see `Any` beside the tensor.
+PerTrial = Annotated[Tensor | Any, OverTrials((-1,))]
+"""A number that a trial has one of, as its learning rate or the weight of a loss: (trials,) in a stack."""
+
+Factor = Annotated[Tensor | Any, OverTrials((-1, 1, 1))]
+"""A number for all that a trial has of frames, latents or codewords, as a temperature: (trials, 1, 1) in a stack."""
 
 State = dict[str, Tensor]
 """Tensors of a component by name, trial axis first. An ``nn.Parameter`` is trained; any other tensor is a buffer."""
@@ -67,6 +81,42 @@ def size_settings(one: Component, prefix: str) -> list[str]:
     return [f"{name}.{size}" for name, part in within(one, prefix) for size in part.sizes]
 
 
+hints: Callable[[type[Component]], Mapping[str, Any]] = cache(partial(get_type_hints, include_extras=True))  # type: ignore[assignment]
+"""The annotations of a class and of those that it derives from, with what ``Annotated`` adds."""
+
+
+def over_trials(hint: Any) -> OverTrials | None:
+    """How a setting with this annotation lies in a stack; None where all trials of one share it."""
+    return next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, OverTrials)), None)
+
+
+One = TypeVar("One", bound=Component)
+
+
+def joined(ones: Sequence[One], device: torch.device | str = "cpu") -> One:
+    """The component of a stack from that of each trial: ``PerTrial`` and ``Factor`` settings become tensors.
+
+    Only such a component computes with tensors; one as a user or a configuration makes it holds numbers, and says what it
+    needs and offers. Raises ConfigError where trials differ in what a stack has only one of.
+    """
+    cls = type(ones[0])
+    if any(type(one) is not cls for one in ones):
+        names = dict.fromkeys(type(one).__name__ for one in ones)
+        raise ConfigError(f"{', '.join(names)}: trials of one stack must have the same classes")
+    values: dict[str, Any] = {}
+    for field in fields(cls):
+        each = [getattr(one, field.name) for one in ones]
+        if isinstance(each[0], Component):
+            values[field.name] = joined(each, device)
+        elif lies := over_trials(hints(cls)[field.name]):
+            values[field.name] = torch.tensor(each, dtype=torch.float32, device=device).view(lies.shape)
+        elif other := next(([one] for one in each if one != each[0]), None):
+            raise ConfigError(f"{cls.__name__}.{field.name}={each[0]}, {other[0]}: trials of one stack must have the same")
+        else:
+            values[field.name] = each[0]
+    return cls(**values)
+
+
 def at_least(name: str, value: Any, lowest: float) -> None:
     """Raise ConfigError unless ``value`` (a number or a list of numbers) is at least ``lowest``."""
     for number in value if isinstance(value, list | tuple) else [value]:
@@ -74,21 +124,22 @@ def at_least(name: str, value: Any, lowest: float) -> None:
             raise ConfigError(f"{name}={value}: must be at least {lowest:g}")
 
 
-def at_most(name: str, value: float, highest: float) -> None:
+def above(name: str, value: Any, lowest: float) -> None:
+    """Raise ConfigError unless ``value`` is above ``lowest``."""
+    if value <= lowest:
+        raise ConfigError(f"{name}={value}: must be above {lowest:g}")
+
+
+def at_most(name: str, value: Any, highest: float) -> None:
     """Raise ConfigError unless ``value`` is at most ``highest``."""
     if value > highest:
         raise ConfigError(f"{name}={value}: must be at most {highest:g}")
 
 
-def between(name: str, value: float, low: float, high: float) -> None:
+def between(name: str, value: Any, low: float, high: float) -> None:
     """Raise ConfigError unless ``low <= value <= high``."""
     if not low <= value <= high:
         raise ConfigError(f"{name}={value}: must lie between {low:g} and {high:g}")
-
-
-def over_frames(value: float | Tensor) -> float | Tensor:
-    """Shape a per-trial setting (trials,) so that it multiplies tensors (trials, frames, features)."""
-    return value[:, None, None] if isinstance(value, Tensor) else value
 
 
 def trial_mean(values: Tensor) -> Tensor:

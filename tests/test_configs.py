@@ -4,8 +4,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from quantbench.choices import GROUPS, choices, description
-from quantbench.config import COMPONENTS, check_settings, find_class, without_target
+from quantbench.config import COMPONENTS, check_settings, construct, find_class, without_target
 from quantbench.paths import config_folder
+from quantbench.schema import plain
 from quantbench.training import TrainSettings
 
 COMPONENT_CHOICES = [(group, name) for group in COMPONENTS for name in choices(group)]
@@ -19,6 +20,54 @@ def test_every_choice_spells_out_every_setting(group, name):
     assert set(without_target(node)) == {field.name for field in dataclasses.fields(cls)}
     if name not in ("audio_frames", "audio"):  # whose folder is not there
         check_settings(cls, without_target(node), group)
+
+
+def choice(group, name):
+    """Class, settings of the file, and settings of the class of a choice."""
+    node = OmegaConf.to_container(OmegaConf.load(choices(group)[name]))
+    cls = find_class(node["_target_"], COMPONENTS[group], group)
+    return cls, without_target(node), without_target(plain(construct(cls, {})))
+
+
+def settings(given):
+    """Dotted names of all settings."""
+    for name, value in given.items():
+        if isinstance(value, dict) and name != "arguments":
+            yield from (f"{name}.{inner}" for inner in settings(without_target(value)))
+        else:
+            yield name
+
+
+def repeated(given, default):
+    """Dotted names of the settings that are as in the class."""
+    for name, value in given.items():
+        own = default[name]
+        if isinstance(own, dict) and value.get("_target_", own["_target_"]) == own["_target_"]:
+            yield from (f"{name}.{inner}" for inner in repeated(without_target(value), own))
+        elif (tuple(value) if isinstance(value, list) else value) == own:
+            yield name
+
+
+def by_class():
+    """Of the choices of each class, the one with the class's name, as ``noise_ste_mix``; where there is but one, that one."""
+    found = {}
+    for group, name in COMPONENT_CHOICES:
+        found.setdefault(choice(group, name)[0], []).append((group, name))
+    named = {cls: [one for one in every if one[1].replace("_", "") == cls.__name__.lower()] for cls, every in found.items()}
+    return [(named[cls] or every)[0] for cls, every in found.items()]
+
+
+@pytest.mark.parametrize(("group", "name"), by_class())
+def test_a_class_is_by_default_the_choice_with_its_name(group, name):
+    _, given, default = choice(group, name)
+    assert {*settings(given)} - {*repeated(given, default)} <= {"arguments"}  # which name the trial's latent_dim
+
+
+@pytest.mark.xfail(reason="the files are cut once they are filled with the defaults of their classes as they are read")
+@pytest.mark.parametrize(("group", "name"), COMPONENT_CHOICES)
+def test_a_choice_holds_only_what_differs_from_its_class(group, name):
+    _, given, default = choice(group, name)
+    assert list(repeated(given, default)) == []
 
 
 def test_train_settings_in_yaml_are_the_defaults():

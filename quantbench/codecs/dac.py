@@ -23,6 +23,7 @@ class DAC(WaveformCodec):
 
     sizes = ("encoder_channels", "decoder_channels", "latent_dim")
 
+    strides: tuple[int, ...] = (2, 4, 5, 8)
     encoder_channels: int = 64
     decoder_channels: int = 1536
 

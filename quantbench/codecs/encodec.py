@@ -24,7 +24,9 @@ class EnCodec(WaveformCodec):
 
     sizes = ("channels", "lstm_layers", "latent_dim")
 
+    sample_rate: int = 24000
     strides: tuple[int, ...] = (2, 4, 5, 8)
+    latent_dim: int = 128
     channels: int = 32
     lstm_layers: int = 2
     causal: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from quantbench.components import PerTrial, State, at_least, component, over_frames, take
+from quantbench.components import Factor, State, at_least, component, take
 from quantbench.gradients.base import Gradient
 from quantbench.gradients.perturbation import length
 from quantbench.quantizers.base import CODEBOOK, Code, Moment, Quantizer
@@ -53,7 +53,7 @@ class DiVeQ(Gradient):
         noise: standard deviation of the disturbance of ``c - y`` before it is brought to unit length.
     """
 
-    noise: PerTrial = 1e-3
+    noise: Factor = 1e-3
 
     def check(self) -> None:
         at_least("gradient.noise", self.noise, 0)
@@ -67,7 +67,7 @@ class DiVeQ(Gradient):
 
     def _towards(self, latents: Tensor, codewords: Tensor, moment: Moment) -> Tensor:
         error = codewords - latents
-        disturbed = error + over_frames(self.noise) * moment.normal(latents)
+        disturbed = error + self.noise * moment.normal(latents)
         return length(error) * nn.functional.normalize(disturbed, dim=-1).detach()
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from quantbench.components import PerTrial, State, between, component, over_frames
+from quantbench.components import Factor, State, between, component
 from quantbench.errors import ConfigError
 from quantbench.gradients.base import Gradient
 from quantbench.gradients.schedule import Schedule
@@ -30,7 +30,8 @@ class Noise(Gradient):
 
     Attributes:
         distribution: of e, ``uniform`` or ``gaussian``.
-        match: s is ``step / sqrt(12)`` (``step``) or the root mean square of Q(y) - y over the batch (``error``).
+        match: s is ``step / sqrt(12)`` (``step``, for quantizers with a grid of levels) or the root mean square of Q(y) - y
+            over the batch (``error``).
         scale_gradient: whether the gradient passes through s too (with ``match=error``). Without it the encoder can
             drown the noise by growing, and does.
         scale: in multiples of s.
@@ -50,7 +51,7 @@ class Noise(Gradient):
         return frozenset({GRID}) if self.match == "step" else frozenset()
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
-        scale = over_frames(self.scale.at(moment.progress)) * self._scale(quantizer, latents, code)
+        scale = self.scale.at(moment.progress) * self._scale(quantizer, latents, code)
         return latents + scale * self._unit_noise(latents, moment)
 
     def _scale(self, quantizer: Quantizer, latents: Tensor, code: Code) -> Tensor:
@@ -80,8 +81,8 @@ class NoiseSTEMix(Noise):
         ste: share of frames that pass with STE; the others get noise.
     """
 
-    clean: PerTrial = 0.0
-    ste: PerTrial = 0.5
+    clean: Factor = 0.0
+    ste: Factor = 0.5
 
     def check(self) -> None:
         super().check()
@@ -93,9 +94,8 @@ class NoiseSTEMix(Noise):
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         noisy = super().pass_through(quantizer, state, latents, code, moment)
         drawn = moment.uniform(latents[..., :1])
-        clean, ste = over_frames(self.clean), over_frames(self.ste)
         quantized = latents + (code.values - latents).detach()
-        return torch.where(drawn < clean, latents, torch.where(drawn < clean + ste, quantized, noisy))
+        return torch.where(drawn < self.clean, latents, torch.where(drawn < self.clean + self.ste, quantized, noisy))
 
 
 @component

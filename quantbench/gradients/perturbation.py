@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from quantbench.components import PerTrial, State, at_least, between, component, over_frames
+from quantbench.components import Factor, State, at_least, between, component
 from quantbench.gradients.base import Gradient
 from quantbench.quantizers.base import CODEBOOK, GRID, Code, Moment, Quantizer
 
@@ -42,7 +42,7 @@ class FSP(Gradient):
         quantize_rate: share of values that pass with STE instead.
     """
 
-    quantize_rate: PerTrial = 0.0
+    quantize_rate: Factor = 0.0
 
     def check(self) -> None:
         between("gradient.quantize_rate", self.quantize_rate, 0, 1)
@@ -57,7 +57,7 @@ class FSP(Gradient):
         proposal = (latents + noise).detach()
         inside = (proposal > grid.lowest - grid.step / 2) & (proposal < grid.highest + grid.step / 2)
         error = torch.where(inside, noise, 0.0)
-        quantized = moment.uniform(latents) < over_frames(self.quantize_rate)
+        quantized = moment.uniform(latents) < self.quantize_rate
         return latents + torch.where(quantized, (code.values - latents).detach(), error)
 
 
@@ -82,7 +82,7 @@ class VP(Gradient):
 
     cost = 10.0
 
-    eta: PerTrial = 1.0
+    eta: Factor = 1.0
     k: int = 8
 
     def check(self) -> None:
@@ -102,17 +102,16 @@ class VP(Gradient):
         frames, dim = latents.shape[1:]
         n = min(frames - 1, max(1, round(frames / codes)))
         k = min(frames - 1, self.k)
-        eta = over_frames(self.eta)
         near, far = _ranked(_distances(latents, latents), (k + 1, n + 1))  # the first is the latent itself
         radius = (moment.uniform(latents[..., :1]).log() / dim).exp()  # a power rounds by its place in a tensor
-        move = eta * far * radius * nn.functional.normalize(moment.normal(latents), dim=-1)
+        move = self.eta * far * radius * nn.functional.normalize(moment.normal(latents), dim=-1)
         moved = _distances(latents + move, latents)
         new_near, new_far = _ranked(moved, (k, n))
         ratio = dim * (near.log() + far.log() - new_near.log() - new_far.log())
         accepted = moment.uniform(latents[..., :1]).clamp_min(SMALLEST_DISTANCE).log() < ratio
         # The way back is taken from the same table: y itself may be the neighbour that sets the radius, and rounding must not
         # decide whether it lies in the ball.
-        returns = moved.diagonal(dim1=1, dim2=2).unsqueeze(-1) <= eta * new_far
+        returns = moved.diagonal(dim1=1, dim2=2).unsqueeze(-1) <= self.eta * new_far
         return torch.where(accepted & returns, move, 0.0)
 
 

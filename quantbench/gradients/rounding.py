@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quantbench.components import State, component, over_frames
+from quantbench.components import State, component
 from quantbench.gradients.base import Gradient
 from quantbench.gradients.schedule import Schedule
 from quantbench.quantizers.base import GRID, Code, Moment, Quantizer
@@ -46,14 +46,14 @@ class SoftRound(OnGrid):
 
     Attributes:
         alpha: sharpness.
-        offset: whether the decoder receives r_a(z) rather than z.
+        offset: whether the decoder receives r_a(z), the expectation of the latent, rather than z.
     """
 
     alpha: Schedule = Schedule(start=0.1, end=3.0, shape="linear", finish=0.25)
     offset: bool = True
 
     def rounded(self, level: Tensor, clamped: Tensor, hard: Tensor, moment: Moment) -> Tensor:
-        alpha = _at_least(over_frames(self.alpha.at(moment.progress)), SMALLEST_ALPHA)
+        alpha = self.alpha.at(moment.progress).clamp_min(SMALLEST_ALPHA)
         noisy = soft_round(level, alpha) + (moment.uniform(level) - 0.5)
         return soft_round_inverse(noisy - 0.5, alpha) + 0.5 if self.offset else noisy
 
@@ -81,8 +81,8 @@ class DSQ(OnGrid):
         self.alpha.check_between("gradient.alpha", 1e-6, NEARLY_ONE)
 
     def rounded(self, level: Tensor, clamped: Tensor, hard: Tensor, moment: Moment) -> Tensor:
-        alpha = over_frames(self.alpha.at(moment.progress))
-        k = torch.as_tensor(2 / alpha - 1, dtype=level.dtype, device=level.device).log()
+        alpha = self.alpha.at(moment.progress)
+        k = (2 / alpha - 1).log()
         middle = torch.floor(clamped.detach()) + 0.5
         soft = middle + torch.tanh(k * (clamped - middle)) / (2 * (1 - alpha))
         return soft + (hard - soft).detach()
@@ -109,7 +109,7 @@ class SGA(OnGrid):
         self.temperature.check_above("gradient.temperature", 0)
 
     def rounded(self, level: Tensor, clamped: Tensor, hard: Tensor, moment: Moment) -> Tensor:
-        temperature = over_frames(self.temperature.at(moment.progress))
+        temperature = self.temperature.at(moment.progress)
         below = torch.floor(clamped.detach())
         share = clamped - below
         down, up = torch.atanh(share.clamp_max(NEARLY_ONE)), torch.atanh((1 - share).clamp_max(NEARLY_ONE))
@@ -119,22 +119,14 @@ class SGA(OnGrid):
         return below + torch.sigmoid(((down - up) / temperature + logistic) / temperature)
 
 
-def soft_round(values: Tensor, alpha: float | Tensor) -> Tensor:
+def soft_round(values: Tensor, alpha: Tensor) -> Tensor:
     """``s_alpha``: the identity for small alpha, rounding for large."""
     middle = torch.floor(values.detach()) + 0.5
-    return middle + torch.tanh(alpha * (values - middle)) / (2 * _half_tanh(alpha, values))
+    return middle + torch.tanh(alpha * (values - middle)) / (2 * torch.tanh(alpha / 2))
 
 
-def soft_round_inverse(values: Tensor, alpha: float | Tensor) -> Tensor:
+def soft_round_inverse(values: Tensor, alpha: Tensor) -> Tensor:
     """``s_alpha^-1``."""
     middle = torch.floor(values.detach()) + 0.5
-    inner = (2 * _half_tanh(alpha, values) * (values - middle)).clamp(-NEARLY_ONE, NEARLY_ONE)
+    inner = (2 * torch.tanh(alpha / 2) * (values - middle)).clamp(-NEARLY_ONE, NEARLY_ONE)
     return middle + torch.atanh(inner) / alpha
-
-
-def _half_tanh(alpha: float | Tensor, like: Tensor) -> Tensor:
-    return torch.tanh(torch.as_tensor(alpha, dtype=like.dtype, device=like.device) / 2)
-
-
-def _at_least(value: float | Tensor, lowest: float) -> float | Tensor:
-    return value.clamp_min(lowest) if isinstance(value, Tensor) else max(value, lowest)

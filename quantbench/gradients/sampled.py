@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from quantbench.components import State, component, over_frames
+from quantbench.components import State, component
 from quantbench.gradients.base import Gradient
 from quantbench.gradients.inject import inject
 from quantbench.gradients.schedule import Schedule
@@ -46,8 +46,9 @@ class GumbelST(Sampled):
     cost = 3.0
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
-        logits = quantizer.logits(state, latents, 1.0)
-        temperature = _like(self.temperature.at(moment.progress), logits)
+        temperature = self.temperature.at(moment.progress)
+        logits = quantizer.logits(state, latents, torch.ones_like(temperature))
+        temperature = temperature.view(-1, *[1] * (logits.dim() - 1))
         relaxed = torch.softmax((logits + gumbel(logits, moment)) / temperature, dim=-1)
         return quantizer.mixture(state, relaxed + (one_hot(relaxed) - relaxed).detach())
 
@@ -127,8 +128,3 @@ def reinmax(logits: Tensor, drawn: Tensor) -> Tensor:
     shifted = torch.softmax((middle.clamp_min(1e-30).log() - logits).nan_to_num(0.0, 0.0, 0.0).detach() + logits, dim=-1)
     twice = 2 * shifted - soft / 2
     return twice + (drawn - twice).detach()
-
-
-def _like(temperature: float | Tensor, logits: Tensor) -> float | Tensor:
-    spread = over_frames(temperature)
-    return spread.unsqueeze(-1) if isinstance(spread, Tensor) and logits.dim() == 4 else spread

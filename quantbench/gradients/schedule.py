@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from quantbench.components import Component, PerTrial, between, component
+from quantbench.components import Component, Factor, above, between, component
 from quantbench.errors import ConfigError
 
 Shape = Literal["constant", "linear", "exponential", "cosine", "logarithmic"]
@@ -24,8 +24,8 @@ class Schedule(Component):
         begin, finish: shares of the training, 0 to 1.
     """
 
-    start: PerTrial = 1.0
-    end: PerTrial = 1.0
+    start: Factor = 1.0
+    end: Factor = 1.0
     shape: Shape = "constant"
     begin: float = 0.0
     finish: float = 1.0
@@ -41,24 +41,22 @@ class Schedule(Component):
     def check_above(self, where: str, lowest: float) -> None:
         """Raise ConfigError unless both ends of the setting ``where`` are above ``lowest``."""
         for name in ("start", "end"):
-            if getattr(self, name) <= lowest:
-                raise ConfigError(f"{where}.{name}={getattr(self, name)}: must be above {lowest:g}")
+            above(f"{where}.{name}", getattr(self, name), lowest)
 
     def check_between(self, where: str, low: float, high: float) -> None:
         """Raise ConfigError unless both ends of the setting ``where`` lie between ``low`` and ``high``."""
         for name in ("start", "end"):
             between(f"{where}.{name}", getattr(self, name), low, high)
 
-    def at(self, progress: float) -> float | Tensor:
-        """The value at a share ``progress`` (0 to 1) of the training, (trials,) where the ends are per trial."""
+    def at(self, progress: float) -> Tensor:
+        """The value at a share ``progress`` (0 to 1) of the training, (trials, 1, 1)."""
         width = self.finish - self.begin
         share = (progress - self.begin) / width if width else float(progress >= self.finish)
         share = min(max(share, 0.0), 1.0)
         if self.shape == "constant":
             return self.start
         if self.shape == "exponential":
-            ratio: float | Tensor = (self.end / self.start) ** share
-            return self.start * ratio
+            return self.start * (self.end / self.start) ** share
         if self.shape == "cosine":
             share = (1 - math.cos(math.pi * share)) / 2
         elif self.shape == "logarithmic":

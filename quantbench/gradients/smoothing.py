@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quantbench.components import State, at_least, component, over_frames
+from quantbench.components import State, at_least, component
 from quantbench.gradients.base import Gradient
 from quantbench.gradients.inject import inject
 from quantbench.gradients.schedule import Schedule
@@ -48,7 +48,7 @@ class Smoothed(Gradient):
             return code.values
         y = latents.detach()
         std = (y - y.mean(1, keepdim=True)).square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-12)
-        width = over_frames(self.sigma.at(moment.progress)) * std
+        width = self.sigma.at(moment.progress) * std
         total = torch.zeros_like(y)
         with torch.no_grad():
             for _ in range(self.pairs):

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from quantbench.components import State, between, component, over_frames
+from quantbench.components import State, between, component
 from quantbench.gradients.base import Gradient
 from quantbench.gradients.noise import Noise
 from quantbench.gradients.schedule import Schedule
@@ -116,7 +116,7 @@ class Curriculum(Gradient):
         self.share.check_between("gradient.share", 0, 1)
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
-        share = over_frames(self.share.at(moment.progress))
+        share = self.share.at(moment.progress)
         error = (code.values - latents).detach()
         if self.by == "blend":
             return latents + share * error

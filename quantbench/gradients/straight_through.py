@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from quantbench.components import PerTrial, State, at_least, component, over_frames
+from quantbench.components import Factor, State, at_least, component
 from quantbench.gradients.base import Gradient
 from quantbench.quantizers.base import CODEBOOK, GRID, Code, Moment, Quantizer
 
@@ -94,7 +94,7 @@ class EWGS(Gradient):
 
     hard_forward = True
 
-    delta: PerTrial = 1e-3
+    delta: Factor = 1e-3
 
     def check(self) -> None:
         at_least("gradient.delta", self.delta, 0)
@@ -107,7 +107,7 @@ class EWGS(Gradient):
         grid = quantizer.grid(latents)
         clipped = clip(quantizer, latents)
         error = (clipped - code.values).detach() / (grid.highest - grid.lowest)
-        scaled: Tensor = _ScaledGradient.apply(clipped, over_frames(self.delta) * error)  # type: ignore[no-untyped-call]
+        scaled: Tensor = _ScaledGradient.apply(clipped, self.delta * error)  # type: ignore[no-untyped-call]
         return scaled + (code.values - scaled).detach()
 
 
@@ -128,7 +128,7 @@ class Synchronised(Gradient):
 
     hard_forward = True
 
-    nu: PerTrial = 0.2
+    nu: Factor = 0.2
 
     def check(self) -> None:
         at_least("gradient.nu", self.nu, 0)
@@ -138,7 +138,7 @@ class Synchronised(Gradient):
         return frozenset({CODEBOOK})
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
-        to_codebook = over_frames(self.nu) * (code.values - code.values.detach())
+        to_codebook = self.nu * (code.values - code.values.detach())
         return latents + (code.values - latents).detach() + to_codebook
 
 

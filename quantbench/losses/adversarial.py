@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from quantbench import modules
-from quantbench.components import State, at_least, component
+from quantbench.components import State, above, at_least, component
 from quantbench.errors import ConfigError
 from quantbench.losses.audio import Audio
 from quantbench.losses.discriminators import Critic, critic_loss, generator_losses
@@ -44,8 +44,7 @@ class AdversarialAudio(Audio):
         for name in ("adversarial", "feature_matching"):
             at_least(f"loss.{name}", getattr(self, name), 0)
         at_least("loss.critic_channels", self.critic_channels, 1)
-        if self.critic_lr <= 0:
-            raise ConfigError(f"loss.critic_lr={self.critic_lr}: must be above 0")
+        above("loss.critic_lr", self.critic_lr, 0)
 
     def init(self, streams: Streams) -> State:
         return modules.stacked(self._build, streams.integers("critic", 2**31).tolist(), streams.device, buffers=False)

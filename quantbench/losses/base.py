@@ -7,8 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from quantbench.components import Component, PerTrial, State, component, trial_error, trial_mean
-from quantbench.errors import ConfigError
+from quantbench.components import Component, PerTrial, State, above, component, trial_error, trial_mean
 from quantbench.streams import Streams
 
 
@@ -59,12 +58,10 @@ class MSE(Loss):
     weight: PerTrial = 1.0
 
     def check(self) -> None:
-        if self.weight <= 0:
-            raise ConfigError(f"loss.weight={self.weight}: must be above 0")
+        above("loss.weight", self.weight, 0)
 
     def each(self, output: Tensor, target: Tensor, sample_rate: int | None) -> Tensor:
-        weight = self.weight[:, None] if isinstance(self.weight, Tensor) else self.weight
-        return weight * (output - target).square().mean(-1)
+        return self.weight.unsqueeze(1) * (output - target).square().mean(-1)
 
     def mean(self, output: Tensor, target: Tensor, sample_rate: int | None) -> Tensor:
         return self.weight * trial_error(output, target)

@@ -169,10 +169,11 @@ class Quantizer(Component):
         """The values (trials, frames, dim) of a code's indices (trials, frames, slots)."""
         raise NotImplementedError
 
-    def logits(self, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
+    def logits(self, state: State, latents: Tensor, temperature: Tensor) -> Tensor:
         """``-distance**2 / temperature`` to every codeword, up to a constant a frame; only with ``SOFT``.
 
-        (trials, frames, codes), or (trials, frames, dim, levels) where every dimension is quantized by itself.
+        (trials, frames, codes), or (trials, frames, dim, levels) where every dimension is quantized by itself; the temperature
+        is (trials, 1, 1).
         """
         raise NotImplementedError
 
@@ -180,7 +181,7 @@ class Quantizer(Component):
         """Code values (trials, frames, dim) mixed with weights in the shape of ``logits``; only with ``SOFT``."""
         raise NotImplementedError
 
-    def soft_code(self, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
+    def soft_code(self, state: State, latents: Tensor, temperature: Tensor) -> Tensor:
         """Code values mixed with weights ``softmax(-distance**2 / temperature)``; only with ``SOFT``."""
         return self.mixture(state, torch.softmax(self.logits(state, latents, temperature), dim=-1))
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from quantbench.components import PerTrial, State, at_least, component
+from quantbench.components import Factor, PerTrial, State, at_least, component
 from quantbench.errors import ConfigError
 from quantbench.quantizers.base import Code, Grid, Moment
 from quantbench.quantizers.scalar import PerDimension
@@ -30,8 +30,8 @@ class LFQ(PerDimension):
     Recommended: entropy_weight 0.1, diversity 1; public code has sharpness 100, at which the terms see little but the signs.
 
     Attributes:
-        entropy_weight: weight of the entropy terms.
-        diversity: weight of the entropy of the mean (gamma).
+        entropy_weight: weight of the entropy terms, of sure decisions and of all codes in use.
+        diversity: weight, within that, of the entropy of the mean (gamma), which is that of the codes in use.
         sharpness: inverse temperature of p.
     """
 
@@ -40,7 +40,7 @@ class LFQ(PerDimension):
     commitment: PerTrial = 0.25
     entropy_weight: PerTrial = 0.1
     diversity: PerTrial = 1.0
-    sharpness: PerTrial = 1.0
+    sharpness: Factor = 1.0
 
     def check(self) -> None:
         super().check()
@@ -63,9 +63,7 @@ class LFQ(PerDimension):
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         grid = self.grid(latents)
-        sharpness = self.sharpness
-        factor = 2 * grid.step * (sharpness[:, None, None] if isinstance(sharpness, Tensor) else sharpness)
-        odds = factor * latents  # -sharpness |y - c|^2 of the upper level less that of the lower one
+        odds = 2 * grid.step * self.sharpness * latents  # -sharpness |y - c|^2 of the upper level less that of the lower one
         sure = _binary_entropy(odds).sum(-1).mean(1)
         used = self._mean_entropy(torch.sigmoid(odds))
         return super().loss(state, latents, code, moment) + self.entropy_weight * (sure - self.diversity * used)
@@ -93,7 +91,7 @@ class BSQ(LFQ):
     cost = 0.0
 
     commitment: PerTrial = 0.25
-    sharpness: PerTrial = 1.0
+    sharpness: Factor = 1.0
 
     def check_dim(self, dim: int) -> None:
         if dim < 2:

@@ -26,7 +26,7 @@ class ProductVQ(VectorQuantizer):
     Recommended: as for vq.
 
     Attributes:
-        groups: number of parts.
+        groups: number of parts of the latent.
     """
 
     offers = frozenset({CODEBOOK, SOFT})
@@ -34,6 +34,7 @@ class ProductVQ(VectorQuantizer):
     sizes = ("codes", "groups")
     cost = 0.6
 
+    codes: int = 16
     groups: int = 2
 
     def check_dim(self, dim: int) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from quantbench.components import PerTrial, State, at_least, between, component
 from quantbench.quantizers.base import CODEBOOK, GRID, SOFT, Code, Moment, Passed, PassThrough, Quantizer
 from quantbench.quantizers.binary import LFQ
-from quantbench.quantizers.scalar import Uniform
+from quantbench.quantizers.scalar import Levels, Uniform
 from quantbench.quantizers.vector import VectorQuantizer
 from quantbench.streams import Streams
 
@@ -37,7 +37,7 @@ class Residual(Quantizer):
 
     sizes: ClassVar[tuple[str, ...]] = ("stages",)
 
-    stages: int = 4
+    stages: int = 2
     shared: bool = False
     dropout: float = 0.0
 
@@ -165,6 +165,7 @@ class ResidualVQ(Residual, VectorQuantizer):
     sizes = ("codes", "stages")
     cost = 0.5
 
+    codes: int = 16
     commitment: PerTrial = 0.25
 
 
@@ -185,6 +186,7 @@ class ResidualFSQ(Residual, Uniform):
 
     sizes = ("levels", "stages")
 
+    levels: Levels = 4
     commitment: PerTrial = 0.25
 
     def prepare(self, state: State, latents: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from quantbench.components import PerTrial, State, at_least, component, over_frames, trial_mean
+from quantbench.components import PerTrial, State, above, at_least, component, trial_mean
 from quantbench.errors import ConfigError
 from quantbench.quantizers.base import DITHER, GRID, SOFT, WHOLE, Code, Grid, Moment, Quantizer
 from quantbench.streams import Streams
@@ -34,12 +34,10 @@ class PerDimension(Quantizer):
         grid = self.grid(level)
         return grid.lowest + grid.step * level
 
-    def logits(self, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
+    def logits(self, state: State, latents: Tensor, temperature: Tensor) -> Tensor:
         grid = self.grid(latents)
         levels = _levels(grid)
-        spread = over_frames(temperature)
-        each = spread.unsqueeze(-1) if isinstance(spread, Tensor) else spread
-        logits = -(latents.unsqueeze(-1) - levels).square() / each
+        logits = -(latents.unsqueeze(-1) - levels).square() / temperature.unsqueeze(-1)
         return logits.masked_fill(levels > grid.highest[:, None] + grid.step[:, None] / 2, -math.inf)
 
     def mixture(self, state: State, weights: Tensor) -> Tensor:
@@ -105,8 +103,7 @@ class Uniform(Leveled):
 
     def check(self) -> None:
         super().check()
-        if self.range <= 0:
-            raise ConfigError(f"quantizer.range={self.range}: must be above 0")
+        above("quantizer.range", self.range, 0)
 
     def grid(self, latents: Tensor) -> Grid:
         counts = self._counts(latents)

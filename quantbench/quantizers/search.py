@@ -12,7 +12,7 @@ DISTANCES_PER_TRIAL = 2**18
 """Distances held at a time, so that a large evaluation set against a large codebook stays small in memory."""
 
 
-def distances(codebook: Tensor, latents: Tensor, factor: float | Tensor = 1.0) -> Tensor:
+def distances(codebook: Tensor, latents: Tensor, factor: Tensor) -> Tensor:
     """``factor`` times the squared distances less the latents' own squared length, (trials, frames, codes).
 
     Enough for argmin and softmax. The factor, (trials, 1, 1), goes to the small codebook instead of the large table.
@@ -28,8 +28,9 @@ def nearest(codebook: Tensor, latents: Tensor) -> Tensor:
     """Index of the nearest codeword of each latent, (trials, frames); the first one of equals."""
     if kernels.usable(codebook, latents):
         return kernels.nearest(codebook, latents)
+    one = codebook.new_ones(1, 1, 1)
     chunk = max(1, DISTANCES_PER_TRIAL // codebook.shape[1])
-    return over_chunks(lambda part: first_minimum(distances(codebook, part)), latents, chunk)
+    return over_chunks(lambda part: first_minimum(distances(codebook, part, one)), latents, chunk)
 
 
 def first_minimum(values: Tensor) -> Tensor:

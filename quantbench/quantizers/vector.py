@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from quantbench import kernels
 from quantbench.components import (
+    Factor,
     PerTrial,
     State,
     at_least,
     at_most,
     between,
     component,
-    over_frames,
     product,
     take,
     trial_error,
@@ -74,18 +74,17 @@ class CodebookQuantizer(Quantizer):
     def decode(self, state: State, indices: Tensor) -> Tensor:
         return take(self.codebook(state), indices.squeeze(-1))
 
-    def logits(self, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
+    def logits(self, state: State, latents: Tensor, temperature: Tensor) -> Tensor:
         codebook = self._direction(self.codebook(state))
-        return distances(codebook, self._direction(latents), -1 / over_frames(temperature))
+        return distances(codebook, self._direction(latents), -1 / temperature)
 
     def mixture(self, state: State, weights: Tensor) -> Tensor:
         return product(weights, self.codebook(state))
 
-    def soft_code(self, state: State, latents: Tensor, temperature: float | Tensor) -> Tensor:
+    def soft_code(self, state: State, latents: Tensor, temperature: Tensor) -> Tensor:
         if self.search != "euclidean" or not kernels.usable(latents):
             return super().soft_code(state, latents, temperature)
-        each = torch.as_tensor(temperature, dtype=latents.dtype).expand(len(latents))
-        return kernels.soft_code(self.codebook(state), latents, each)
+        return kernels.soft_code(self.codebook(state), latents, temperature.flatten().expand(len(latents)))
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         commitment = super().loss(state, latents, code, moment)
@@ -120,13 +119,13 @@ class VectorQuantizer(CodebookQuantizer):
     """
 
     update_by: Literal["gradient", "ema"] = "gradient"
-    decay: PerTrial = 0.99
+    decay: Factor = 0.99
     init_by: Literal["data", "kmeans", "normal"] = "data"
     restart: float = 0.0
     restart_every: int = 100
     projection: int = 0
     affine: bool = False
-    affine_lr: PerTrial = 10.0
+    affine_lr: Factor = 10.0
 
     def check(self) -> None:
         super().check()
@@ -188,8 +187,7 @@ class VectorQuantizer(CodebookQuantizer):
         return state["codewords"] * scale + shift
 
     def _affine(self, state: State) -> tuple[Tensor, Tensor]:
-        lr = over_frames(self.affine_lr)
-        return 1 + lr * state["affine_scale"], lr * state["affine_shift"]
+        return 1 + self.affine_lr * state["affine_scale"], self.affine_lr * state["affine_shift"]
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         if self.update_by == "ema":
@@ -204,8 +202,8 @@ class VectorQuantizer(CodebookQuantizer):
         assert code.indices is not None
         counts, sums = count_and_sum(code.indices.squeeze(-1), latents, self.codes)
         if self.update_by == "ema":
-            new = 1 - over_frames(self.decay)
-            state["counts"].lerp_(counts, new.squeeze(-1) if isinstance(new, Tensor) else new)
+            new = 1 - self.decay
+            state["counts"].lerp_(counts, new.squeeze(-1))
             state["sums"].lerp_(sums, new)
             alive = state["counts"].unsqueeze(-1) > SMALLEST_COUNT
             means = state["sums"] / state["counts"].clamp_min(SMALLEST_COUNT).unsqueeze(-1)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from quantbench.components import Component
-from quantbench.config import RunSettings, find_class, name_of, settings_of
+from quantbench.config import RunSettings
 from quantbench.paths import config_folder
+from quantbench.schema import find_class, name_of, plain
 from quantbench.training import TrainSettings
 
 MISSING = "???"
@@ -40,7 +41,7 @@ def _over(cls: type[Component], given: Mapping[str, Any]) -> dict[str, Any]:
         default = MISSING if field.default is dataclasses.MISSING else field.default
         value = given.get(field.name, default)
         if isinstance(value, Component):
-            value = settings_of(value)
+            value = plain(value)
         elif isinstance(default, Component) and isinstance(value, dict):
             target = value.get("_target_", name_of(type(default)))
             value = {"_target_": target} | _over(find_class(target, Component, field.name), value)

@@ -29,6 +29,7 @@ from quantbench.sweeps.facts import added_metrics
 from quantbench.sweeps.sweep import Sweep
 from quantbench.sweeps.trial import Trial
 from quantbench.training import TrainSettings
+from quantbench.training.stack import check_fit, check_seed
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,7 @@ class _Planner:
         train = _mapping(config, "train")
         checked["train"] = self._node("train", train, lambda node: check_settings(TrainSettings, node, "train"))
         seed = config.get("seed")
-        if type(seed) is not int:
-            raise ConfigError(f"seed={seed!r}: must be an integer")
-        if abs(seed) >= 2**63:
-            raise ConfigError(f"seed={seed}: must fit into 64 bits")
+        check_seed(seed)
         texts = [self.texts[id(node)] for node in checked.values()]
         digest = hashlib.sha256(canonical([choices, texts]).encode()).hexdigest()[:12]
         misfit = self._misfit(checked, choices)
@@ -145,13 +143,12 @@ class _Planner:
         key = tuple(id(checked[group]) for group in COMPONENTS)
         if key not in self.misfits:
             parts = {group: instance(group, checked[group]) for group in COMPONENTS}
-            for part in ("codec", "loss"):
-                parts[part].check_input(parts["simulator"].waveform_rate, parts["simulator"].lengths)
             try:
                 parts["quantizer"].check_dim(parts["codec"].latent_dim)
             except ConfigError as error:
                 self.misfits[key] = f"quantizer={choices['quantizer']}: {error}"
                 return self.misfits[key]
+            check_fit(*(parts[group] for group in ("simulator", "codec", "quantizer", "loss")))
             reason = misfit(parts["quantizer"], parts["gradient"])
             self.misfits[key] = (
                 f"gradient={choices['gradient']} does not fit quantizer={choices['quantizer']}: {reason}; "

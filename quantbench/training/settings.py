@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from quantbench.components import Component, PerTrial, at_least, between, component
-from quantbench.errors import ConfigError
+from quantbench.components import Component, PerTrial, above, at_least, between, component
 
 
 @component
@@ -38,7 +37,6 @@ class TrainSettings(Component):
             at_least(f"train.{name}", getattr(self, name), 1)
         at_least("train.warm_start", self.warm_start, 0)
         for name in ("lr", "explode"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"train.{name}={getattr(self, name)}: must be above 0")
+            above(f"train.{name}", getattr(self, name), 0)
         between("train.lr_end", self.lr_end, 0, 1)
         at_least("train.clip", self.clip, 0)

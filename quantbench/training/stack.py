@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from quantbench.codecs import Codec
-from quantbench.gradients import Gradient
+from quantbench.components import Component, joined
+from quantbench.devices import find_device
+from quantbench.errors import ConfigError
+from quantbench.gradients import Gradient, misfit
 from quantbench.losses import MSE, Loss
 from quantbench.quantizers import Quantizer
+from quantbench.schema import checked
 from quantbench.simulators import Simulator
 from quantbench.training.settings import TrainSettings
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The components of a stack; their per-trial settings are tensors (trials,).
+    """The components of a stack; their per-trial settings are tensors.
 
     Attributes:
         seeds: one a trial.
@@ -27,11 +33,77 @@ class Stack:
     codec: Codec
     quantizer: Quantizer
     gradient: Gradient
+    loss: Loss
     train: TrainSettings
     seeds: tuple[int, ...]
     device: torch.device
-    loss: Loss = field(default_factory=MSE)
     names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        simulator: Simulator | Sequence[Simulator],
+        codec: Codec | Sequence[Codec],
+        quantizer: Quantizer | Sequence[Quantizer],
+        gradient: Gradient | Sequence[Gradient],
+        loss: Loss | Sequence[Loss] = MSE(),  # noqa: B008 (nothing can change it)
+        train: TrainSettings | Sequence[TrainSettings] = TrainSettings(),  # noqa: B008
+        seeds: Iterable[int] = (0,),
+        device: str = "auto",
+        names: Sequence[str] = (),
+    ) -> Stack:
+        """A stack of one trial a seed, checked as the command line checks its settings.
+
+        Args:
+            simulator, codec, quantizer, gradient, loss, train: one for all trials, or a list of one a trial.
+            device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+        Raises:
+            ConfigError: a setting cannot be used, parts do not fit together, or trials cannot share a stack.
+        """
+        given: dict[str, Any] = {"simulator": simulator, "codec": codec, "quantizer": quantizer}
+        given |= {"gradient": gradient, "loss": loss, "train": train}
+        seeds = list(seeds)
+        for seed in seeds:
+            check_seed(seed)
+        trials: list[dict[str, Any]] = [{} for _ in seeds]
+        for name, one in given.items():
+            each = list(one) if isinstance(one, Sequence) else [one] * len(seeds)
+            if len(each) != len(seeds) or not seeds:
+                raise ConfigError(f"{name}: {len(each)} are given for {len(seeds)} seeds; give one, or one a seed")
+            usable = {id(one): checked(one, name) for one in each}
+            for trial, one in zip(trials, each, strict=True):
+                trial[name] = usable[id(one)]
+        for trial in {tuple(map(id, trial.values())): trial for trial in trials}.values():
+            check_fit(trial["simulator"], trial["codec"], trial["quantizer"], trial["loss"])
+            if reason := misfit(trial["quantizer"], trial["gradient"]):
+                pair = f"gradient={type(trial['gradient']).__name__} does not fit quantizer={type(trial['quantizer']).__name__}"
+                raise ConfigError(f"{pair}: {reason}")
+        return cls.join(trials, seeds, find_device(device), names)
+
+    @classmethod
+    def join(
+        cls, trials: Sequence[Mapping[str, Component]], seeds: Sequence[int], device: torch.device, names: Sequence[str] = ()
+    ) -> Stack:
+        """A stack from each trial's checked components, by the name that they have here."""
+        parts: dict[str, Any] = {name: joined([trial[name] for trial in trials], device) for name in trials[0]}
+        return cls(**parts, seeds=tuple(seeds), device=device, names=tuple(names))
+
+
+def check_seed(seed: object) -> None:
+    """Raise ConfigError unless this can be a trial's seed."""
+    if type(seed) is not int:
+        raise ConfigError(f"seed={seed!r}: must be an integer")
+    if abs(seed) >= 2**63:
+        raise ConfigError(f"seed={seed}: must fit into 64 bits")
+
+
+def check_fit(simulator: Simulator, codec: Codec, quantizer: Quantizer, loss: Loss) -> None:
+    """Raise ConfigError where the parts of a trial cannot work on each other's frames and latents."""
+    quantizer.check_dim(codec.latent_dim)
+    codec.check_input(simulator.waveform_rate, simulator.lengths)
+    loss.check_input(simulator.waveform_rate, simulator.lengths)
 
 
 @dataclass

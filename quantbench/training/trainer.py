@@ -50,15 +50,11 @@ class Training:
         self.streams = Streams(stack.seeds, stack.device)
         self.world = stack.simulator.world(self.streams)
         self.model = Model(stack, self.streams)
-        lr, clip, lr_end = (
-            torch.as_tensor(value, dtype=torch.float32, device=stack.device).expand(trials)
-            for value in (settings.lr, settings.clip, settings.lr_end)
-        )
-        self.adam = Adam(self.model.parameters, lr, clip)
+        self.adam = Adam(self.model.parameters, settings.lr, settings.clip)
         self.critic_adam: Adam | None = None
         if (critic := self.model.critic_parameters) is not None:
-            self.critic_adam = Adam(critic, torch.full_like(lr, stack.loss.critic_lr), torch.zeros_like(clip))
-        self.lr_end = None if bool((lr_end == 1).all()) else lr_end
+            self.critic_adam = Adam(critic, torch.full_like(settings.lr, stack.loss.critic_lr), torch.zeros_like(settings.clip))
+        self.lr_end = None if bool((settings.lr_end == 1).all()) else settings.lr_end
         self.held_out = stack.simulator.evaluation(self.world, self.streams)
         self.curve_frames = self.held_out.spread(min(CURVE_FRAMES, max(1, CURVE_FEATURES // self.held_out.input.shape[2])))
         known = METRICS | declared(type(part) for name in PARTS for _, part in within(getattr(stack, name), name))

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quantbench.components import Component, State
+from quantbench.components import Component, State, joined
 from quantbench.files import replacing
 from quantbench.gradients import STE
 from quantbench.quantizers import Identity
@@ -34,8 +34,10 @@ _kept: dict[str, Weights] = {}
 
 def unquantized(stack: Stack) -> Stack:
     """The same trials without quantization, for as many steps as the warm start has."""
-    train = replace(stack.train, steps=stack.train.warm_start, log_every=stack.train.warm_start, warm_start=0, lr_end=1.0)
-    return replace(stack, quantizer=Identity(), gradient=STE(), train=train)
+    steps, lr_end = stack.train.warm_start, torch.ones_like(stack.train.lr_end)
+    train = replace(stack.train, steps=steps, log_every=steps, warm_start=0, lr_end=lr_end)
+    quantizer = joined([Identity()] * len(stack.seeds), stack.device)
+    return replace(stack, quantizer=quantizer, gradient=STE(), train=train)
 
 
 def warm_weights(stack: Stack, folder: Path | None) -> State:

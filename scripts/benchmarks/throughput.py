@@ -113,9 +113,7 @@ def stack(workload: str, trials: int, device: str) -> Stack:
         else:
             chosen[group] = value
     parts = {group: default_component(group, choice, None, settings[group]) for group, choice in chosen.items()}
-    return Stack(
-        **parts, train=TrainSettings(steps=10**6, log_every=10**6), seeds=tuple(range(trials)), device=torch.device(device)
-    )
+    return Stack.of(**parts, train=TrainSettings(steps=10**6, log_every=10**6), seeds=range(trials), device=device)
 
 
 def train_alone(workload: str, trials: int, device: str, seconds: float = 0.5) -> Callable[[], float]:

@@ -2,6 +2,7 @@
 
 import torch
 
+from quantbench.components import joined
 from quantbench.gradients import Moment
 from quantbench.streams import Streams
 
@@ -10,7 +11,7 @@ def received(gradient, quantizer, state, latents, code, progress=0.5, seed=0, fr
     """What the decoder receives; the same random numbers at every call."""
     streams = Streams([seed] * len(latents))
     moment = Moment(progress, streams, frame_loss=frame_loss)
-    return gradient.pass_through(quantizer, state, latents, code, moment)
+    return joined([gradient] * len(latents)).pass_through(quantizer, state, latents, code, moment)
 
 
 def jacobian(function, argument):

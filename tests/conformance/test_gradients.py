@@ -195,14 +195,14 @@ def test_soft_to_hard():
 @checks("soft_round")
 def test_soft_round():
     """s' = alpha sech^2(alpha r) / (2 tanh(alpha/2)) with mean 1; r_alpha is the expectation of y given s(y) + noise."""
-    alpha = 3.0
+    alpha = torch.tensor(3.0, dtype=torch.float64)
     y = torch.linspace(0, 1, 20001, dtype=torch.float64)[:-1].add(1 / 40000).requires_grad_()
     (slope,) = torch.autograd.grad(soft_round(y, alpha).sum(), y)
-    expected = alpha / torch.cosh(alpha * (y - 0.5)).square() / (2 * math.tanh(alpha / 2))
+    expected = alpha / torch.cosh(alpha * (y - 0.5)).square() / (2 * math.tanh(1.5))
     assert torch.allclose(slope, expected)
     assert slope.mean().item() == pytest.approx(1, rel=1e-6)
     assert torch.allclose(soft_round_inverse(soft_round(y, alpha), alpha), y)
-    assert torch.allclose(soft_round(y, 1e-3), y, atol=1e-6)
+    assert torch.allclose(soft_round(y, torch.tensor(1e-3)), y, atol=1e-6)
     # z = s(y) + u: given z, y is uniform where s(y) lies in z +- 1/2.
     for z in (0.2, 0.5, 0.9):
         wide = torch.linspace(-2, 3, 500001, dtype=torch.float64)

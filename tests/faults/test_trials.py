@@ -17,7 +17,7 @@ CLASSES = '''
 import resource
 import torch
 from pathlib import Path
-from quantbench.components import PerTrial, component, over_frames
+from quantbench.components import Factor, component
 from quantbench.gradients import STE
 
 
@@ -25,13 +25,12 @@ from quantbench.gradients import STE
 class Poisoned(STE):
     """STE whose decoder receives NaN, infinity or ever larger numbers from some trials."""
 
-    poison: PerTrial = 0.0
+    poison: Factor = 0.0
 
     def pass_through(self, quantizer, state, latents, code, moment):
         values = super().pass_through(quantizer, state, latents, code, moment)
-        poison = over_frames(self.poison)
         for number, factor in ((1, float("nan")), (2, float("inf")), (3, 1e30)):
-            values = torch.where(torch.as_tensor(poison == number), values * factor, values)
+            values = torch.where(self.poison == number, values * factor, values)
         return values
 
 

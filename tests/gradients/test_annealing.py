@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from quantbench.components import joined
 from quantbench.errors import ConfigError
 from quantbench.gradients import Moment, SoftToHard
 from quantbench.gradients.schedule import Schedule
@@ -17,10 +18,11 @@ SHAPES = [("linear", 2.5), ("exponential", 2.0), ("cosine", 2.5), ("logarithmic"
 
 @pytest.mark.parametrize(("shape", "middle"), SHAPES)
 def test_schedules_meet_their_ends_and_middle(shape, middle):
-    schedule = Schedule(4.0, 1.0, shape, begin=0.2, finish=0.6)
+    schedule = joined([Schedule(4.0, 1.0, shape, begin=0.2, finish=0.6)] * 2)
     last = 4.0 if shape == "constant" else 1.0
     for progress, expected in [(0.0, 4.0), (0.2, 4.0), (0.4, middle), (0.6, last), (1.0, last)]:
-        assert schedule.at(progress) == pytest.approx(expected)
+        assert schedule.at(progress).shape == (2, 1, 1)
+        assert schedule.at(progress).flatten().tolist() == pytest.approx([expected] * 2)
 
 
 @pytest.mark.parametrize(
@@ -36,8 +38,12 @@ def test_schedules_are_checked(schedule, message):
         schedule.check()
 
 
-def received(gradient, progress, latents=LATENTS):
-    quantizer = VectorQuantizer(codes=8)
+def warmth(*temperatures):
+    return torch.tensor(temperatures).view(-1, 1, 1)
+
+
+def received(gradients, progress, latents=LATENTS):
+    gradient, quantizer = joined(gradients), VectorQuantizer(codes=8)
     state = quantizer.init(Streams([0, 1]), 3)
     code = quantizer.quantize(state, latents)
     moment = Moment(progress, Streams([0, 1]))
@@ -45,26 +51,26 @@ def received(gradient, progress, latents=LATENTS):
 
 
 def test_temperature_follows_the_schedule_per_trial():
-    gradient = SoftToHard(temperature=Schedule(torch.tensor([4.0, 1.0]), torch.tensor([1.0, 1.0]), "exponential"))
-    got, _, quantizer, state = received(gradient, 0.45)  # half of the way to the hard phase
-    assert torch.allclose(got, quantizer.soft_code(state, LATENTS, torch.tensor([2.0, 1.0])), atol=1e-5)
+    gradients = [SoftToHard(temperature=Schedule(start, 1.0, "exponential")) for start in (4.0, 1.0)]
+    got, _, quantizer, state = received(gradients, 0.45)  # half of the way to the hard phase
+    assert torch.allclose(got, quantizer.soft_code(state, LATENTS, warmth(2.0, 1.0)), atol=1e-5)
 
 
 def test_the_hard_phase_is_hard_in_value_and_soft_in_gradient():
     latents = LATENTS.clone().requires_grad_()
-    gradient = SoftToHard(hard_fraction=0.25)
-    got, hard, quantizer, state = received(gradient, 0.8, latents)
+    gradients = [SoftToHard(hard_fraction=0.25)] * 2
+    got, hard, quantizer, state = received(gradients, 0.8, latents)
     assert torch.allclose(got, hard, atol=1e-6)
-    assert not torch.allclose(received(gradient, 0.7)[0], hard, atol=1e-2)
+    assert not torch.allclose(received(gradients, 0.7)[0], hard, atol=1e-2)
     (found,) = torch.autograd.grad(got.square().sum(), latents)
-    soft = quantizer.soft_code(state, latents, gradient.temperature.end)
+    soft = quantizer.soft_code(state, latents, warmth(0.1, 0.1))
     (expected,) = torch.autograd.grad((soft * 2 * hard.detach()).sum(), latents)
     assert torch.allclose(found, expected, atol=1e-4)
 
 
 def test_without_a_hard_phase_it_stays_soft():
-    got, hard, quantizer, state = received(SoftToHard(hard_fraction=0.0), 1.0)
-    assert torch.allclose(got, quantizer.soft_code(state, LATENTS, 0.1), atol=1e-6)
+    got, hard, quantizer, state = received([SoftToHard(hard_fraction=0.0)] * 2, 1.0)
+    assert torch.allclose(got, quantizer.soft_code(state, LATENTS, warmth(0.1, 0.1)), atol=1e-6)
     assert not torch.equal(got, hard)
 
 
@@ -73,7 +79,7 @@ def test_soft_assignment_is_the_published_mixture():
     state = quantizer.init(Streams([0, 1]), 3)
     distance = torch.cdist(LATENTS.double(), state["codewords"].double()).square()
     expected = torch.softmax(-distance / 0.7, dim=-1) @ state["codewords"].double()
-    assert torch.allclose(quantizer.soft_code(state, LATENTS, 0.7).double(), expected, atol=1e-5)
+    assert torch.allclose(quantizer.soft_code(state, LATENTS, warmth(0.7, 0.7)).double(), expected, atol=1e-5)
 
 
 def test_temperatures_must_be_positive():

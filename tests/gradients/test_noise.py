@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from quantbench.components import joined
 from quantbench.errors import ConfigError
 from quantbench.gradients import Moment, Noise
 from quantbench.quantizers import GRID, Code, Identity, Uniform
@@ -12,7 +13,7 @@ LATENTS = Streams([0, 1]).normal("x", 20000, 3)
 
 
 def pass_noise(gradient, quantizer, latents, code):
-    return gradient.pass_through(quantizer, {}, latents, code, Moment(0.5, Streams([0, 1])))
+    return joined([gradient] * 2).pass_through(quantizer, {}, latents, code, Moment(0.5, Streams([0, 1])))
 
 
 @pytest.mark.parametrize(("distribution", "kurtosis"), [("uniform", 1.8), ("gaussian", 3.0)])

@@ -108,7 +108,7 @@ def test_nearest_takes_the_first_of_equals_and_survives_nan():
 def test_soft_code_equals_pytorch(codes, dim, frames, temperature):
     quantizer = VectorQuantizer(codes=codes)
     codebook, latents = normal(TRIALS, codes, dim) + 2, normal(TRIALS, frames, dim) + 2
-    heat = temperature * torch.tensor([1.0, 2.0, 3.0])
+    heat = temperature * torch.tensor([1.0, 2.0, 3.0]).view(-1, 1, 1)
 
     def soft(codebook, latents):
         return quantizer.soft_code({"codewords": codebook}, latents, heat.to(latents.dtype))
@@ -126,7 +126,7 @@ def test_soft_code_equals_pytorch(codes, dim, frames, temperature):
 def test_soft_code_far_from_all_codewords_is_the_nearest():
     quantizer = VectorQuantizer(codes=5)
     codebook, latents = normal(TRIALS, 5, 2), 1e4 * normal(TRIALS, 6, 2)
-    soft = quantizer.soft_code({"codewords": codebook}, latents, 1e-3)
+    soft = quantizer.soft_code({"codewords": codebook}, latents, torch.full((TRIALS, 1, 1), 1e-3))
     assert torch.allclose(soft, take(codebook, nearest(codebook, latents)), atol=1e-5)
 
 
@@ -175,14 +175,14 @@ def test_a_training_agrees_with_pytorch_at_step_200(gradient, commitment):
     """Mean distortion of eight seeds within 2 %, each within 5 %: a nearest codeword that rounding changes grows from there."""
     found = []
     for compiled in (True, False):
-        stack = Stack(
-            Codeword(),
-            MLP(),
-            VectorQuantizer(commitment=commitment),
-            gradient,
-            TrainSettings(steps=200),
-            tuple(range(8)),
-            torch.device("cpu"),
+        stack = Stack.of(
+            simulator=Codeword(),
+            codec=MLP(),
+            quantizer=VectorQuantizer(commitment=commitment),
+            gradient=gradient,
+            train=TrainSettings(steps=200),
+            seeds=range(8),
+            device="cpu",
         )
         training = begin(stack)
         if compiled:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from quantbench.codecs import SEANet
+from quantbench.components import joined
 from quantbench.errors import ConfigError
 from quantbench.gradients import STE
 from quantbench.losses import MSE, AdversarialAudio, Audio
@@ -27,13 +28,14 @@ def noise(*shape: int) -> torch.Tensor:
 
 def test_mean_square_error_is_per_frame() -> None:
     a, b = noise(2, 3, 5), torch.zeros(2, 3, 5)
-    assert torch.allclose(MSE().each(a, b, None), a.square().mean(2))
-    assert torch.allclose(MSE().mean(a, b, None), a.square().mean((1, 2)))
+    loss = joined([MSE()] * 2)
+    assert torch.allclose(loss.each(a, b, None), a.square().mean(2))
+    assert torch.allclose(loss.mean(a, b, None), a.square().mean((1, 2)))
 
 
 def test_the_weight_of_the_squared_error_changes_only_the_loss() -> None:
     a, b = noise(2, 3, 5), torch.zeros(2, 3, 5)
-    loss = MSE(weight=torch.tensor([1.0, 50.0]))  # type: ignore[arg-type]
+    loss = joined([MSE(weight=1.0), MSE(weight=50.0)])
     assert torch.allclose(loss.mean(a, b, None), a.square().mean((1, 2)) * torch.tensor([1.0, 50.0]))
     assert torch.allclose(loss.each(a, b, None), a.square().mean(2) * torch.tensor([[1.0], [50.0]]))
     with pytest.raises(ConfigError, match=r"loss\.weight=0\.0: must be above 0"):
@@ -94,22 +96,21 @@ def test_gradients_go_where_they_should() -> None:
 def adversarial(tmp_path: Path, **settings: object) -> Stack:
     from tests.simulators.test_audio import speech
 
-    return Stack(
-        speech(tmp_path / "recordings", segment=2400, clip=2400, clips=2),
-        SEANet(channels=2, strides=(5, 4), latent_dim=2),
-        VectorQuantizer(codes=4),
-        STE(),
-        TrainSettings(steps=24, batch=2, log_every=24),
-        (0,),
-        torch.device("cpu"),
-        AdversarialAudio(critic_channels=1, **settings),  # type: ignore[arg-type]
-        ("only",),
+    return Stack.of(
+        simulator=speech(tmp_path / "recordings", segment=2400, clip=2400, clips=2),
+        codec=SEANet(channels=2, strides=(5, 4), latent_dim=2),
+        quantizer=VectorQuantizer(codes=4),
+        gradient=STE(),
+        loss=AdversarialAudio(critic_channels=1, **settings),  # type: ignore[arg-type]
+        train=TrainSettings(steps=24, batch=2, log_every=24),
+        device="cpu",
+        names=("only",),
     )
 
 
 def test_discriminators_learn_to_tell_a_codec_that_stands_still(tmp_path: Path) -> None:
     stack = adversarial(tmp_path, critic_lr=0.01)
-    training = begin(replace(stack, train=replace(stack.train, lr=1e-12)))
+    training = begin(replace(stack, train=replace(stack.train, lr=torch.full_like(stack.train.lr, 1e-12))))
     frames = training.held_out
     output = training.model.decode(training.model.prepare(training.model.encode(frames)), frames).detach()
 

@@ -1,5 +1,6 @@
 import torch
 
+from quantbench.components import joined
 from quantbench.gradients import STE, Moment
 from quantbench.quantizers import ResidualVQ, VectorQuantizer
 from quantbench.streams import Streams
@@ -10,7 +11,7 @@ MOMENT = Moment(0.0, STREAMS)
 
 
 def fitted(**settings):
-    quantizer = ResidualVQ(codes=8, stages=3, **settings)
+    quantizer = joined([ResidualVQ(codes=8, stages=3, **settings)] * 2)
     state = quantizer.init(Streams([0, 1]), 3)
     quantizer.fit(state, LATENTS, Streams([0, 1]))
     return quantizer, state

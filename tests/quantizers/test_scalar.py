@@ -50,9 +50,9 @@ def test_fsq_follows_the_published_formula():
 def test_soft_assignment_becomes_the_hard_code(quantizer):
     prepared = quantizer.prepare({}, LATENTS)
     hard = quantizer.quantize({}, prepared).values
-    cold = quantizer.soft_code({}, prepared, torch.tensor([1e-4, 1e-4]))
+    cold = quantizer.soft_code({}, prepared, torch.full((2, 1, 1), 1e-4))
     assert (cold - hard).abs().quantile(0.99) < 1e-2
-    hot = quantizer.soft_code({}, prepared, 1e6)
+    hot = quantizer.soft_code({}, prepared, torch.full((2, 1, 1), 1e6))
     grid = quantizer.grid(prepared)
     middle = grid.lowest + grid.step * (torch.tensor([2.0, 3.0, 5.0]) - 1) / 2
     assert torch.allclose(hot, middle.expand_as(hot), atol=1e-3)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from quantbench.components import take
+from quantbench.components import joined, take
 from quantbench.quantizers import Moment, SimVQ, VectorQuantizer
 from quantbench.quantizers.search import count_and_sum, first_minimum, nearest
 from quantbench.streams import Streams
@@ -11,7 +11,7 @@ LATENTS = STREAMS.normal("x", 400, 3)
 
 
 def fitted(**settings):
-    quantizer = VectorQuantizer(codes=16, **settings)
+    quantizer = joined([VectorQuantizer(codes=16, **settings)] * 2)
     state = quantizer.init(Streams([0, 1]), 3)
     quantizer.fit(state, LATENTS, Streams([0, 1]))
     return quantizer, state
@@ -84,7 +84,7 @@ def test_kmeans_initialisation_is_a_fixed_point_of_lloyd_and_beats_data():
 
 
 def test_ema_converges_to_the_centroids():
-    quantizer, state = fitted(update_by="ema", decay=torch.tensor([0.9, 0.9]))
+    quantizer, state = fitted(update_by="ema", decay=0.9)
     code = quantizer.quantize(state, LATENTS)
     counts, sums = count_and_sum(code.indices.squeeze(-1), LATENTS, 16)
     for step in range(1, 200):
@@ -113,9 +113,9 @@ def test_restart_brings_dead_codes_back(update_by):
 def test_soft_assignment_between_mean_and_code():
     quantizer, state = fitted()
     hard = quantizer.quantize(state, LATENTS).values
-    assert (quantizer.soft_code(state, LATENTS, 1e-5) - hard).abs().quantile(0.98) < 1e-2
+    assert (quantizer.soft_code(state, LATENTS, torch.full((2, 1, 1), 1e-5)) - hard).abs().quantile(0.98) < 1e-2
     mean = state["codewords"].mean(1, keepdim=True).expand_as(LATENTS)
-    assert torch.allclose(quantizer.soft_code(state, LATENTS, 1e7), mean, atol=1e-4)
+    assert torch.allclose(quantizer.soft_code(state, LATENTS, torch.full((2, 1, 1), 1e7)), mean, atol=1e-4)
 
 
 def test_take_keeps_trials_apart():
@@ -144,7 +144,7 @@ def test_projection_quantizes_fewer_dimensions():
 
 
 def test_affine_moves_codes_that_are_not_in_use():
-    quantizer, state = fitted(affine=True, affine_lr=torch.tensor([10.0, 10.0]))
+    quantizer, state = fitted(affine=True, affine_lr=10.0)
     assert torch.equal(quantizer.codebook(state), state["codewords"])  # scale 1, shift 0 at first
     target = torch.full((2, 5, 3), 2.0)
     code = quantizer.quantize(state, target)

@@ -11,8 +11,8 @@ import torch
 
 from quantbench.codecs import MLP, SEANet
 from quantbench.errors import ConfigError
-from quantbench.gradients import STE, Noise
-from quantbench.quantizers import VectorQuantizer
+from quantbench.gradients import STE, Gradient, Noise
+from quantbench.quantizers import Quantizer, VectorQuantizer
 from quantbench.simulators import Codeword
 from quantbench.streams import Streams
 from quantbench.training import Keep, Stack, TrainSettings, checkpoint, train, warm
@@ -20,7 +20,7 @@ from quantbench.training.run import begin
 from quantbench.training.trainer import Training
 from tests.training.test_state import same
 
-CPU = torch.device("cpu")
+EMA, NOISE = VectorQuantizer(codes=8, update_by="ema", restart=0.1, restart_every=7), Noise()
 TIMES = {"seconds": None, "step_seconds": None}
 
 
@@ -28,16 +28,16 @@ class Stopped(Exception):
     """A power cut."""
 
 
-def toy(**settings: object) -> Stack:
+def toy(quantizer: Quantizer = EMA, gradient: Gradient = NOISE, **settings: object) -> Stack:
     defaults: dict[str, object] = {"steps": 60, "batch": 16, "log_every": 20, "lr": 0.01}
-    return Stack(
-        Codeword(bits=4, frame_dim=4),
-        MLP(hidden=8, latent_dim=2),
-        VectorQuantizer(codes=8, update_by="ema", restart=0.1, restart_every=7),
-        Noise(),
-        TrainSettings(**(defaults | settings)),  # type: ignore[arg-type]
-        (0, 1),
-        CPU,
+    return Stack.of(
+        simulator=Codeword(bits=4, frame_dim=4),
+        codec=MLP(hidden=8, latent_dim=2),
+        quantizer=quantizer,
+        gradient=gradient,
+        train=TrainSettings(**(defaults | settings)),  # type: ignore[arg-type]
+        seeds=(0, 1),
+        device="cpu",
         names=("first", "second"),
     )
 
@@ -75,7 +75,7 @@ def test_a_training_that_was_cut_short_ends_bit_equal(tmp_path: Path, monkeypatc
 
 
 def test_a_diverged_trial_stays_diverged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stack = replace(toy(explode=0.05, steps=40), quantizer=VectorQuantizer(codes=8), gradient=STE())
+    stack = toy(VectorQuantizer(codes=8), STE(), explode=0.05, steps=40)
     expected = train(stack)
     assert all(outcome.diverged for outcome in expected)
     with monkeypatch.context() as patched:
@@ -110,14 +110,14 @@ def test_a_checkpoint_gives_back_what_was_saved(tmp_path: Path) -> None:
     here, metadata = [{"seed": 0}], {"names": ["only"], "trials": [{"seed": 0}]}
     file = checkpoint.path(tmp_path, ["only"])
     checkpoint.save(file, state, metadata)
-    found = checkpoint.load(file, here, CPU)
+    found = checkpoint.load(file, here, torch.device("cpu"))
     assert same(found, state) == []
     assert [path.name for path in file.parent.iterdir()] == ["only.safetensors"]
     assert checkpoint.foreign(tmp_path, ["only"]) == {}
     assert checkpoint.foreign(tmp_path, ["other"]) == {file: here}
     file.write_bytes(file.read_bytes()[:-3])
     with pytest.raises(ConfigError, match="cannot be read as a checkpoint"):
-        checkpoint.load(file, here, CPU)
+        checkpoint.load(file, here, torch.device("cpu"))
 
 
 def test_warm_weights_are_made_once_and_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,11 +128,11 @@ def test_warm_weights_are_made_once_and_shared(tmp_path: Path, monkeypatch: pyte
     together = warm.warm_weights(stack, tmp_path)
     assert [one.seeds for one in made] == [(0, 1)]
     assert made[0].train.steps == 8
-    again = warm.warm_weights(replace(stack, gradient=STE(), seeds=(1, 0, 1)), tmp_path)
+    again = warm.warm_weights(warm.part(replace(stack, gradient=STE()), [1, 0, 1]), tmp_path)
     assert len(made) == 1
     for name, tensor in together.items():
         assert torch.equal(again[name], tensor[[1, 0, 1]])
-    warm.warm_weights(replace(stack, train=replace(stack.train, lr=0.1)), tmp_path)
+    warm.warm_weights(replace(stack, train=replace(stack.train, lr=torch.full_like(stack.train.lr, 0.1))), tmp_path)
     assert len(made) == 2
     # Frames of their own: what a trial sees after its warm start is what it would have seen without.
     alone = warm.warm_weights(warm.part(stack, [1]), tmp_path / "other")
@@ -157,14 +157,13 @@ def test_exports_can_be_heard_and_loaded(tmp_path: Path) -> None:
 
     from tests.simulators.test_audio import speech
 
-    stack = Stack(
-        speech(tmp_path / "recordings", segment=400, clip=2400, clips=4),
-        SEANet(channels=2, strides=(5, 4), latent_dim=2),
-        VectorQuantizer(codes=4),
-        STE(),
-        TrainSettings(steps=2, batch=2),
-        (0,),
-        CPU,
+    stack = Stack.of(
+        simulator=speech(tmp_path / "recordings", segment=400, clip=2400, clips=4),
+        codec=SEANet(channels=2, strides=(5, 4), latent_dim=2),
+        quantizer=VectorQuantizer(codes=4),
+        gradient=STE(),
+        train=TrainSettings(steps=2, batch=2),
+        device="cpu",
         names=("only",),
     )
     train(stack, keep=Keep(tmp_path, export=True))

@@ -1,5 +1,3 @@
-import dataclasses
-
 import pytest
 import torch
 
@@ -22,14 +20,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 @pytest.mark.parametrize("case", CASES)
 def test_every_kind_of_stack_trains_on_a_gpu(case):
     quantizer, gradient, simulator = CASES[case]
-    whole = stack(5, quantizer, gradient, simulator)
-
-    def moved(component):
-        values = {f.name: getattr(component, f.name) for f in dataclasses.fields(component)}
-        return type(component)(**{k: v.cuda() if isinstance(v, torch.Tensor) else v for k, v in values.items()})
-
-    parts = {name: moved(getattr(whole, name)) for name in ("quantizer", "gradient", "train")}
-    outcomes = train(dataclasses.replace(whole, **parts, device=torch.device("cuda")))
+    outcomes = train(stack(5, quantizer, gradient, simulator, device="cuda"))
     assert all(outcome.diverged is None for outcome in outcomes)
     assert all(outcome.metrics["nmse_db"] < 5 for outcome in outcomes)
 

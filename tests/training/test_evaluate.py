@@ -12,8 +12,6 @@ from quantbench.training import Stack, TrainSettings
 from quantbench.training.evaluate import _counts, code_usage, evaluate
 from quantbench.training.run import begin
 
-CPU = torch.device("cpu")
-
 
 def test_code_usage_by_hand():
     counts = torch.tensor([[4.0, 4, 0, 8, 6, 2], [16, 0, 0, 0, 8, 8]])
@@ -40,7 +38,15 @@ class Unquantized(Gradient):
 
 def test_mismatch_is_positive_where_the_hard_code_is_worse():
     settings = TrainSettings(steps=200, batch=64, lr=3e-3, log_every=200)
-    stack = Stack(Gaussian(frame_dim=4), MLP(hidden=16, latent_dim=4), Uniform(levels=2), Unquantized(), settings, (0, 1), CPU)
+    stack = Stack.of(
+        simulator=Gaussian(frame_dim=4),
+        codec=MLP(hidden=16, latent_dim=4),
+        quantizer=Uniform(levels=2),
+        gradient=Unquantized(),
+        train=settings,
+        seeds=(0, 1),
+        device="cpu",
+    )
     training = begin(stack)
     training.advance()
     model, frames = training.model, training.held_out

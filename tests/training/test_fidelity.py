@@ -5,7 +5,7 @@ import torch
 
 from quantbench.choices import choices
 from quantbench.codecs import MLP
-from quantbench.components import component, over_frames, trial_mean
+from quantbench.components import component, trial_mean
 from quantbench.errors import ConfigError
 from quantbench.gradients import Gradient
 from quantbench.quantizers.none import Identity
@@ -22,8 +22,14 @@ QUICK = FidelitySettings(frames=8, draws=8, error=0.05, most_pairs=2**14)
 
 def stack(quantizer, gradient, steps=20, lr=0.01, dim=2, seeds=(0, 1)):
     settings = TrainSettings(steps=steps, batch=64, lr=lr, log_every=steps)
-    return Stack(
-        Gaussian(frame_dim=2), MLP(latent_dim=dim, hidden=8), quantizer, gradient, settings, seeds, torch.device("cpu")
+    return Stack.of(
+        simulator=Gaussian(frame_dim=2),
+        codec=MLP(latent_dim=dim, hidden=8),
+        quantizer=quantizer,
+        gradient=gradient,
+        train=settings,
+        seeds=seeds,
+        device="cpu",
     )
 
 
@@ -126,7 +132,7 @@ class Poisoned(Gradient):
     """Divides by zero."""
 
     def pass_through(self, quantizer, state, latents, code, moment):
-        return latents / over_frames(trial_mean(latents) * 0)
+        return latents / (trial_mean(latents) * 0)[:, None, None]
 
 
 @component

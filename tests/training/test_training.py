@@ -1,6 +1,6 @@
-import dataclasses
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,36 +10,27 @@ from quantbench.gradients import MSTE, NSVQ, STE, DiVeQ, Noise, Schedule, SoftTo
 from quantbench.quantizers import FSQ, Identity, ResidualVQ, Uniform, VectorQuantizer
 from quantbench.simulators import Codeword, Gaussian, Rotation
 from quantbench.training import Stack, TrainSettings, train
+from quantbench.training.warm import part
 
 torch.set_num_threads(1)
-CPU = torch.device("cpu")
 
 
-def stack(trials, quantizer=None, gradient=None, simulator=None, hidden=16, latent_dim=4, **settings):
+def stack(trials, quantizer=None, gradient=None, simulator=None, hidden=16, latent_dim=4, device="cpu", **settings):
+    """A stack; of settings given as a tuple, each trial has its own."""
     given = {"steps": 60, "batch": 32, "log_every": 20} | settings
-    return Stack(
-        simulator or Codeword(bits=4, frame_dim=6),
-        MLP(hidden=hidden, latent_dim=latent_dim),
-        quantizer or VectorQuantizer(codes=16, commitment=torch.full((trials,), 0.25)),
-        gradient or STE(),
-        TrainSettings(**given),
-        tuple(range(trials)),
-        CPU,
+
+    def own(trial):
+        return {name: value[trial] if isinstance(value, tuple) else value for name, value in given.items()}
+
+    return Stack.of(
+        simulator=simulator or Codeword(bits=4, frame_dim=6),
+        codec=MLP(hidden=hidden, latent_dim=latent_dim),
+        quantizer=quantizer or VectorQuantizer(codes=16),
+        gradient=gradient or STE(),
+        train=[TrainSettings(**own(trial)) for trial in range(trials)],
+        seeds=range(trials),
+        device=device,
     )
-
-
-def of_trials(whole, chosen):
-    """The same stack with some of its trials."""
-
-    def cut(component):
-        if isinstance(component, torch.Tensor):
-            return component[chosen]
-        if not dataclasses.is_dataclass(component):
-            return component
-        return type(component)(**{f.name: cut(getattr(component, f.name)) for f in dataclasses.fields(component)})
-
-    parts = {name: cut(getattr(whole, name)) for name in ("simulator", "codec", "quantizer", "gradient", "train")}
-    return Stack(**parts, seeds=tuple(whole.seeds[i] for i in chosen), device=CPU)
 
 
 def results(outcomes):
@@ -49,27 +40,35 @@ def results(outcomes):
     ]
 
 
-WEIGHTS = torch.tensor([0.0, 0.25, 1.0, 4.0, 0.5])
+WEIGHTS = (0.0, 0.25, 1.0, 4.0, 0.5)
+
+
+def each(cls, **settings):
+    """Five quantizers with commitment losses of different weights."""
+    return [cls(**settings, commitment=weight) for weight in WEIGHTS]
+
+
 CASES = {
-    "vq": (VectorQuantizer(codes=16, commitment=WEIGHTS), STE(), Codeword(bits=4, frame_dim=6)),
+    "vq": (each(VectorQuantizer, codes=16), STE(), Codeword(bits=4, frame_dim=6)),
     "ema": (
-        VectorQuantizer(codes=16, commitment=WEIGHTS, update_by="ema", restart=0.1, restart_every=5, init_by="kmeans"),
+        each(VectorQuantizer, codes=16, update_by="ema", restart=0.1, restart_every=5, init_by="kmeans"),
         MSTE(),
         Rotation(bits=2, frame_dim=3),
     ),
-    "rvq": (ResidualVQ(codes=4, stages=2, commitment=WEIGHTS), Noise(distribution="gaussian"), Gaussian(frame_dim=6)),
+    "rvq": (each(ResidualVQ, codes=4, stages=2), Noise(distribution="gaussian"), Gaussian(frame_dim=6)),
     "soft": (
-        VectorQuantizer(codes=16, commitment=WEIGHTS),
-        SoftToHard(temperature=Schedule(1 + WEIGHTS, 0.1, "exponential")),
+        each(VectorQuantizer, codes=16),
+        [SoftToHard(temperature=Schedule(1 + weight, 0.1, "exponential")) for weight in WEIGHTS],
         Codeword(bits=4, frame_dim=6, nuisance=0.1),
     ),
-    "fsq": (FSQ(levels=3, commitment=WEIGHTS), SoftToHard(), Gaussian(frame_dim=6)),
-    "odd sizes": (ResidualVQ(codes=5, stages=3, commitment=WEIGHTS), MSTE(), Codeword(bits=3, frame_dim=5)),
-    "odd rotation": (VectorQuantizer(codes=17, commitment=WEIGHTS), STE(), Rotation(bits=2, frame_dim=3)),
+    "fsq": (each(FSQ, levels=3), SoftToHard(), Gaussian(frame_dim=6)),
+    "odd sizes": (each(ResidualVQ, codes=5, stages=3), MSTE(), Codeword(bits=3, frame_dim=5)),
+    "odd rotation": (each(VectorQuantizer, codes=17), STE(), Rotation(bits=2, frame_dim=3)),
     "projected": (
-        VectorQuantizer(
-            codes=16, commitment=WEIGHTS, projection=3, search="cosine", affine=True, affine_lr=WEIGHTS, restart=0.1
-        ),
+        [
+            replace(one, affine_lr=one.commitment)
+            for one in each(VectorQuantizer, codes=16, projection=3, search="cosine", affine=True, restart=0.1)
+        ],
         DiVeQ(),
         Codeword(bits=4, frame_dim=6),
     ),
@@ -78,7 +77,7 @@ CASES = {
         NSVQ(),
         Gaussian(frame_dim=6),
     ),
-    "scalar": (Uniform(levels=(2, 3, 4, 5), commitment=WEIGHTS), Noise(match="step"), Gaussian(frame_dim=6)),
+    "scalar": (each(Uniform, levels=(2, 3, 4, 5)), Noise(match="step"), Gaussian(frame_dim=6)),
 }
 
 
@@ -86,11 +85,11 @@ CASES = {
 def test_a_trial_is_bit_equal_alone_and_in_any_stack(case):
     quantizer, gradient, simulator = CASES[case]
     odd = {"hidden": 13, "latent_dim": 3, "batch": 33} if "odd" in case else {}
-    rates = {"lr": torch.tensor([1e-3, 1e-3, 3e-3, 1e-2, 1e-3]), "lr_end": torch.tensor([1.0, 0.1, 1.0, 0.0, 0.5])}
+    rates = {"lr": (1e-3, 1e-3, 3e-3, 1e-2, 1e-3), "lr_end": (1.0, 0.1, 1.0, 0.0, 0.5)}
     whole = stack(5, quantizer, gradient, simulator, **rates, **odd)
     together = results(train(whole))
     for chosen in ([0], [3], [1, 4], [4, 2, 0]):
-        assert results(train(of_trials(whole, chosen))) == [together[i] for i in chosen]
+        assert results(train(part(whole, chosen))) == [together[i] for i in chosen]
 
 
 def poison(mask, value):
@@ -109,7 +108,7 @@ def poison(mask, value):
 @pytest.mark.parametrize(("value", "reason"), [(math.nan, "not finite"), (math.inf, "not finite"), (1e6, "train.explode")])
 def test_a_diverging_trial_is_frozen_and_harms_no_neighbour(value, reason):
     healthy = results(train(stack(3)))
-    outcomes = train(stack(3, gradient=poison([False, True, False], value)))
+    outcomes = train(replace(stack(3), gradient=poison([False, True, False], value)))
     found = results(outcomes)
     assert found[0] == healthy[0]
     assert found[2] == healthy[2]
@@ -122,7 +121,7 @@ def test_a_diverging_trial_is_frozen_and_harms_no_neighbour(value, reason):
 
 
 def test_a_trial_that_the_last_step_ruins_has_diverged():
-    outcomes = train(stack(2, steps=1, lr=torch.tensor([1e-3, 1e30])))
+    outcomes = train(stack(2, steps=1, lr=(1e-3, 1e30)))
     assert outcomes[0].diverged is None
     assert "after the last step" in outcomes[1].diverged
     assert outcomes[1].metrics["diverged_step"] == 1
@@ -132,7 +131,7 @@ def test_ste_without_commitment_makes_the_encoder_grow_and_mste_does_not():
     """The finding this project exists for, in small."""
 
     def growth(gradient, commitment):
-        quantizer = VectorQuantizer(codes=64, commitment=torch.full((3,), commitment))
+        quantizer = VectorQuantizer(codes=64, commitment=commitment)
         whole = stack(3, quantizer, gradient, Codeword(bits=6), steps=1000, batch=128, log_every=1000)
         return [one.metrics["encoder_growth"] for one in train(whole)]
 

@@ -36,7 +36,15 @@ def trained(simulator: Simulator, quantizer: Quantizer, steps: int = 30, seed: i
     strategy: Gradient = default_component("gradient", gradient)
     codec = MLP(latent_dim=dim, hidden=16)
     settings = TrainSettings(steps=steps, batch=64, lr=0.01, log_every=steps)
-    stack = Stack(simulator, codec, quantizer, strategy, settings, (seed,), torch.device("cpu"))
+    stack = Stack.of(
+        simulator=simulator,
+        codec=codec,
+        quantizer=quantizer,
+        gradient=strategy,
+        train=settings,
+        seeds=(seed,),
+        device="cpu",
+    )
     return train(stack)[0].metrics
 
 
