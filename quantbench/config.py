@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import inspect
 import json
 import math
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from quantbench import imports
+from quantbench.choices import class_name
 from quantbench.codecs import Codec
 from quantbench.components import PER_TRIAL, Component, at_least, component
 from quantbench.errors import ConfigError
@@ -110,6 +112,8 @@ def find_class(target: Any, base: type[Component], where: str) -> type[Component
         raise ConfigError(f"{where}._target_={target}: cannot be loaded ({reason})") from error
     if not issubclass(cls, base) or not dataclasses.is_dataclass(cls):
         raise ConfigError(f"{where}._target_={target}: must be a dataclass that derives from {base.__qualname__}")
+    if inspect.isabstract(cls):
+        raise ConfigError(f"{where}._target_={target}: is abstract; name a class that derives from it")
     return cls
 
 
@@ -238,10 +242,19 @@ def without_target(node: Mapping[str, Any]) -> Settings:
 
 
 def setting(config: Any, name: str) -> Any:
-    """A setting by its dotted name; None where there is none."""
+    """A setting by its dotted name, of a component within a component the name of its class; None where there is none."""
     for part in name.split("."):
         config = config.get(part) if isinstance(config, Mapping) else None
-    return config
+    return class_name(config["_target_"]) if _holds_component(config) else config
+
+
+def flat(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Settings by dotted name, those of components within a component among them, as ``setting`` gives them."""
+    for name, value in without_target(node).items():
+        if not isinstance(value, Mapping) or _holds_component(value):
+            yield f"{prefix}.{name}", setting(node, name)
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}.{name}")
 
 
 def canonical(value: Any) -> str:

@@ -7,7 +7,7 @@ import torch
 
 from quantbench.codecs import MLP
 from quantbench.gradients import MSTE, NSVQ, STE, DiVeQ, Noise, Schedule, SoftToHard
-from quantbench.quantizers import FSQ, Identity, ResidualVQ, Uniform, VectorQuantizer
+from quantbench.quantizers import FSQ, Identity, Residual, Uniform, VectorQuantizer
 from quantbench.simulators import Codeword, Gaussian, Rotation
 from quantbench.training import Stack, TrainSettings, train
 
@@ -57,14 +57,14 @@ CASES = {
         MSTE(),
         Rotation(bits=2, frame_dim=3),
     ),
-    "rvq": (ResidualVQ(codes=4, stages=2, commitment=WEIGHTS), Noise(distribution="gaussian"), Gaussian(frame_dim=6)),
+    "rvq": (Residual(VectorQuantizer(codes=4, commitment=WEIGHTS), 2), Noise(distribution="gaussian"), Gaussian(frame_dim=6)),
     "soft": (
         VectorQuantizer(codes=16, commitment=WEIGHTS),
         SoftToHard(temperature=Schedule(1 + WEIGHTS, 0.1, "exponential")),
         Codeword(bits=4, frame_dim=6, nuisance=0.1),
     ),
     "fsq": (FSQ(levels=3, commitment=WEIGHTS), SoftToHard(), Gaussian(frame_dim=6)),
-    "odd sizes": (ResidualVQ(codes=5, stages=3, commitment=WEIGHTS), MSTE(), Codeword(bits=3, frame_dim=5)),
+    "odd sizes": (Residual(VectorQuantizer(codes=5, commitment=WEIGHTS), 3), MSTE(), Codeword(bits=3, frame_dim=5)),
     "odd rotation": (VectorQuantizer(codes=17, commitment=WEIGHTS), STE(), Rotation(bits=2, frame_dim=3)),
     "projected": (
         VectorQuantizer(
@@ -74,7 +74,9 @@ CASES = {
         Codeword(bits=4, frame_dim=6),
     ),
     "dropped": (
-        ResidualVQ(codes=8, stages=3, shared=True, dropout=0.5, projection=2, update_by="ema", restart=0.1, restart_every=3),
+        Residual(
+            VectorQuantizer(codes=8, projection=2, update_by="ema", restart=0.1, restart_every=3), 3, shared=True, dropout=0.5
+        ),
         NSVQ(),
         Gaussian(frame_dim=6),
     ),
