@@ -43,7 +43,7 @@ def _read(path: Path) -> Any:
 
 
 def default_component(group: str, name: str, config_dir: Path | None = None, settings: Mapping[str, Any] | None = None) -> Any:
-    """The component of a choice with the settings of its file, but for those given. Raises ConfigError."""
+    """The component of a choice with the settings of its file, but for those given, by dotted name. Raises ConfigError."""
     files = choices(group, config_dir)
     if name not in files:
         raise ConfigError(f"{group}={name}: no such choice; there are {', '.join(files)}")
@@ -52,4 +52,10 @@ def default_component(group: str, name: str, config_dir: Path | None = None, set
         raise ConfigError(f"{files[name]}: must be a mapping of settings, with _target_")
     cls = find_class(node.get("_target_"), COMPONENTS[group], group)
     given = {name: value for name, value in without_target(node).items() if "${" not in str(value)}
-    return construct(cls, check_settings(cls, given | dict(settings or {}), group))
+    for dotted, value in (settings or {}).items():
+        *parents, last = dotted.split(".")
+        inner = given
+        for parent in parents:
+            inner[parent] = inner = dict(found) if isinstance(found := inner.get(parent), dict) else {}
+        inner[last] = value
+    return construct(cls, check_settings(cls, given, group))
