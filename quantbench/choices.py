@@ -24,3 +24,8 @@ def description(path: Path) -> str:
         if line.startswith("#") and "@package" not in line:
             return line.lstrip("# ")
     return ""
+
+
+def class_name(target: str) -> str:
+    """How tables name the class of a component within a component: short where it is this project's, for these are unique."""
+    return target.rpartition(".")[2] if target.startswith("quantbench.") else target

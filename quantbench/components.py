@@ -6,6 +6,7 @@ that the training hands in. Every tensor has the trial axis first.
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, partial
@@ -42,8 +43,8 @@ State = dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Component:
-    """Base of everything that a configuration can choose."""
+class Component(ABC):  # noqa: B024 (what is abstract follows in each group)
+    """Base of everything that a configuration can choose. A class is abstract or final."""
 
     sizes: ClassVar[tuple[str, ...]] = ()
     """Names of its own settings that decide how large it is; of a quantizer, how many bits it spends. A codec's width first."""
@@ -54,7 +55,7 @@ class Component:
     metrics: ClassVar[tuple[Metric, ...]] = ()
     """Metrics that it measures beyond those of the project's table."""
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027
         """Raise ConfigError when a setting cannot be used; called before anything trains."""
 
 
@@ -81,7 +82,7 @@ def size_settings(one: Component, prefix: str) -> list[str]:
     return [f"{name}.{size}" for name, part in within(one, prefix) for size in part.sizes]
 
 
-hints: Callable[[type[Component]], Mapping[str, Any]] = cache(partial(get_type_hints, include_extras=True))  # type: ignore[assignment]
+hints: Callable[[type[Component]], Mapping[str, Any]] = cache(partial(get_type_hints, include_extras=True))
 """The annotations of a class and of those that it derives from, with what ``Annotated`` adds."""
 
 

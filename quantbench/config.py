@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from quantbench.choices import class_name
 from quantbench.codecs import Codec
 from quantbench.components import Component, at_least, component
 from quantbench.devices import find_device
@@ -17,7 +18,7 @@ from quantbench.errors import ConfigError
 from quantbench.gradients import Gradient
 from quantbench.losses import Loss
 from quantbench.quantizers import Quantizer
-from quantbench.schema import Settings, check_settings, construct, find_class, structural, without_target
+from quantbench.schema import Settings, check_settings, construct, find_class, holds_component, structural, without_target
 from quantbench.simulators import Simulator
 from quantbench.training import Stack, TrainSettings
 
@@ -104,10 +105,19 @@ def build_stack(configs: Sequence[Mapping[str, Any]], device: torch.device, name
 
 
 def setting(config: Any, name: str) -> Any:
-    """A setting by its dotted name; None where there is none."""
+    """A setting by its dotted name, of a component within a component the name of its class; None where there is none."""
     for part in name.split("."):
         config = config.get(part) if isinstance(config, Mapping) else None
-    return config
+    return class_name(config["_target_"]) if holds_component(config) else config
+
+
+def flat(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Settings by dotted name, those of components within a component among them, as ``setting`` gives them."""
+    for name, value in without_target(node).items():
+        if not isinstance(value, Mapping) or holds_component(value):
+            yield f"{prefix}.{name}", setting(node, name)
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}.{name}")
 
 
 def canonical(value: Any) -> str:

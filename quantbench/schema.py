@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import math
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -116,6 +117,8 @@ def find_class(target: Any, base: type[One], where: str) -> type[One]:
         raise ConfigError(f"{where}._target_={target}: cannot be loaded ({reason})") from error
     if not (isinstance(cls, type) and issubclass(cls, base) and dataclasses.is_dataclass(cls)):
         raise ConfigError(f"{where}._target_={target}: must be a dataclass that derives from {base.__qualname__}")
+    if inspect.isabstract(cls):
+        raise ConfigError(f"{where}._target_={target}: is abstract; name a class that derives from it")
     return cls
 
 
@@ -123,10 +126,15 @@ def structural(cls: type[Component], settings: Mapping[str, Any]) -> Settings:
     """The settings that trials of one stack must share."""
     shared = {name: value for name, value in settings.items() if over_trials(hints(cls).get(name)) is None}
     for name, value in shared.items():
-        if isinstance(value, Mapping) and "_target_" in value:
+        if holds_component(value):
             nested = find_class(value["_target_"], Component, name)
             shared[name] = {"_target_": value["_target_"]} | structural(nested, without_target(value))
     return shared
+
+
+def holds_component(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a setting's value is the settings of a component within the component."""
+    return isinstance(value, Mapping) and "_target_" in value
 
 
 def without_target(node: Mapping[str, Any]) -> Settings:

@@ -36,7 +36,13 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 def page() -> str:
     """The whole page."""
-    settings = [["a dotted name", "a setting that varies among the trials of the sweep, as `quantizer.codes`"]]
+    settings = [
+        [
+            "a dotted name",
+            "a setting that varies among the trials of the sweep, as `quantizer.codes`; where it is a component of its own, as "
+            "`quantizer.stage`, its class",
+        ]
+    ]
     return "\n\n".join(
         [
             INTRODUCTION,

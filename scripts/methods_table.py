@@ -18,6 +18,7 @@ MODULES = [
     "conformance.test_gradients",
     "conformance.test_packages",
     "conformance.test_quantizers",
+    "quantizers.test_composition",
     "quantizers.test_lattice",
     "quantizers.test_trellis",
 ]

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from importlib.metadata import version
@@ -122,6 +123,16 @@ BAD = {
     "own gradient": (["run", "quantizer=external"], ["gradient of its own", "gradients that fit it: own"]),
     "lattice": (["run", "quantizer=lattice", "codec.latent_dim=6"], ["quantizer.lattice=E8", "multiple of 8"]),
     "too many bits for the entropy": (["run", "quantizer=lfq", "codec.latent_dim=20"], ["codec.latent_dim=20", "at most 12"]),
+    "a part that cannot be one": (
+        ["run", "quantizer=residual", "+quantizer@quantizer.stage=none"],
+        ["quantizer.stage=Identity: cannot be a stage"],
+    ),
+    "a setting of stages": (["run", "quantizer=rvq", "quantizer.stage.codes=1"], ["quantizer.stage: quantizer.codes=1"]),
+    "a setting that stages have": (
+        ["run", "quantizer=rfsq", "quantizer.range=0.5"],
+        ["quantizer.range: unknown setting", "stage"],
+    ),
+    "an abstract class": (["run", "quantizer._target_=quantbench.quantizers.Quantizer"], ["is abstract"]),
     "groups": (["run", "quantizer=product", "quantizer.groups=3"], ["quantizer.groups=3: must divide codec.latent_dim=8"]),
     "affine of averages": (["run", "quantizer.affine=true", "quantizer.update_by=ema"], ["quantizer.affine=true: needs"]),
     "empty axis": (["run", "-m", "seed=range(0,0)"], ["seed=range(0,0)", "no values"]),
@@ -393,9 +404,26 @@ def test_points_hold_values_that_go_together(quantbench, tmp_path):
 
 def test_a_strategy_within_a_strategy(small_run):
     table = read_results(small_run("-m", "gradient=warm_up", "+gradient@gradient.then=ste,mste", "gradient.share=0.1,0.2"))
-    assert sorted(table["gradient.then._target_"].unique()) == ["quantbench.gradients.MSTE", "quantbench.gradients.STE"]
+    assert sorted(table["gradient.then"].unique()) == ["MSTE", "STE"]
     assert len(table) == 4
     assert table["mse"].nunique() == 4
+
+
+def test_a_quantizer_within_a_quantizer(small_run):
+    folder = small_run(
+        "-m", "quantizer=residual", "+quantizer@quantizer.stage=vq,lattice", "quantizer.stages=2,3", "codec.latent_dim=8"
+    )
+    table = read_results(folder)
+    rates = {("VectorQuantizer", 2): 16, ("VectorQuantizer", 3): 24, ("Lattice", 2): 16, ("Lattice", 3): 24}
+    keys = zip(table["quantizer.stage"], table["quantizer.stages"], strict=True)
+    assert dict(zip(keys, table["rate_bits"], strict=True)) == rates
+    assert set(table["quantizer"]) == {"residual"}
+    assert table["mse"].nunique() == 4
+    assert json.loads((folder / "columns.json").read_text())["sizes"] == [
+        "quantizer.stages",
+        "quantizer.stage.codes",
+        "quantizer.stage.levels",
+    ]
 
 
 def test_schedules_are_settings_like_others(small_run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -50,18 +51,19 @@ class Codec(Component):
         """Latents that a frame of ``input_dim`` features becomes."""
         return 1
 
+    @abstractmethod
     def init(self, streams: Streams, input_dim: int, side_dim: int, target_dim: int) -> State:
         """Initial weights from the stream ``initialisation``; names begin with ``encoder.`` or ``decoder.``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rescale(self, weights: State, factor: Tensor) -> None:
         """Multiply the latents by ``factor`` (trials,) and let the decoder divide by it, in place; the output stays."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, weights: State, frames: Tensor) -> Tensor:
         """Frames (trials, frames, input_dim) to latents (trials, frames * latents_per_frame, latent_dim)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, weights: State, latents: Tensor, side: Tensor | None, frames: int) -> Tensor:
         """Latents (trials, frames * latents_per_frame, latent_dim) to frames (trials, frames, target_dim).
 
@@ -69,4 +71,3 @@ class Codec(Component):
             side: side information, (trials, frames, side_dim), or None.
             frames: to how many frames the latents belong.
         """
-        raise NotImplementedError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -46,9 +47,9 @@ class WaveformCodec(Codec):
         """Samples of a latent."""
         return math.prod(self.strides)
 
+    @abstractmethod
     def build(self) -> nn.ModuleDict:
         """A codec with fresh weights, as modules ``encoder`` and ``decoder``."""
-        raise NotImplementedError
 
     def check(self) -> None:
         super().check()

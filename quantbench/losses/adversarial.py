@@ -11,6 +11,7 @@ from quantbench import modules
 from quantbench.components import State, above, at_least, component
 from quantbench.errors import ConfigError
 from quantbench.losses.audio import Audio
+from quantbench.losses.base import Loss
 from quantbench.losses.discriminators import Critic, critic_loss, generator_losses
 from quantbench.streams import Streams
 
@@ -22,10 +23,11 @@ _critics: dict[int, Critic] = {}
 
 
 @component
-class AdversarialAudio(Audio):
-    """The losses of ``Audio``, and discriminators that are trained against the codec.
+class Adversarial(Loss):
+    """Another loss of waveforms, and discriminators that are trained against the codec.
 
     Attributes:
+        distance: the other loss.
         adversarial: weight of the loss for being told from a recording.
         feature_matching: weight of the difference of what the discriminators' layers see.
         critic_channels: width of the discriminators; 32 as published, which wants a GPU.
@@ -34,13 +36,16 @@ class AdversarialAudio(Audio):
 
     sizes = ("critic_channels",)
 
+    distance: Loss = Audio()
     adversarial: float = 1.0
     feature_matching: float = 2.0
     critic_channels: int = 32
     critic_lr: float = 1e-4  # type: ignore[misc]
 
     def check(self) -> None:
-        super().check()
+        self.distance.check()
+        if self.distance.critic_lr:
+            raise ConfigError(f"loss.distance={type(self.distance).__name__}: has discriminators of its own")
         for name in ("adversarial", "feature_matching"):
             at_least(f"loss.{name}", getattr(self, name), 0)
         at_least("loss.critic_channels", self.critic_channels, 1)
@@ -50,10 +55,21 @@ class AdversarialAudio(Audio):
         return modules.stacked(self._build, streams.integers("critic", 2**31).tolist(), streams.device, buffers=False)
 
     def check_input(self, sample_rate: int | None, lengths: Mapping[str, int]) -> None:
-        super().check_input(sample_rate, lengths)
+        self.distance.check_input(sample_rate, lengths)
+        if sample_rate is None:
+            raise ConfigError("loss=audio_adversarial: compares waveforms; choose simulator=audio, or loss=mse")
         for setting, samples in lengths.items():
             if samples < self._build().shortest:
                 raise ConfigError(f"{setting}={samples}: must be at least {self._build().shortest} for the discriminators")
+
+    def each(self, output: Tensor, target: Tensor, sample_rate: int | None) -> Tensor:
+        return self.distance.each(output, target, sample_rate)
+
+    def mean(self, output: Tensor, target: Tensor, sample_rate: int | None) -> Tensor:
+        return self.distance.mean(output, target, sample_rate)
+
+    def measures(self, output: Tensor, target: Tensor, sample_rate: int | None) -> dict[str, Tensor]:
+        return self.distance.measures(output, target, sample_rate)
 
     def critic(self, state: State, output: Tensor, target: Tensor) -> Tensor:
         return self._every(state, output.detach(), target, critic_loss)

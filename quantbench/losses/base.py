@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -33,9 +34,9 @@ class Loss(Component):
         """What they add to the codec's loss, (trials,); no gradient goes into them."""
         raise NotImplementedError
 
+    @abstractmethod
     def each(self, output: Tensor, target: Tensor, sample_rate: int | None) -> Tensor:
         """The loss of every frame: twice (trials, frames, features) to (trials, frames)."""
-        raise NotImplementedError
 
     def mean(self, output: Tensor, target: Tensor, sample_rate: int | None) -> Tensor:
         """The mean loss of every trial, (trials,)."""

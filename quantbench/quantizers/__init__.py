@@ -6,8 +6,8 @@ from quantbench.quantizers.entropy import EntropyScalar
 from quantbench.quantizers.external import External
 from quantbench.quantizers.lattice import Lattice
 from quantbench.quantizers.none import Identity
-from quantbench.quantizers.product import ProductVQ
-from quantbench.quantizers.residual import ResidualFSQ, ResidualLFQ, ResidualVQ
+from quantbench.quantizers.product import Product
+from quantbench.quantizers.residual import Residual
 from quantbench.quantizers.scalar import CDF, FSQ, IFSQ, LSQ, Uniform
 from quantbench.quantizers.simvq import SimVQ
 from quantbench.quantizers.trellis import TrellisCoded
@@ -33,11 +33,9 @@ __all__ = [
     "Lattice",
     "Moment",
     "Passed",
-    "ProductVQ",
+    "Product",
     "Quantizer",
-    "ResidualFSQ",
-    "ResidualLFQ",
-    "ResidualVQ",
+    "Residual",
     "SimVQ",
     "TrellisCoded",
     "Uniform",

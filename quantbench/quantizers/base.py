@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -36,6 +37,9 @@ class Code:
 
     values: Tensor
     indices: Tensor | None
+
+
+Trace = list[tuple[Tensor, Code]]
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Passed:
     received: Tensor
     code: Code
     loss: Tensor
-    trace: list[tuple[Tensor, Code]]
+    trace: Trace
 
 
 PassThrough = Callable[["Quantizer", State, Tensor, Code], Tensor]
@@ -110,14 +114,9 @@ class Quantizer(Component):
     """A hard map from latents to codes.
 
     The encoder's output goes through ``prepare`` (differentiable), ``quantize`` (not) and ``restore`` (differentiable).
-    A gradient strategy replaces what ``quantize`` gives while training.
-
-    Attributes:
-        commitment: weight of the commitment loss, the mean of ``(latent - sg(code))**2``.
+    A gradient strategy replaces what ``quantize`` gives while training. ``alone``, ``bounds``, ``finer`` and ``centre`` are
+    what quantizers made of others ask of them.
     """
-
-    offers: ClassVar[frozenset[str]] = frozenset()
-    """What a gradient strategy may ask of this quantizer."""
 
     own_gradient: ClassVar[bool] = False
     """Whether the quantizer passes the gradient by itself, so that no strategy but ``own`` can be chosen."""
@@ -125,17 +124,35 @@ class Quantizer(Component):
     cost: ClassVar[float] = 0.0
     """Work of a trial beyond that of vector quantization with the straight-through estimator, in a default trial's work."""
 
-    commitment: PerTrial = 0.0
+    @property
+    def offers(self) -> frozenset[str]:
+        """What a gradient strategy may ask of this quantizer."""
+        return frozenset()
 
-    def check(self) -> None:
-        at_least("quantizer.commitment", self.commitment, 0)
+    @property
+    def alone(self) -> str | None:
+        """Why it cannot be a stage or a part of another quantizer; None where it can."""
+        return "it passes the gradient by itself" if self.own_gradient else None
+
+    @property
+    def bounds(self) -> bool:
+        """Whether ``prepare`` bounds latents, for good and without a state: it then comes once, before all stages."""
+        return False
+
+    def finer(self, latents: Tensor) -> float | Tensor:
+        """How many times finer a further stage is, for all dimensions or (dim,); 1 where it finds that out by itself."""
+        return 1.0
+
+    def centre(self, latents: Tensor) -> Tensor | None:
+        """The middle of the codes, (dim,), where a further stage has what is left over; None for 0."""
+        return None
 
     def check_dim(self, dim: int) -> None:
         """Raise ConfigError when latents of ``dim`` dimensions cannot be quantized."""
 
+    @abstractmethod
     def alphabet(self, dim: int) -> list[int]:
         """Number of codes of every slot; empty where nothing is quantized."""
-        raise NotImplementedError
 
     def nominal_bits(self, dim: int) -> float | None:
         """Bits per frame with codes of fixed length; None where there is no such number."""
@@ -161,9 +178,9 @@ class Quantizer(Component):
         """Differentiable map from there to what the decoder gets."""
         return values
 
+    @abstractmethod
     def quantize(self, state: State, latents: Tensor) -> Code:
         """The hard code of prepared latents (trials, frames, dim)."""
-        raise NotImplementedError
 
     def decode(self, state: State, indices: Tensor) -> Tensor:
         """The values (trials, frames, dim) of a code's indices (trials, frames, slots)."""
@@ -199,7 +216,7 @@ class Quantizer(Component):
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         """The quantizer's own training loss, (trials,)."""
-        return self.commitment * trial_error(latents, code.values.detach())
+        return latents.new_zeros(len(latents))
 
     def forward(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Passed:
         """Quantize for training: a strategy decides what the decoder receives."""
@@ -207,9 +224,35 @@ class Quantizer(Component):
         received = pass_through(self, state, latents, code)
         return Passed(received, code, self.loss(state, latents, code, moment), [(latents, code)])
 
-    def update(self, state: State, trace: list[tuple[Tensor, Code]], streams: Streams, step: int) -> None:
+    def received(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Tensor:
+        """What the decoder receives: the first half of ``forward``, for stages whose second half sees other latents."""
+        return pass_through(self, state, latents, self.quantize(state, latents))
+
+    def learned(self, state: State, latents: Tensor, moment: Moment) -> tuple[Code, Tensor, Trace]:
+        """Hard code, loss (trials,) and trace: the second half of ``forward``."""
+        code = self.quantize(state, latents)
+        return code, self.loss(state, latents, code, moment), [(latents, code)]
+
+    def update(self, state: State, trace: Trace, streams: Streams, step: int) -> None:
         """Change the state, in place and without gradient, after an optimizer step (moving averages, restarts)."""
 
     def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
         """Further metrics, (trials,) each, from the codes of all evaluation frames."""
         return {}
+
+
+@component
+class Committed(Quantizer):
+    """A quantizer with a commitment loss.
+
+    Attributes:
+        commitment: weight of the commitment loss, the mean of ``(latent - sg(code))**2``.
+    """
+
+    commitment: PerTrial = 0.0
+
+    def check(self) -> None:
+        at_least("quantizer.commitment", self.commitment, 0)
+
+    def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
+        return self.commitment * trial_error(latents, code.values.detach())

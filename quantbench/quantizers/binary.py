@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -18,24 +19,17 @@ LARGEST_JOINT = 12
 
 
 @component
-class LFQ(PerDimension):
-    """Lookup-free quantization: the sign of every dimension.
+class Binary(PerDimension):
+    """The sign of every dimension, with entropy terms in the loss.
 
-    Yu et al. (2024), arXiv 2310.05737. With p(c|y), a softmax of ``-sharpness * |y - c|**2`` over the 2**dim codes, the loss
-    has ``entropy_weight * (mean H(p(.|y)) - diversity * H(mean p(.|y)))``: sure decisions, all codes in use. p is a product of
-    ``sigmoid(4 sharpness y_d)``; both entropies, in nats, are exact.
-
-    Formula: ``sign(y)``; loss ``w (mean H(p(.|y)) - g H(mean p(.|y)))``
-    Source: Yu et al. (2024), arXiv 2310.05737.
-    Recommended: entropy_weight 0.1, diversity 1; public code has sharpness 100, at which the terms see little but the signs.
+    With p(c|y), a softmax of ``-sharpness * |y - c|**2`` over the 2**dim codes, the loss has
+    ``entropy_weight * (mean H(p(.|y)) - diversity * H(mean p(.|y)))``: sure decisions, all codes in use. Entropies are in nats.
 
     Attributes:
         entropy_weight: weight of the entropy terms, of sure decisions and of all codes in use.
         diversity: weight, within that, of the entropy of the mean (gamma), which is that of the codes in use.
         sharpness: inverse temperature of p.
     """
-
-    cost = 1.1
 
     commitment: PerTrial = 0.25
     entropy_weight: PerTrial = 0.1
@@ -47,19 +41,11 @@ class LFQ(PerDimension):
         for name in ("entropy_weight", "diversity", "sharpness"):
             at_least(f"quantizer.{name}", getattr(self, name), 0)
 
-    def check_dim(self, dim: int) -> None:
-        if dim > LARGEST_JOINT:
-            raise ConfigError(
-                f"codec.latent_dim={dim}: the entropy term goes over 2**{dim} codes; at most {LARGEST_JOINT} dimensions are "
-                f"allowed here; quantizer=bsq, whose term goes over single dimensions, allows more"
-            )
-
     def alphabet(self, dim: int) -> list[int]:
         return [2] * dim
 
-    def grid(self, latents: Tensor) -> Grid:
-        ones = latents.new_ones(latents.shape[-1])
-        return Grid(-ones, 2 * ones, 2 * ones)
+    def finer(self, latents: Tensor) -> float:
+        return 2.0
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         grid = self.grid(latents)
@@ -68,8 +54,36 @@ class LFQ(PerDimension):
         used = self._mean_entropy(torch.sigmoid(odds))
         return super().loss(state, latents, code, moment) + self.entropy_weight * (sure - self.diversity * used)
 
+    @abstractmethod
     def _mean_entropy(self, upper: Tensor) -> Tensor:
         """Entropy of the mean over frames of the joint distribution, (trials,), from P(upper level), (trials, frames, dim)."""
+
+
+@component
+class LFQ(Binary):
+    """Lookup-free quantization: the sign of every dimension.
+
+    Yu et al. (2024), arXiv 2310.05737. p is a product of ``sigmoid(4 sharpness y_d)``; both entropies are exact.
+
+    Formula: ``sign(y)``; loss ``w (mean H(p(.|y)) - g H(mean p(.|y)))``
+    Source: Yu et al. (2024), arXiv 2310.05737.
+    Recommended: entropy_weight 0.1, diversity 1; public code has sharpness 100, at which the terms see little but the signs.
+    """
+
+    cost = 1.1
+
+    def check_dim(self, dim: int) -> None:
+        if dim > LARGEST_JOINT:
+            raise ConfigError(
+                f"codec.latent_dim={dim}: the entropy term goes over 2**{dim} codes; at most {LARGEST_JOINT} dimensions are "
+                f"allowed here; quantizer=bsq, whose term goes over single dimensions, allows more"
+            )
+
+    def grid(self, latents: Tensor) -> Grid:
+        ones = latents.new_ones(latents.shape[-1])
+        return Grid(-ones, 2 * ones, 2 * ones)
+
+    def _mean_entropy(self, upper: Tensor) -> Tensor:
         joint = upper.new_ones(*upper.shape[:2], 1)
         for one in upper.unbind(-1):
             joint = torch.cat([joint * (1 - one).unsqueeze(-1), joint * one.unsqueeze(-1)], dim=-1)
@@ -77,7 +91,7 @@ class LFQ(PerDimension):
 
 
 @component
-class BSQ(LFQ):
+class BSQ(Binary):
     """Binary spherical quantization: latents on the unit sphere, codes ``+-1 / sqrt(dim)`` in every dimension.
 
     Zhao et al. (2024), arXiv 2406.07548. The entropy terms are LFQ's with p(c|u), a softmax of ``2 sharpness u.c``; the
@@ -88,10 +102,7 @@ class BSQ(LFQ):
     Recommended: all weights 1 in the authors' code, without a commitment loss.
     """
 
-    cost = 0.0
-
-    commitment: PerTrial = 0.25
-    sharpness: Factor = 1.0
+    bounds = True
 
     def check_dim(self, dim: int) -> None:
         if dim < 2:

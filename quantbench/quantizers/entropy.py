@@ -41,6 +41,8 @@ class EntropyScalar(PerDimension):
         bound: codes are integers from ``-bound`` to ``bound``.
     """
 
+    alone = "its codes have no fixed length"
+
     sizes = ("rate_weight",)  # what it spends follows from it
     cost = 3.3
 

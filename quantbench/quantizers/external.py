@@ -53,11 +53,8 @@ class External(Quantizer):
     loss_weight: PerTrial = 1.0
 
     def check(self) -> None:
-        super().check()
         at_least("quantizer.slots", self.slots, 2)
         at_least("quantizer.loss_weight", self.loss_weight, 0)
-        if self.commitment:
-            raise ConfigError(f"quantizer.commitment={self.commitment}: must be 0; the module has a loss of its own")
         if self.arguments is not None and not isinstance(self.arguments, dict):
             raise ConfigError(f"quantizer.arguments={self.arguments}: must be a mapping of keyword arguments")
 

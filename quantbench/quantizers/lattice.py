@@ -12,7 +12,7 @@ from torch import Tensor
 
 from quantbench.components import PerTrial, State, at_least, component
 from quantbench.errors import ConfigError
-from quantbench.quantizers.base import DITHER, WHOLE, Code, Moment, Quantizer
+from quantbench.quantizers.base import DITHER, WHOLE, Code, Committed, Moment
 from quantbench.quantizers.lattice_points import DIMENSIONS, generator, nearest_point
 from quantbench.quantizers.search import nearest
 from quantbench.streams import Streams
@@ -29,7 +29,7 @@ def unit_step(levels: int) -> float:
 
 
 @component
-class Lattice(Quantizer):
+class Lattice(Committed):
     """Blocks of the latent go to the nearest point of a lattice; those in ``levels`` times its Voronoi cell are codes.
 
     Voronoi codes, Conway & Sloane (1983), IEEE Trans. Inf. Theory 29(6): ``levels**n`` codes a block of n dimensions, so that
@@ -69,6 +69,9 @@ class Lattice(Quantizer):
 
     def alphabet(self, dim: int) -> list[int]:
         return [self.levels] * dim
+
+    def finer(self, latents: Tensor) -> float:
+        return float(self.levels)
 
     def init(self, streams: Streams, dim: int) -> State:
         return {"step": torch.full((streams.trials, 1, 1), unit_step(self.levels), device=streams.device)}

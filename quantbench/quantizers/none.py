@@ -18,6 +18,7 @@ class Identity(Quantizer):
     """
 
     offers = frozenset({WHOLE})
+    alone = "it quantizes nothing"
 
     def alphabet(self, dim: int) -> list[int]:
         return []

@@ -1,104 +1,120 @@
-"""Product quantization: groups of latent dimensions with a codebook each."""
+"""Product quantization: groups of latent dimensions with a quantizer each."""
 
 from __future__ import annotations
-
-from dataclasses import fields
 
 import torch
 from torch import Tensor
 
-from quantbench.components import State, component
+from quantbench.components import State, at_least, component
 from quantbench.errors import ConfigError
-from quantbench.quantizers.base import CODEBOOK, SOFT, Code, Moment, Passed, PassThrough
+from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer, Trace
+from quantbench.quantizers.parts import OFFERS, check_part, check_part_dim, joined, part_of, traces
 from quantbench.quantizers.vector import VectorQuantizer
 from quantbench.streams import Streams
 
 
 @component
-class ProductVQ(VectorQuantizer):
-    """``groups`` equal parts of the latent's dimensions, each with its own codebook of ``codes`` vectors.
+class Product(Quantizer):
+    """``groups`` equal parts of the latent's dimensions, each with its own quantizer of one kind.
 
     Jégou et al. (2011), IEEE TPAMI 33(1); grouped codes in neural codecs: Yang et al. (2023), arXiv 2305.02765. A gradient
-    strategy acts on every group by itself.
+    strategy acts on every group by itself. The loss is the mean of those of the groups.
 
-    Formula: ``(c1[k1], c2[k2], ...)``, ``ki = argmin |yi - ci|``
+    Formula: ``(Q1(y1), Q2(y2), ...)``, of ``vq``: ``Qi(yi) = ci[ki]``, ``ki = argmin |yi - ci|``
     Source: Jégou et al. (2011), IEEE TPAMI 33(1); Yang et al. (2023), arXiv 2305.02765.
-    Recommended: as for vq.
+    Recommended: as for the quantizer of a group.
 
     Attributes:
+        part: the quantizer of a group.
         groups: number of parts of the latent.
     """
 
-    offers = frozenset({CODEBOOK, SOFT})
+    sizes = ("groups",)
+    cost = 0.2
 
-    sizes = ("codes", "groups")
-    cost = 0.6
-
-    codes: int = 16
+    part: Quantizer = VectorQuantizer(codes=16)
     groups: int = 2
 
+    def check(self) -> None:
+        at_least("quantizer.groups", self.groups, 1)
+        check_part("quantizer.part", self.part)
+
     def check_dim(self, dim: int) -> None:
-        if self.groups < 1 or dim % self.groups:
+        if dim % self.groups:
             raise ConfigError(f"quantizer.groups={self.groups}: must divide codec.latent_dim={dim}")
+        check_part_dim("quantizer.part", self.part, dim // self.groups)
 
     @property
-    def group(self) -> VectorQuantizer:
-        """The quantizer of any one group."""
-        return VectorQuantizer(**{field.name: getattr(self, field.name) for field in fields(VectorQuantizer)})
+    def offers(self) -> frozenset[str]:
+        return self.part.offers & OFFERS
+
+    @property
+    def bounds(self) -> bool:
+        return self.part.bounds
+
+    def finer(self, latents: Tensor) -> float | Tensor:
+        finer = self.part.finer(self._split(latents)[0])
+        return finer.repeat(self.groups) if isinstance(finer, Tensor) else finer
+
+    def centre(self, latents: Tensor) -> Tensor | None:
+        centre = self.part.centre(self._split(latents)[0])
+        return None if centre is None else centre.repeat(self.groups)
 
     def alphabet(self, dim: int) -> list[int]:
-        return [self.codes] * self.groups
+        return self.part.alphabet(dim // self.groups) * self.groups
 
     def init(self, streams: Streams, dim: int) -> State:
-        groups = [self.group.init(streams, dim // self.groups) for _ in range(self.groups)]
-        return {f"{i}.{name}": tensor for i, group in enumerate(groups) for name, tensor in group.items()}
+        return joined([self.part.init(streams, dim // self.groups) for _ in range(self.groups)])
+
+    def fit_frames(self, batch: int) -> int:
+        return self.part.fit_frames(batch)
 
     def fit(self, state: State, latents: Tensor, streams: Streams) -> None:
-        for own, part in zip(self._own(state), self._parts(latents), strict=True):
-            self.group.fit(own, part, streams)
+        for own, part in self._pairs(state, latents):
+            self.part.fit(own, part, streams)
 
     def prepare(self, state: State, latents: Tensor) -> Tensor:
-        return self._joined([self.group.prepare(*pair) for pair in self._pairs(state, latents)])
+        return _cat([self.part.prepare(*pair) for pair in self._pairs(state, latents)])
 
     def restore(self, state: State, values: Tensor) -> Tensor:
-        return self._joined([self.group.restore(*pair) for pair in self._pairs(state, values)])
+        return _cat([self.part.restore(*pair) for pair in self._pairs(state, values)])
 
     def quantize(self, state: State, latents: Tensor) -> Code:
-        return _join([self.group.quantize(*pair) for pair in self._pairs(state, latents)])
+        return _code([self.part.quantize(*pair) for pair in self._pairs(state, latents)])
 
     def decode(self, state: State, indices: Tensor) -> Tensor:
-        return self._joined([self.group.decode(*pair) for pair in self._pairs(state, indices)])
+        return _cat([self.part.decode(*pair) for pair in self._pairs(state, indices)])
 
     def forward(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Passed:
-        passed = [self.group.forward(own, part, pass_through, moment) for own, part in self._pairs(state, latents)]
-        return Passed(
-            self._joined([one.received for one in passed]),
-            _join([one.code for one in passed]),
-            torch.stack([one.loss for one in passed]).mean(0),
-            [entry for one in passed for entry in one.trace],
-        )
+        every = [self.part.forward(*pair, pass_through, moment) for pair in self._pairs(state, latents)]
+        return Passed(_cat([one.received for one in every]), *_learned([(one.code, one.loss, one.trace) for one in every]))
 
-    def update(self, state: State, trace: list[tuple[Tensor, Code]], streams: Streams, step: int) -> None:
-        for own, entry in zip(self._own(state), trace, strict=True):
-            self.group.update(own, [entry], streams, step)
+    def received(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Tensor:
+        return _cat([self.part.received(*pair, pass_through, moment) for pair in self._pairs(state, latents)])
+
+    def learned(self, state: State, latents: Tensor, moment: Moment) -> tuple[Code, Tensor, Trace]:
+        return _learned([self.part.learned(*pair, moment) for pair in self._pairs(state, latents)])
+
+    def update(self, state: State, trace: Trace, streams: Streams, step: int) -> None:
+        for number, own in enumerate(traces(trace, self.groups)):
+            self.part.update(part_of(state, number), own, streams, step)
 
     def _pairs(self, state: State, tensor: Tensor) -> list[tuple[State, Tensor]]:
-        return list(zip(self._own(state), self._parts(tensor), strict=True))
+        return [(part_of(state, number), part) for number, part in enumerate(self._split(tensor))]
 
-    def _own(self, state: State) -> list[State]:
-        return [
-            {name.partition(".")[2]: tensor for name, tensor in state.items() if name.startswith(f"{i}.")}
-            for i in range(self.groups)
-        ]
-
-    def _parts(self, tensor: Tensor) -> list[Tensor]:
-        return list(tensor.chunk(self.groups, dim=-1))
-
-    @staticmethod
-    def _joined(parts: list[Tensor]) -> Tensor:
-        return torch.cat(parts, dim=-1)
+    def _split(self, tensor: Tensor) -> tuple[Tensor, ...]:
+        return tensor.chunk(self.groups, dim=-1)
 
 
-def _join(codes: list[Code]) -> Code:
+def _cat(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts, dim=-1)
+
+
+def _code(codes: list[Code]) -> Code:
     indices = [code.indices for code in codes if code.indices is not None]
-    return Code(torch.cat([code.values for code in codes], dim=-1), torch.cat(indices, dim=-1))
+    return Code(_cat([code.values for code in codes]), _cat(indices))
+
+
+def _learned(parts: list[tuple[Code, Tensor, Trace]]) -> tuple[Code, Tensor, Trace]:
+    codes, losses, own = zip(*parts, strict=True)
+    return _code(list(codes)), torch.stack(losses).mean(0), [entry for trace in own for entry in trace]

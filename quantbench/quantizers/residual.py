@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from quantbench.components import PerTrial, State, at_least, between, component
-from quantbench.quantizers.base import CODEBOOK, GRID, SOFT, Code, Moment, Passed, PassThrough, Quantizer
-from quantbench.quantizers.binary import LFQ
-from quantbench.quantizers.scalar import Levels, Uniform
+from quantbench.components import State, at_least, between, component
+from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer, Trace
+from quantbench.quantizers.parts import OFFERS, check_part, check_part_dim, joined, part_of, traces
 from quantbench.quantizers.vector import VectorQuantizer
 from quantbench.streams import Streams
 
@@ -21,112 +16,131 @@ from quantbench.streams import Streams
 class Residual(Quantizer):
     """``stages`` quantizers of one kind in a row; the code is the sum of the stages' codes.
 
-    A subclass derives from the quantizer of its stages too, whose settings it takes over.
-
     Zeghidour et al. (2021), arXiv 2107.03312. While training, a gradient strategy acts on every stage by itself, and the
     next stage sees the latent less what the strategy passed on; with STE the gradient through all stages together is then
     exactly that of one STE over the sum. Codebooks, and the losses of the stages, which add up, are trained on what the hard
     codes of the stages before left over: that is what evaluation will quantize.
 
+    Stages whose cells are known are scaled: with L levels a dimension, stage i is L**i times finer, and splits every cell of
+    stage i - 1 into L equal ones. A map that bounds the latent comes once, before the first stage. Of uniform levels behind a
+    tanh this is our reading of the residual FSQ of the package vector-quantize-pytorch, of signs that of its residual LFQ.
+
+    Formula: ``sum_i s**-i Q(s**i r_i)``, ``r_i`` what is left after stage i - 1, s the levels a dimension; of ``vq``: s = 1
+    Source: Zeghidour et al. (2021), arXiv 2107.03312; vector-quantize-pytorch 1.32, ResidualFSQ and ResidualLFQ.
+    Recommended: DAC: 9 stages of vq with 1024 codes, projection 8, search cosine, dropout 0.5 to 1, gradient codebooks;
+    EnCodec: EMA with decay 0.99, k-means start, restarts; of scalar: a bound, and then no commitment loss; of lfq: as for lfq.
+
     Attributes:
+        stage: the quantizer of a stage.
         stages: number of stages.
         shared: whether all stages have one codebook.
         dropout: share of the frames that a training step codes with a random number of stages, 1 to ``stages``, each equally
             likely (quantizer dropout of Zeghidour et al.; DAC's share is 1 in some releases, 0.5 in others).
     """
 
-    sizes: ClassVar[tuple[str, ...]] = ("stages",)
+    sizes = ("stages",)
+    cost = 0.15
 
+    stage: Quantizer = VectorQuantizer(codes=16)
     stages: int = 2
     shared: bool = False
     dropout: float = 0.0
 
     def check(self) -> None:
-        super().check()
         at_least("quantizer.stages", self.stages, 1)
         between("quantizer.dropout", self.dropout, 0, 1)
+        check_part("quantizer.stage", self.stage)
+
+    def check_dim(self, dim: int) -> None:
+        check_part_dim("quantizer.stage", self.stage, dim)
 
     @property
-    def stage(self) -> Quantizer:
-        """The quantizer of any one stage."""
-        base = next(cls for cls in type(self).__mro__ if issubclass(cls, Quantizer) and not issubclass(cls, Residual))
-        return base(**{field.name: getattr(self, field.name) for field in fields(base)})
+    def offers(self) -> frozenset[str]:
+        return self.stage.offers & OFFERS
 
-    def scale(self, number: int) -> float | Tensor:
-        """By what the latents of stage ``number`` are divided before it, and its codes multiplied after it."""
-        return 1.0
+    @property
+    def bounds(self) -> bool:
+        return self.stage.bounds
+
+    def finer(self, latents: Tensor) -> float | Tensor:
+        return self.stage.finer(latents) ** self.stages
+
+    def centre(self, latents: Tensor) -> Tensor | None:
+        return self.stage.centre(latents)
 
     def alphabet(self, dim: int) -> list[int]:
         return self.stage.alphabet(dim) * self.stages
 
     def init(self, streams: Streams, dim: int) -> State:
-        stages = [self.stage.init(streams, dim) for _ in range(1 if self.shared else self.stages)]
-        return {f"{i}.{name}": tensor for i, stage in enumerate(stages) for name, tensor in stage.items()}
+        return joined([self.stage.init(streams, dim) for _ in range(1 if self.shared else self.stages)])
 
     def fit_frames(self, batch: int) -> int:
         return self.stage.fit_frames(batch)
 
     def fit(self, state: State, latents: Tensor, streams: Streams) -> None:
-        for number, (own, stage) in enumerate(self._own(state)):
+        if self.bounds:  # and so has no state
+            return
+        for number, own in enumerate(self._own(state)):
             if number == 0 or not self.shared:
-                stage.fit(own, latents / self.scale(number), streams)
-            latents = latents - self._hard(stage, own, number, latents)[1]
+                self.stage.fit(own, latents / self._scale(number, latents), streams)
+            latents = latents - self._hard(own, number, latents)[1]
 
     def prepare(self, state: State, latents: Tensor) -> Tensor:
-        return latents
+        return self.stage.prepare({}, latents) if self.bounds else latents
 
     def restore(self, state: State, values: Tensor) -> Tensor:
-        return values
+        return self.stage.restore({}, values) if self.bounds else values
 
     def quantize(self, state: State, latents: Tensor) -> Code:
         values = torch.zeros_like(latents)
         indices = []
-        for number, (own, stage) in enumerate(self._own(state)):
-            code, part = self._hard(stage, own, number, latents - values)
+        for number, own in enumerate(self._own(state)):
+            index, part = self._hard(own, number, latents - values)
             values = values + part
-            indices.append(code)
+            indices.append(index)
         return Code(values, torch.cat(indices, dim=-1))
 
     def decode(self, state: State, indices: Tensor) -> Tensor:
         total = torch.zeros(())
-        for number, (own, stage) in enumerate(self._own(state)):
-            slots = indices.shape[-1] // self.stages
-            part = stage.decode(own, indices[..., number * slots : (number + 1) * slots])
-            total = total + stage.restore(own, part) * self.scale(number)
+        for number, (own, part) in enumerate(zip(self._own(state), indices.chunk(self.stages, dim=-1), strict=True)):
+            total = total + self._out(own, number, self.stage.decode(own, part))
         return total
 
     def forward(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Passed:
         # Two residuals: what the strategy left over carries the decoder's gradient; what the hard codes left over trains the
         # codebooks, which evaluation will use on just that, and brings every stage's commitment loss to the encoder.
-        residual = hard = latents
-        used = self._used(latents, moment)
-        received, values, losses, trace = [], [], [], []
-        for number, (own, stage) in enumerate(self._own(state)):
-            scale = self.scale(number)
-            inner = stage.prepare(own, residual / scale)
-            received.append(stage.restore(own, pass_through(stage, own, inner, stage.quantize(own, inner))) * scale)
-            if used is not None:
-                received[-1] = received[-1] * (used > number)
-            residual = residual - received[-1]
-            inner = stage.prepare(own, hard / scale)
-            code = stage.quantize(own, inner)
-            losses.append(stage.loss(own, inner, code, moment))
-            trace.append((inner, code))
-            values.append(stage.restore(own, code.values) * scale)
-            hard = hard - values[-1].detach()
-        indices = torch.cat([code.indices for _, code in trace if code.indices is not None], dim=-1)
-        whole = Code(torch.stack(values).sum(0), indices)
-        return Passed(torch.stack(received).sum(0), whole, torch.stack(losses).sum(0), trace)
+        received = self.received(state, latents, pass_through, moment)
+        return Passed(received, *self.learned(state, latents, moment))
 
-    def update(self, state: State, trace: list[tuple[Tensor, Code]], streams: Streams, step: int) -> None:
+    def received(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Tensor:
+        used = self._used(latents, moment)
+        parts = []
+        for number, own in enumerate(self._own(state)):
+            inner = self.stage.received(own, self._in(own, number, latents), pass_through, moment)
+            parts.append(self._out(own, number, inner))
+            if used is not None:
+                parts[-1] = parts[-1] * (used > number)
+            latents = latents - parts[-1]
+        return torch.stack(parts).sum(0)
+
+    def learned(self, state: State, latents: Tensor, moment: Moment) -> tuple[Code, Tensor, Trace]:
+        values, indices, losses, trace = [], [], [], []
+        for number, own in enumerate(self._own(state)):
+            code, loss, entries = self.stage.learned(own, self._in(own, number, latents), moment)
+            values.append(self._out(own, number, code.values))
+            indices.append(code.indices)
+            losses.append(loss)
+            trace += entries
+            latents = latents - values[-1].detach()
+        code = Code(torch.stack(values).sum(0), torch.cat([index for index in indices if index is not None], dim=-1))
+        return code, torch.stack(losses).sum(0), trace
+
+    def update(self, state: State, trace: Trace, streams: Streams, step: int) -> None:
+        stages = traces(trace, self.stages)
         if self.shared:
-            latents = torch.cat([latents for latents, _ in trace], dim=1)
-            values = torch.cat([code.values for _, code in trace], dim=1)
-            indices = torch.cat([code.indices for _, code in trace if code.indices is not None], dim=1)
-            self.stage.update(_part(state, 0), [(latents, Code(values, indices))], streams, step)
-            return
-        for (own, stage), entry in zip(self._own(state), trace, strict=True):
-            stage.update(own, [entry], streams, step)
+            stages = [[_together(entries) for entries in zip(*stages, strict=True)]]
+        for number, entries in enumerate(stages):
+            self.stage.update(part_of(state, number), entries, streams, step)
 
     def _used(self, latents: Tensor, moment: Moment) -> Tensor | None:
         """How many stages code each frame, (trials, frames, 1); None for all of them."""
@@ -136,90 +150,39 @@ class Residual(Quantizer):
         dropped = moment.streams.uniform("stages", latents.shape[1], 1) < self.dropout
         return torch.where(dropped, drawn, self.stages)
 
-    def _own(self, state: State) -> Iterator[tuple[State, Quantizer]]:
-        """State and quantizer of each stage; tensors are shared, so that changes in place reach the whole state."""
-        stage = self.stage
-        for number in range(self.stages):
-            yield _part(state, 0 if self.shared else number), stage
+    def _own(self, state: State) -> list[State]:
+        """The state of each stage."""
+        return [part_of(state, 0 if self.shared else number) for number in range(self.stages)]
 
-    def _hard(self, stage: Quantizer, own: State, number: int, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Indices of one stage, and its values in the latents' space."""
-        scale = self.scale(number)
-        code = stage.quantize(own, stage.prepare(own, latents / scale))
+    def _scale(self, number: int, latents: Tensor) -> float | Tensor:
+        """By what the latents of a stage are divided before it, and its codes multiplied after it."""
+        return self.stage.finer(latents) ** -number
+
+    def _in(self, own: State, number: int, latents: Tensor) -> Tensor:
+        """What a stage quantizes, of what is left over."""
+        latents = latents / self._scale(number, latents)
+        centre = self.stage.centre(latents) if number else None
+        if centre is not None:
+            latents = latents + centre
+        return latents if self.bounds else self.stage.prepare(own, latents)
+
+    def _out(self, own: State, number: int, values: Tensor) -> Tensor:
+        """A stage's values as a part of the sum."""
+        centre = self.stage.centre(values) if number else None
+        if centre is not None:
+            values = values - centre
+        return (values if self.bounds else self.stage.restore(own, values)) * self._scale(number, values)
+
+    def _hard(self, own: State, number: int, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Indices of one stage, and its part of the sum."""
+        code = self.stage.quantize(own, self._in(own, number, latents))
         assert code.indices is not None
-        return code.indices, stage.restore(own, code.values) * scale
+        return code.indices, self._out(own, number, code.values)
 
 
-@component
-class ResidualVQ(Residual, VectorQuantizer):
-    """Stages of vector quantization; Zeghidour et al. (2021), arXiv 2107.03312.
-
-    Formula: ``sum_i ci[ki]``, ``ki = argmin |y - sum_(j<i) cj[kj] - ci|``
-    Source: Zeghidour et al. (2021), arXiv 2107.03312.
-    Recommended: DAC: 9 stages of 1024 codes, projection 8, search cosine, dropout 0.5 to 1, gradient codebooks; EnCodec: EMA
-    with decay 0.99, k-means start, restarts.
-    """
-
-    offers = frozenset({CODEBOOK, SOFT})
-
-    sizes = ("codes", "stages")
-    cost = 0.5
-
-    codes: int = 16
-    commitment: PerTrial = 0.25
-
-
-@component
-class ResidualFSQ(Residual, Uniform):
-    """Stages of uniform scalar quantization behind one tanh.
-
-    Our reading of the residual FSQ of the package vector-quantize-pytorch, 1.32: with L levels, ``b tanh(z / b)`` with
-    ``b = L / (L - 1)`` brings latents to the outer edges of the outer cells; stage i has L levels from ``-L**-i`` to ``L**-i``,
-    which split every cell of stage i - 1 into L equal ones.
-
-    Formula: ``sum_i L**-i q(r_i L**i)``, q uniform with L levels on [-1, 1], ``r_0 = b tanh(z/b)``
-    Source: vector-quantize-pytorch 1.32, ResidualFSQ.
-    Recommended: no commitment loss is needed behind the tanh.
-    """
-
-    offers = frozenset({GRID, SOFT})
-
-    sizes = ("levels", "stages")
-
-    levels: Levels = 4
-    commitment: PerTrial = 0.25
-
-    def prepare(self, state: State, latents: Tensor) -> Tensor:
-        counts = torch.tensor(self.stage.alphabet(latents.shape[-1]), dtype=latents.dtype, device=latents.device)
-        bound = counts / (counts - 1)
-        return bound * torch.tanh(latents / bound)
-
-    def scale(self, number: int) -> float | Tensor:
-        return float(self.levels) ** -number if isinstance(self.levels, int) else torch.tensor(self.levels).float() ** -number
-
-
-@component
-class ResidualLFQ(Residual, LFQ):
-    """Stages of lookup-free quantization, the codes of stage i being ``+-2**-i`` in every dimension.
-
-    Our reading of the residual LFQ of the package vector-quantize-pytorch.
-
-    Formula: ``sum_i 2**-i sign(r_i)``
-    Source: vector-quantize-pytorch 1.32, ResidualLFQ.
-    Recommended: as for lfq.
-    """
-
-    offers = frozenset({GRID, SOFT})
-
-    sizes = ("stages",)
-    cost = 1.3
-
-    commitment: PerTrial = 0.25
-
-    def scale(self, number: int) -> float:
-        return 2.0**-number
-
-
-def _part(state: State, number: int) -> State:
-    prefix = f"{number}."
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+def _together(entries: tuple[tuple[Tensor, Code], ...]) -> tuple[Tensor, Code]:
+    """Latents and codes of several stages as frames of one."""
+    latents = torch.cat([latents for latents, _ in entries], dim=1)
+    values = torch.cat([code.values for _, code in entries], dim=1)
+    indices = torch.cat([code.indices for _, code in entries if code.indices is not None], dim=1)
+    return latents, Code(values, indices)

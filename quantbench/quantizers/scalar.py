@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from abc import abstractmethod
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from quantbench.components import PerTrial, State, above, at_least, component, trial_mean
 from quantbench.errors import ConfigError
-from quantbench.quantizers.base import DITHER, GRID, SOFT, WHOLE, Code, Grid, Moment, Quantizer
+from quantbench.quantizers.base import DITHER, GRID, SOFT, WHOLE, Code, Committed, Grid, Moment
 from quantbench.streams import Streams
 
 Levels = int | tuple[int, ...]
@@ -19,10 +20,14 @@ SMALLEST_STEP = 1e-6
 
 
 @component
-class PerDimension(Quantizer):
+class PerDimension(Committed):
     """A quantizer with a grid of levels in every latent dimension; the nearest level is the code."""
 
     offers = frozenset({SOFT, GRID, DITHER, WHOLE})
+
+    @abstractmethod
+    def grid(self, latents: Tensor) -> Grid:
+        """The levels."""
 
     def quantize(self, state: State, latents: Tensor) -> Code:
         grid = self.grid(latents)
@@ -85,6 +90,9 @@ class Leveled(PerDimension):
     def alphabet(self, dim: int) -> list[int]:
         return [self.levels] * dim if isinstance(self.levels, int) else list(self.levels)
 
+    def finer(self, latents: Tensor) -> float | Tensor:
+        return float(self.levels) if isinstance(self.levels, int) else self._counts(latents)
+
 
 @component
 class Uniform(Leveled):
@@ -92,18 +100,30 @@ class Uniform(Leveled):
 
     Formula: nearest of ``-range + 2 range i / (levels - 1)``
     Source: Max (1960), IRE Trans. Inf. Theory 6(1).
-    Recommended: a commitment loss with STE; nothing else bounds the latent.
+    Recommended: a commitment loss with STE, or a bound.
 
     Attributes:
         range: the outermost level.
+        bound: what keeps latents z within the cells: ``none``, or ``tanh``: ``b tanh(z / b)``, b being the outer edge of the
+            outer cells, ``range levels / (levels - 1)``.
     """
+
+    bounds = True
 
     commitment: PerTrial = 0.25
     range: float = 1.0
+    bound: Literal["none", "tanh"] = "none"
 
     def check(self) -> None:
         super().check()
         above("quantizer.range", self.range, 0)
+
+    def prepare(self, state: State, latents: Tensor) -> Tensor:
+        if self.bound == "none":
+            return latents
+        counts = self._counts(latents)
+        edge = self.range * counts / (counts - 1)
+        return edge * torch.tanh(latents / edge)
 
     def grid(self, latents: Tensor) -> Grid:
         counts = self._counts(latents)
@@ -168,7 +188,12 @@ class FSQ(Leveled):
     Recommended: at least 5 levels, as 8, 5, 5, 5 for 1000 codes; no commitment loss.
     """
 
+    bounds = True
+
     levels: Levels = 5
+
+    def centre(self, latents: Tensor) -> Tensor:
+        return -0.5 * (self._counts(latents) % 2 == 0)
 
     def prepare(self, state: State, latents: Tensor) -> Tensor:
         counts = self._counts(latents)
@@ -195,6 +220,8 @@ class IFSQ(Leveled):
     Source: arXiv 2601.17124 (Tencent-Hunyuan/iFSQ).
     Recommended: odd numbers of levels, 17 (4 bits a dimension) in the source.
     """
+
+    bounds = True
 
     levels: Levels = 5
 
@@ -225,12 +252,17 @@ class CDF(Leveled):
             encoder's output y to the distribution for which the cells are equally likely.
     """
 
+    bounds = True
+
     levels: Levels = 5
     moments: PerTrial = 1.0
 
     def check(self) -> None:
         super().check()
         at_least("quantizer.moments", self.moments, 0)
+
+    def centre(self, latents: Tensor) -> Tensor:
+        return torch.full_like(latents[0, 0], 0.5)
 
     def prepare(self, state: State, latents: Tensor) -> Tensor:
         mapped: Tensor = torch.special.ndtr(latents)

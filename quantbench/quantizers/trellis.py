@@ -7,7 +7,7 @@ from torch import Tensor
 
 from quantbench.components import PerTrial, State, component
 from quantbench.errors import ConfigError
-from quantbench.quantizers.base import WHOLE, Code, Quantizer
+from quantbench.quantizers.base import WHOLE, Code, Committed
 from quantbench.quantizers.lattice import unit_step
 from quantbench.streams import Streams
 
@@ -29,7 +29,7 @@ SUBSETS = 4
 
 
 @component
-class TrellisCoded(Quantizer):
+class TrellisCoded(Committed):
     """Each dimension takes one of ``2 levels`` uniform levels, those that a trellis allows: ``log2(levels)`` bits each.
 
     Marcellin & Fischer (1990), IEEE Trans. Commun. 38(1). The levels belong to four subsets in turn; a state of the trellis
@@ -63,6 +63,9 @@ class TrellisCoded(Quantizer):
 
     def alphabet(self, dim: int) -> list[int]:
         return [self.levels] * dim
+
+    def finer(self, latents: Tensor) -> float:
+        return float(self.levels)
 
     def init(self, streams: Streams, dim: int) -> State:
         return {"step": torch.full((streams.trials, 1, 1), unit_step(2 * self.levels), device=streams.device)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar, Literal
 
 import torch
@@ -21,7 +22,7 @@ from quantbench.components import (
     trial_error,
 )
 from quantbench.errors import ConfigError
-from quantbench.quantizers.base import CODEBOOK, SOFT, WHOLE, Code, Moment, Quantizer
+from quantbench.quantizers.base import CODEBOOK, SOFT, WHOLE, Code, Committed, Moment, Trace
 from quantbench.quantizers.search import count_and_sum, distances, nearest
 from quantbench.streams import Streams
 
@@ -32,7 +33,7 @@ SMALLEST_COUNT = 1e-5
 
 
 @component
-class CodebookQuantizer(Quantizer):
+class CodebookQuantizer(Committed):
     """A quantizer whose nearest codeword, of ``codes`` per trial, is the code; where they come from, a subclass says.
 
     van den Oord et al. (2017), arXiv 1711.00937: the codebook loss ``mean((sg(y) - c)**2)`` draws codewords to latents,
@@ -64,6 +65,10 @@ class CodebookQuantizer(Quantizer):
 
     def alphabet(self, dim: int) -> list[int]:
         return [self.codes]
+
+    @abstractmethod
+    def codebook(self, state: State) -> Tensor:
+        """The codewords (trials, codes, dim), differentiable."""
 
     def quantize(self, state: State, latents: Tensor) -> Code:
         codebook = self.codebook(state)
@@ -191,11 +196,11 @@ class VectorQuantizer(CodebookQuantizer):
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         if self.update_by == "ema":
-            return Quantizer.loss(self, state, latents, code, moment)
+            return Committed.loss(self, state, latents, code, moment)
         return super().loss(state, latents, code, moment)
 
     @torch.no_grad()
-    def update(self, state: State, trace: list[tuple[Tensor, Code]], streams: Streams, step: int) -> None:
+    def update(self, state: State, trace: Trace, streams: Streams, step: int) -> None:
         if self.update_by == "gradient" and not self.restart:
             return
         ((latents, code),) = trace

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from quantbench.choices import class_name
 from quantbench.errors import ConfigError
 from quantbench.resolvers import resolved
 from quantbench.results.schema import GROUPS
@@ -62,7 +63,9 @@ def _settings(config: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     def flat(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
         for name, value in node.items():
             if isinstance(value, dict):
-                yield from flat(value, f"{prefix}.{name}")
+                if isinstance(target := value.get("_target_"), str):
+                    yield f"{prefix}.{name}", class_name(target)
+                yield from flat({key: one for key, one in value.items() if key != "_target_"}, f"{prefix}.{name}")
             else:
                 yield f"{prefix}.{name}", value
 

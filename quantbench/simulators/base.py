@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -64,9 +65,9 @@ class Simulator(Component):
         return None
 
     @property
+    @abstractmethod
     def input_dim(self) -> int:
         """Features of a frame that the encoder sees."""
-        raise NotImplementedError
 
     @property
     def target_dim(self) -> int:
@@ -121,9 +122,9 @@ class Simulator(Component):
         """What is drawn once per trial (an alphabet, a rotation), from the stream ``source``."""
         return {}
 
+    @abstractmethod
     def draw(self, world: State, streams: Streams, frames: int, purpose: str = "data") -> Frames:
         """Draw ``frames`` frames for each trial from the stream ``purpose``."""
-        raise NotImplementedError
 
     def evaluation(self, world: State, streams: Streams) -> Frames:
         """The frames that judge a codec: every symbol of a finite source, else a fixed held-out set."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from functools import partial
 from typing import ClassVar
 
@@ -54,9 +55,9 @@ class Memoryless(Simulator):
         """The density of every feature, where they are independent."""
         return None
 
+    @abstractmethod
     def samples(self, streams: Streams, frames: int, purpose: str) -> torch.Tensor:
         """Frames of the source, (trials, frames, frame_dim)."""
-        raise NotImplementedError
 
 
 @component

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from quantbench.config import COMPONENTS, Settings, canonical, find_class, instance
+from quantbench.components import Component
+from quantbench.config import Settings, canonical, find_class, instance
 from quantbench.sweeps.trial import Trial
 
 STEP = 2.5
@@ -46,15 +47,25 @@ def cost(trial: Trial) -> Cost:
     config = trial.config
     steps = config["train"]["steps"]
     size = _weights(canonical(config["codec"]), canonical(config["simulator"])) / WEIGHTS
-    size += sum(_dearer(group, config[group]["_target_"]) for group in ("quantizer", "gradient")) * _codes(config["quantizer"])
+    parts = [part for group in ("quantizer", "gradient") for part in _parts(config[group])]
+    # What is dearer is so mostly for every codeword.
+    codes = next((part["codes"] for part in parts if isinstance(part.get("codes"), int)), 256)
+    size += sum(_dearer(part["_target_"]) for part in parts) * (0.25 + 0.75 * codes / 256)
     return Cost(steps * STEP, steps * size * config["train"]["batch"] / BATCH)
 
 
+def _parts(node: Settings) -> Iterator[Settings]:
+    """The settings of a component and of those within it, with the names of their classes."""
+    yield node
+    for value in node.values():
+        if isinstance(value, dict) and "_target_" in value:
+            yield from _parts(value)
+
+
 @lru_cache(maxsize=1024)
-def _dearer(group: str, target: str) -> float:
+def _dearer(target: str) -> float:
     """Work of a class beyond that of a default trial's; kept, for a sweep may have thousands of shapes."""
-    found: float = find_class(target, COMPONENTS[group], group).cost  # type: ignore[attr-defined]
-    return found
+    return getattr(find_class(target, Component, target), "cost", 0.0)
 
 
 @lru_cache(maxsize=1024)
@@ -64,12 +75,6 @@ def _weights(codec_text: str, simulator_text: str) -> float:
     sizes = [value for name in codec.sizes if isinstance(value := getattr(codec, name), int)] or [codec.latent_dim]
     found: float = sizes[0] * (sum(sizes) + simulator.input_dim)
     return max(found, WEIGHTS / 2)
-
-
-def _codes(quantizer: Settings) -> float:
-    """What is dearer is so mostly for every codeword; 1 for 256 of them, and where there is no such number."""
-    codes = quantizer.get("codes", 256)
-    return 0.25 + 0.75 * codes / 256 if isinstance(codes, int) else 1.0
 
 
 def cut(groups: Sequence[Sequence[Trial]], limits: Sequence[int], workers: int) -> list[list[Trial]]:

@@ -32,7 +32,7 @@ def _targets(node: Any) -> Iterator[Any]:
 
 
 def default_component(group: str, name: str, config_dir: Path | None = None, settings: Mapping[str, Any] | None = None) -> Any:
-    """The component of a choice with the settings of its file, but for those given. Raises ConfigError."""
+    """The component of a choice with the settings of its file, but for those given, by dotted name. Raises ConfigError."""
     files = choices(group, config_dir)
     if name not in files:
         raise ConfigError(f"{group}={name}: no such choice; there are {', '.join(files)}")
@@ -42,4 +42,11 @@ def default_component(group: str, name: str, config_dir: Path | None = None, set
 
         node = component(group, name, config_dir)
     cls = find_class(node.get("_target_"), COMPONENTS[group], group)
-    return construct(cls, check_settings(cls, without_target(node) | dict(settings or {}), group))
+    given = without_target(node)
+    for dotted, value in (settings or {}).items():
+        *parents, last = dotted.split(".")
+        inner = given
+        for parent in parents:
+            inner[parent] = inner = dict(found) if isinstance(found := inner.get(parent), dict) else {}
+        inner[last] = value
+    return construct(cls, check_settings(cls, given, group))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from quantbench.config import (
     canonical,
     check_settings,
     find_class,
+    flat,
     instance,
     structural,
     without_target,
@@ -174,15 +175,6 @@ def _structural(group: str, node: Settings) -> Settings:
     return structural(cls, node)
 
 
-def _flat(node: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by dotted name, those of components within a component among them."""
-    for name, value in node.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
 def _columns(trials: list[Trial], sweep: Sweep) -> list[str]:
     """Dotted settings that vary among trials with the same choice in that setting's group, and those swept over."""
     values: dict[str, set[str]] = defaultdict(set)
@@ -193,8 +185,8 @@ def _columns(trials: list[Trial], sweep: Sweep) -> list[str]:
             if (choice, id(node)) in seen:
                 continue
             seen.add((choice, id(node)))
-            for name, value in _flat(node):
-                values[f"{group}.{name}\n{choice}"].add(canonical(value))
+            for name, value in flat(node, group):
+                values[f"{name}\n{choice}"].add(canonical(value))
     varying = {key.partition("\n")[0] for key, found in values.items() if len(found) > 1}
     varying |= {axis for axis in sweep.axes if "." in axis}
     order = dict.fromkeys(key.partition("\n")[0] for key in values)

@@ -23,7 +23,7 @@ from pathlib import Path
 STACK = 64
 """Trials a stack."""
 
-AXES = ["quantizer=vq,rvq", "gradient=ste,mste", "quantizer.commitment=0,0.1,0.25,1", "train.lr=0.001,0.003"]
+AXES = ["quantizer=vq,simvq", "gradient=ste,mste", "quantizer.commitment=0,0.1,0.25,1", "train.lr=0.001,0.003"]
 """2 x 2 x 4 x 2 = 32 trials a seed."""
 
 POINTS, CURVES = 21, ("mse", "usage", "encoder_std", "gradient_norm", "perplexity", "quantization_error")

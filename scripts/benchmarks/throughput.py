@@ -46,7 +46,7 @@ from quantbench.training.trainer import Training
 WORKLOADS: dict[str, list[str]] = {
     "vq": ["quantizer=vq", "quantizer.codes=256", "quantizer.commitment=1", "gradient=ste"],
     "fsq": ["quantizer=fsq", "quantizer.levels=3", "gradient=ste"],
-    "rvq": ["quantizer=rvq", "quantizer.codes=64", "quantizer.stages=4", "quantizer.commitment=1", "gradient=ste"],
+    "rvq": ["quantizer=rvq", "quantizer.stage.codes=64", "quantizer.stages=4", "quantizer.stage.commitment=1", "gradient=ste"],
     "soft_to_hard": ["quantizer=vq", "quantizer.codes=256", "quantizer.commitment=0", "gradient=soft_to_hard"],
 }
 LARGEST_STACK = {"cpu": 64, "cuda": 1024}

@@ -13,10 +13,9 @@ from quantbench.quantizers import (
     FSQ,
     LFQ,
     External,
-    ResidualFSQ,
-    ResidualLFQ,
-    ResidualVQ,
+    Residual,
     SimVQ,
+    Uniform,
     VectorQuantizer,
 )
 from quantbench.streams import Streams
@@ -198,7 +197,7 @@ def test_rvq():
     """vector-quantize-pytorch, ResidualVQ(quant_grad_frac=1): codes and gradient; its default counts every stage."""
     y = leaf()
     (out, index, losses), gradient = through(their_rvq(quant_grad_frac=1.0), y)
-    quantizer = ResidualVQ(codes=16, stages=3, commitment=1.0, codebook_weight=0.0)
+    quantizer = Residual(VectorQuantizer(codes=16, commitment=1.0, codebook_weight=0.0), 3)
     passed, restored, found = ours(quantizer, RVQ_STATE, STE(), y)
     assert torch.equal(index, passed.code.indices)
     assert torch.allclose(out, restored, atol=1e-5)
@@ -213,7 +212,7 @@ def test_rfsq(levels):
     """vector-quantize-pytorch, ResidualFSQ: codes; its gradient counts every stage that does not clamp, ours the sum once."""
     y = leaf()
     (out, _), gradient = through(vqp.ResidualFSQ(levels=[levels] * 4, num_quantizers=3), y)
-    passed, restored, found = ours(ResidualFSQ(levels=levels, stages=3), {}, STE(), y)
+    passed, restored, found = ours(Residual(Uniform(levels=levels, bound="tanh"), 3), {}, STE(), y)
     close = torch.isclose(out, restored, atol=1e-5).all(-1)
     assert close.float().mean() > 0.98  # values that rounding puts on the other side of a threshold
     assert passed.code.indices.shape[-1] == 12
@@ -227,7 +226,7 @@ def test_rfsq(levels):
 def test_rlfq():
     """vector-quantize-pytorch, ResidualLFQ: codes."""
     out = vqp.ResidualLFQ(dim=4, codebook_size=16, num_quantizers=3).eval()(Y)[0]
-    assert torch.allclose(out, ResidualLFQ(stages=3).quantize({}, Y).values, atol=1e-6)
+    assert torch.allclose(out, Residual(LFQ(), 3).quantize({}, Y).values, atol=1e-6)
 
 
 @checks("external", "own")

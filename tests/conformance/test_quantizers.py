@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from quantbench.gradients import STE, Moment
-from quantbench.quantizers import BSQ, CDF, IFSQ, LFQ, LSQ, EntropyScalar, Identity, ProductVQ, Uniform, VectorQuantizer
+from quantbench.quantizers import BSQ, CDF, IFSQ, LFQ, LSQ, EntropyScalar, Identity, Product, Uniform, VectorQuantizer
 from quantbench.streams import Streams
 from tests.conformance import checks
 from tests.conformance.helpers import received
@@ -114,7 +114,7 @@ def test_bsq():
 def test_product():
     """Groups are vector quantizers of their own, on their own dimensions."""
     y = torch.randn(2, 100, 6)
-    quantizer = ProductVQ(codes=8, groups=3)
+    quantizer = Product(VectorQuantizer(codes=8), groups=3)
     state = quantizer.init(Streams([0, 1]), 6)
     quantizer.fit(state, y, Streams([0, 1]))
     code = quantizer.quantize(state, y)

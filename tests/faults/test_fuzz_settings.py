@@ -46,6 +46,9 @@ SETTINGS = [
     "quantizer.codes",
     "quantizer.levels",
     "quantizer.stages",
+    "quantizer.stage.codes",
+    "quantizer.stage._target_",
+    "+quantizer@quantizer.stage",
     "quantizer.commitment",
     "quantizer._target_",
     "quantizer.module",
@@ -191,10 +194,10 @@ plain = st.recursive(
     max_leaves=5,
 )
 target = st.sampled_from(
-    ["quantbench.quantizers.VectorQuantizer", "quantbench.quantizers.FSQ", "quantbench.quantizers.External"]
+    [f"quantbench.quantizers.{name}" for name in ("VectorQuantizer", "FSQ", "External", "Residual", "Quantizer")]
 )
 names = st.sampled_from(
-    ["codes", "levels", "commitment", "module", "arguments", "slots", "_target_", "defaults", "nothing", "then"]
+    ["codes", "levels", "commitment", "module", "arguments", "slots", "stage", "_target_", "defaults", "nothing", "then"]
 )
 choice = st.one_of(
     st.tuples(target, st.dictionaries(names, plain, max_size=3)).map(lambda both: {"_target_": both[0]} | both[1]),

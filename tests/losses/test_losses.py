@@ -13,7 +13,7 @@ from quantbench.codecs import SEANet
 from quantbench.components import joined
 from quantbench.errors import ConfigError
 from quantbench.gradients import STE
-from quantbench.losses import MSE, AdversarialAudio, Audio
+from quantbench.losses import MSE, Adversarial, Audio
 from quantbench.quantizers import VectorQuantizer
 from quantbench.streams import Streams
 from quantbench.training import Keep, Stack, TrainSettings, train
@@ -61,7 +61,7 @@ def test_the_audio_loss_is_the_weighted_sum_of_its_parts() -> None:
         (Audio(mel=0.0), "at least one weight must be above 0"),
         (Audio(mel=-1.0), r"loss\.mel=-1\.0: must be at least 0"),
         (Audio(windows=(64,)), r"loss\.bands=.*a number for each of loss\.windows=\[64\]"),
-        (AdversarialAudio(critic_lr=0.0), r"loss\.critic_lr=0\.0: must be above 0"),
+        (Adversarial(critic_lr=0.0), r"loss\.critic_lr=0\.0: must be above 0"),
     ],
 )
 def test_wrong_settings_are_refused(loss: Audio, message: str) -> None:
@@ -77,7 +77,7 @@ def test_input_that_does_not_fit_is_refused() -> None:
 
 
 def test_gradients_go_where_they_should() -> None:
-    loss = AdversarialAudio(critic_channels=1)
+    loss = Adversarial(critic_channels=1)
     state = loss.init(Streams([0, 1]))
     output, target = noise(2, 2, 2400).requires_grad_(), noise(2, 2, 2400).flip(-1)
     critics = loss.critic(state, output, target)
@@ -101,7 +101,7 @@ def adversarial(tmp_path: Path, **settings: object) -> Stack:
         codec=SEANet(channels=2, strides=(5, 4), latent_dim=2),
         quantizer=VectorQuantizer(codes=4),
         gradient=STE(),
-        loss=AdversarialAudio(critic_channels=1, **settings),  # type: ignore[arg-type]
+        loss=Adversarial(critic_channels=1, **settings),  # type: ignore[arg-type]
         train=TrainSettings(steps=24, batch=2, log_every=24),
         device="cpu",
         names=("only",),

@@ -2,7 +2,7 @@ import torch
 
 from quantbench.components import joined
 from quantbench.gradients import STE, Moment
-from quantbench.quantizers import ResidualVQ, VectorQuantizer
+from quantbench.quantizers import Residual, VectorQuantizer
 from quantbench.streams import Streams
 
 STREAMS = Streams([0, 1])
@@ -10,8 +10,8 @@ LATENTS = STREAMS.normal("x", 400, 3)
 MOMENT = Moment(0.0, STREAMS)
 
 
-def fitted(**settings):
-    quantizer = joined([ResidualVQ(codes=8, stages=3, **settings)] * 2)
+def fitted(shared=False, dropout=0.0, **settings):
+    quantizer = joined([Residual(VectorQuantizer(codes=8, **settings), 3, shared, dropout)] * 2)
     state = quantizer.init(Streams([0, 1]), 3)
     quantizer.fit(state, LATENTS, Streams([0, 1]))
     return quantizer, state
@@ -21,7 +21,7 @@ def test_every_stage_lowers_the_error():
     quantizer, state = fitted()
     errors = []
     for stages in (1, 2, 3):
-        code = ResidualVQ(codes=8, stages=stages).quantize(state, LATENTS)
+        code = Residual(VectorQuantizer(codes=8), stages).quantize(state, LATENTS)
         errors.append((code.values - LATENTS).square().mean().item())
         assert code.indices.shape == (2, 400, stages)
     assert errors[0] > errors[1] > errors[2]
@@ -37,7 +37,7 @@ def test_code_can_be_decoded_from_its_indices():
 
 
 def test_one_stage_is_vq():
-    residual, plain = ResidualVQ(codes=8, stages=1), VectorQuantizer(codes=8)
+    residual, plain = Residual(VectorQuantizer(codes=8), 1), VectorQuantizer(codes=8)
     state = plain.init(Streams([0]), 3)
     one = residual.quantize({f"0.{name}": value for name, value in state.items()}, LATENTS[:1])
     assert torch.equal(one.values, plain.quantize(state, LATENTS[:1]).values)
@@ -70,7 +70,7 @@ def test_commitment_of_every_stage_reaches_the_latents():
     (gradient,) = torch.autograd.grad(passed.loss.sum(), latents)
     expected = torch.zeros_like(LATENTS)
     residual = LATENTS
-    for own, _ in quantizer._own(state):
+    for own in quantizer._own(state):
         residual = residual - quantizer.stage.quantize(own, residual).values.detach()
         expected += 2 * residual / residual[0].numel()
     assert torch.allclose(gradient, expected, atol=1e-6)
@@ -85,7 +85,7 @@ def test_later_stages_train_on_what_the_hard_codes_leave_over():
     passed = quantizer.forward(state, LATENTS, pass_through, MOMENT)
     code = quantizer.quantize(state, LATENTS)
     assert torch.equal(passed.code.indices, code.indices)
-    first = quantizer.stage.quantize(next(quantizer._own(state))[0], LATENTS).values
+    first = quantizer.stage.quantize(quantizer._own(state)[0], LATENTS).values
     assert torch.allclose(passed.trace[1][0], LATENTS - first, atol=1e-6)
 
 

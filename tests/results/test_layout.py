@@ -42,12 +42,13 @@ def test_a_users_own_size_is_found_by_its_rate_or_told_by_its_class():
 
 def test_sizes_that_give_one_rate_in_two_ways_are_two_methods():
     rows = [
-        trial("ste", seed, -1.0, quantizer="rvq") | {"rate_bits": 16.0, "quantizer.stages": stages, "quantizer.codes": codes}
+        trial("ste", seed, -1.0, quantizer="rvq")
+        | {"rate_bits": 16.0, "quantizer.stages": stages, "quantizer.stage.codes": codes}
         for stages, codes in ((4, 16), (2, 256))
         for seed in (0, 1)
     ]
-    found = table(rows, ("simulator.bits", "quantizer.stages", "quantizer.codes"))
-    assert layout(found, ["quantizer.stages", "quantizer.codes"]).names == [
+    found = table(rows, ("simulator.bits", "quantizer.stages", "quantizer.stage.codes"))
+    assert layout(found, ["quantizer.stages", "quantizer.stage.codes"]).names == [
         "rvq ste stages=4 codes=16",
         "rvq ste stages=2 codes=256",
     ]

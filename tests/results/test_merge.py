@@ -93,6 +93,20 @@ def test_values_that_stand_for_others_are_resolved(make_run):
     assert differing([found, other]) == {"simulator.bits": [6, 8], "quantizer.codes": [64, 256]}
 
 
+def test_a_component_within_a_component_is_told_by_its_class(tmp_path):
+    stage = {"_target_": "quantbench.quantizers.Product", "part": {"_target_": "mine.Own", "codes": 4}, "groups": 2}
+    config = {"quantizer": {"_target_": "quantbench.quantizers.Residual", "stage": stage}}
+    content = {"combinations": [{"choices": {"quantizer": "residual"}, "config": config}], "axes": {}}
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(content))
+    assert read_configuration(tmp_path / "sweep.yaml")["quantizer"]["residual"] == {
+        "quantizer._target_": "quantbench.quantizers.Residual",
+        "quantizer.stage": "Product",
+        "quantizer.stage.part": "mine.Own",  # a short name could be two classes
+        "quantizer.stage.part.codes": 4,
+        "quantizer.stage.groups": 2,
+    }
+
+
 def test_a_strangers_sweep_reads_no_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET", "hunter2")
     config = {"train": {"steps": "${oc.env:SECRET}"}}

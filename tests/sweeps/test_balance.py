@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -73,6 +74,12 @@ def test_cost_grows_with_steps_frames_width_and_dear_methods():
     assert of(quantizer={"_target_": "quantbench.quantizers.VectorQuantizer", "codes": 256}) == of()
     dear = of(gradient={"_target_": "quantbench.gradients.SoftToHard"}, quantizer={"codes": 256})
     assert of() < of(gradient={"_target_": "quantbench.gradients.SoftToHard"}, quantizer={"codes": 64}) < dear
+
+    def stages_of(name, **settings):
+        node = {"_target_": "quantbench.quantizers.Residual", "stage": {"_target_": f"quantbench.quantizers.{name}"} | settings}
+        return cost(replace(base, config=base.config | {"quantizer": node})).of(8)
+
+    assert of() < stages_of("SimVQ", codes=16) < stages_of("SimVQ", codes=512) < stages_of("LFQ")
     longer, larger = config(train={"steps": 2000}), config(train={"steps": 1000, "batch": 1024})
     planned = [plan(sweep(combinations=[Combination(CHOICES, one)])).trials[0] for one in (longer, larger)]
     assert cost(planned[0]).of(8) == pytest.approx(2 * of())

@@ -8,7 +8,7 @@ from quantbench.choices import choices
 from quantbench.components import size_settings
 from quantbench.config import COMPONENTS, find_class
 from quantbench.gradients import STE, WarmUp
-from quantbench.quantizers import BSQ, LFQ, External, ProductVQ, ResidualFSQ, ResidualVQ, VectorQuantizer
+from quantbench.quantizers import BSQ, LFQ, External, Product, Residual, Uniform, VectorQuantizer
 from quantbench.sweeps.catalogue import default_component
 
 
@@ -26,9 +26,11 @@ def test_every_size_and_path_is_a_setting_of_its_class():
     ("quantizer", "expected"),
     [
         (VectorQuantizer(), ["codes"]),
-        (ResidualVQ(), ["codes", "stages"]),
-        (ResidualFSQ(), ["levels", "stages"]),
-        (ProductVQ(), ["codes", "groups"]),
+        (Residual(), ["stages", "stage.codes"]),
+        (Residual(Uniform()), ["stages", "stage.levels"]),
+        (Residual(Product()), ["stages", "stage.groups", "stage.part.codes"]),
+        (Product(), ["groups", "part.codes"]),
+        (Residual(LFQ()), ["stages"]),
         (LFQ(), []),  # one bit a latent dimension
     ],
 )
@@ -57,7 +59,10 @@ def test_cost_is_the_class_s_own():
 def test_a_run_has_its_facts(small_run, quantbench):
     folder = small_run("-m", "quantizer=vq,rvq,fsq", "codec.latent_dim=4")
     facts = json.loads((folder / "columns.json").read_text())
-    assert facts == {"sizes": ["quantizer.codes", "quantizer.stages", "quantizer.levels"], "metrics": []}
+    assert facts == {
+        "sizes": ["quantizer.codes", "quantizer.stages", "quantizer.stage.codes", "quantizer.levels"],
+        "metrics": [],
+    }
     (folder / "columns.json").unlink()
     assert quantbench("resume", str(folder))[0] == 0  # nothing to train
     assert json.loads((folder / "columns.json").read_text()) == facts

@@ -7,7 +7,7 @@ import torch
 
 from quantbench.codecs import MLP
 from quantbench.gradients import MSTE, NSVQ, STE, DiVeQ, Noise, Schedule, SoftToHard
-from quantbench.quantizers import FSQ, Identity, ResidualVQ, Uniform, VectorQuantizer
+from quantbench.quantizers import FSQ, Identity, Residual, Uniform, VectorQuantizer
 from quantbench.simulators import Codeword, Gaussian, Rotation
 from quantbench.training import Stack, TrainSettings, train
 from quantbench.training.warm import part
@@ -55,14 +55,18 @@ CASES = {
         MSTE(),
         Rotation(bits=2, frame_dim=3),
     ),
-    "rvq": (each(ResidualVQ, codes=4, stages=2), Noise(distribution="gaussian"), Gaussian(frame_dim=6)),
+    "rvq": (
+        [Residual(one, 2) for one in each(VectorQuantizer, codes=4)],
+        Noise(distribution="gaussian"),
+        Gaussian(frame_dim=6),
+    ),
     "soft": (
         each(VectorQuantizer, codes=16),
         [SoftToHard(temperature=Schedule(1 + weight, 0.1, "exponential")) for weight in WEIGHTS],
         Codeword(bits=4, frame_dim=6, nuisance=0.1),
     ),
     "fsq": (each(FSQ, levels=3), SoftToHard(), Gaussian(frame_dim=6)),
-    "odd sizes": (each(ResidualVQ, codes=5, stages=3), MSTE(), Codeword(bits=3, frame_dim=5)),
+    "odd sizes": ([Residual(one, 3) for one in each(VectorQuantizer, codes=5)], MSTE(), Codeword(bits=3, frame_dim=5)),
     "odd rotation": (each(VectorQuantizer, codes=17), STE(), Rotation(bits=2, frame_dim=3)),
     "projected": (
         [
@@ -73,7 +77,9 @@ CASES = {
         Codeword(bits=4, frame_dim=6),
     ),
     "dropped": (
-        ResidualVQ(codes=8, stages=3, shared=True, dropout=0.5, projection=2, update_by="ema", restart=0.1, restart_every=3),
+        Residual(
+            VectorQuantizer(codes=8, projection=2, update_by="ema", restart=0.1, restart_every=3), 3, shared=True, dropout=0.5
+        ),
         NSVQ(),
         Gaussian(frame_dim=6),
     ),
