@@ -18,13 +18,14 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from quantbench.choices import choices
 from quantbench.config import COMPONENTS, Settings, canonical
 from quantbench.errors import ConfigError
 from quantbench.paths import config_folder
 from quantbench.sweeps import grid
-from quantbench.sweeps.choice_files import read
+from quantbench.sweeps.choice_files import filled, read
 from quantbench.sweeps.grid import Axis, Grid, IsGroup, must_compose, point_word
-from quantbench.sweeps.hydra_tools import search_path, searched, told
+from quantbench.sweeps.hydra_tools import own_folders, search_path, searched, told
 from quantbench.sweeps.sweep import Combination, Sweep, copy_nodes, put
 
 OURS = "hydra_plugins.quantbench_plugins."
@@ -82,8 +83,7 @@ def jobs(arguments: Sequence[str], sweeper: Mapping[str, Any], loader: ConfigLoa
 def of_configs(configs: Sequence[DictConfig], hydra: DictConfig) -> Sweep:
     """The sweep of trials that Hydra composed one by one, each with its ``hydra`` node."""
     command = [str(word) for word in hydra.overrides.task]
-    folders = [path.removeprefix("quantbench://") for path in hydra.searchpath or [] if path.startswith("quantbench://")]
-    return Sweep(command, folders, [_combination(config) for config in configs])
+    return Sweep(command, own_folders(hydra), [_combination(config) for config in configs])
 
 
 def component(group: str, name: str, config_dir: Path | None = None) -> Settings:
@@ -226,9 +226,33 @@ def plain_node(node: Any) -> dict[str, Any]:
 
 def _combination(config: DictConfig) -> Combination:
     """Choices, and the settings with interpolations as they are written."""
-    chosen = config.hydra.runtime.choices
+    chosen = {str(key): str(name) for key, name in config.hydra.runtime.choices.items()}
     settings = {key: node for key, node in plain_node(config).items() if key != "hydra"}
-    return Combination({group: str(chosen.get(group)) for group in COMPONENTS}, settings)
+    if any("@" in key for key in chosen):
+        _forget_others(settings, chosen, next(map(Path, own_folders(config.hydra)), None))
+    return Combination({group: chosen.get(group, "None") for group in COMPONENTS}, settings)
+
+
+def _forget_others(settings: Settings, chosen: Mapping[str, str], config_dir: Path | None) -> None:
+    """Drop what is left of a default where another choice took its place, as a stage's by ``quantizer@quantizer.stage=fsq``.
+
+    Hydra merges choices, so settings that only the default has would stay.
+    """
+    defaults: Settings = {}
+    for key, name in sorted(chosen.items(), key=lambda item: (item[0].count("."), item[0])):
+        group, at, package = key.partition("@")
+        file = choices(group, config_dir).get(name) if group in COMPONENTS else None
+        if file is None:
+            continue
+        content = filled(file)
+        *parents, last = (package if at else group).split(".")
+        known, node = defaults, settings
+        for parent in parents:
+            known, node = known.get(parent) or {}, node.get(parent) or {}
+        if at and isinstance(node.get(last), dict):
+            for left in [name for name in node[last] if name in (known.get(last) or {}) and name not in content]:
+                del node[last][left]
+        known[last] = content
 
 
 def _with(combination: Combination, values: Settings) -> Combination:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from quantbench.errors import ConfigError, QuantBenchError, interrupted
 from quantbench.imports import import_from_config_dir
@@ -26,6 +27,11 @@ def searched(folders: Sequence[str], overrides: Sequence[str]) -> list[str]:
     own = [word.partition("=")[2].strip().strip("[]") for word in overrides if word.startswith("hydra.searchpath=")]
     ours = [f"'quantbench://{path}'" for path in folders]
     return [f"hydra.searchpath=[{','.join([*ours, *own])}]"]
+
+
+def own_folders(hydra: Any) -> list[str]:
+    """The user's folder, of a configuration's ``hydra`` node."""
+    return [path.removeprefix("quantbench://") for path in hydra.searchpath or [] if path.startswith("quantbench://")]
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from quantbench import __version__
-from quantbench.config import setting
 from quantbench.errors import ConfigError
 from quantbench.files import write_text
 from quantbench.resolvers import interpolated, register
@@ -121,7 +120,7 @@ class _Template:
         interpolated = [*self.interpolated, *(name for name, value in values.items() if "${" in str(value))]
         if interpolated:
             for name in values:
-                value = setting(config, name)  # of settings that were merged all, or those of the trial before would stay
+                value = _at(config, name)  # of settings that were merged all, or those of the trial before would stay
                 if name not in self.applied or self.applied[name] != value:
                     OmegaConf.update(self.live, name, value, merge=False)
                     self.applied[name] = value
@@ -137,6 +136,14 @@ class _Template:
 def copy_nodes(value: Any) -> Any:
     """A copy of nested dictionaries; everything else is shared."""
     return {name: copy_nodes(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def _at(config: dict[str, Any], name: str) -> Any:
+    """What is at a dotted name."""
+    node: Any = config
+    for part in name.split("."):
+        node = node[part]
+    return node
 
 
 def put(config: dict[str, Any], name: str, value: Any) -> None:

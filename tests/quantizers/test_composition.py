@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from quantbench.components import component
+from quantbench.components import component, joined
 from quantbench.config import COMPONENTS, check_settings, construct, find_class
 from quantbench.errors import ConfigError
 from quantbench.gradients import STE, Moment, Noise, RotationTrick, SoftToHard, Universal, misfit
@@ -174,7 +174,7 @@ def test_groups_of_what_treats_dimensions_alone_change_nothing():
 @pytest.mark.parametrize("one", [Residual(Product(VectorQuantizer(codes=4, update_by="ema", decay=0.0)), shared=True)])
 def test_averages_of_every_part_of_every_stage(one):
     """With decay 0 every codeword is the mean of the latents that it stood for, in all stages that share it."""
-    state = fitted(one)
+    one, state = joined([one] * len(SEEDS)), fitted(one)
     with torch.no_grad():
         passed = one.forward(state, LATENTS, lambda q, s, latents, code: code.values, MOMENT)
         one.update(state, passed.trace, STREAMS, 1)

@@ -192,3 +192,36 @@ def test_optuna_minimises_a_metric(quantbench, tmp_path):
     assert len(runs) == 2
     best = min(read_results(folder)["nmse_db"].min() for folder in runs)
     assert found.best_value == pytest.approx(best)
+
+
+STAGES = {
+    "a stage": (["quantizer=rvq", "+quantizer@quantizer.stage=fsq"], "stage", "fsq"),
+    "a part": (["quantizer=product", "+quantizer@quantizer.part=scalar"], "part", "scalar"),
+    "the default": (["quantizer=product", "quantizer.part.decay=0.5"], "part", "vq"),
+    "within both": (
+        ["quantizer=residual", "+quantizer@quantizer.stage=product", "+quantizer@quantizer.stage.part=fsq"],
+        "stage.part",
+        "fsq",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STAGES)
+def test_a_choice_within_a_choice_leaves_nothing_of_the_default(case):
+    words, place, name = STAGES[case]
+    (found,) = configs(*words)
+    node = found["quantizer"]
+    for part in place.split("."):
+        node = node[part]
+    (alone,) = configs(f"quantizer={name}")
+    assert node.keys() == alone["quantizer"].keys()
+    assert node["_target_"] == alone["quantizer"]["_target_"]
+    assert plan(compose(words)).trials[0].config["quantizer"]
+
+
+def test_a_setting_that_a_choice_within_a_choice_lacks_is_still_told():
+    words = ["quantizer=rvq", "+quantizer@quantizer.stage=fsq"]
+    with pytest.raises(ConfigError, match=r"quantizer.stage.codes=4: unknown setting; quantizer.stage takes commitment, levels"):
+        configs(*words, "quantizer.stage.codes=4")
+    with pytest.raises(ConfigError, match=r"quantizer.stage.new=4: unknown setting"):
+        plan(compose([*words, "+quantizer.stage.new=4"]))
