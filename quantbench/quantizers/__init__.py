@@ -1,6 +1,6 @@
 """Hard maps from latents to codes."""
 
-from quantbench.quantizers.base import CODEBOOK, DITHER, GRID, SOFT, WHOLE, Code, Grid, Moment, Passed, Quantizer
+from quantbench.quantizers.base import CODEBOOK, DITHER, GRID, SOFT, WHOLE, Code, Committed, Grid, Moment, Passed, Quantizer
 from quantbench.quantizers.binary import BSQ, LFQ
 from quantbench.quantizers.entropy import EntropyScalar
 from quantbench.quantizers.external import External
@@ -26,6 +26,7 @@ __all__ = [
     "SOFT",
     "WHOLE",
     "Code",
+    "Committed",
     "EntropyScalar",
     "External",
     "Grid",
