@@ -221,7 +221,9 @@ def test_a_choice_within_a_choice_leaves_nothing_of_the_default(case):
 
 def test_a_setting_that_a_choice_within_a_choice_lacks_is_still_told():
     words = ["quantizer=rvq", "+quantizer@quantizer.stage=fsq"]
-    with pytest.raises(ConfigError, match=r"quantizer.stage.codes=4: unknown setting; quantizer.stage takes commitment, levels"):
+    with pytest.raises(
+        ConfigError, match=r"quantizer.stage.codes=4: unknown setting; quantizer.stage takes commitment, levels"
+    ):
         configs(*words, "quantizer.stage.codes=4")
     with pytest.raises(ConfigError, match=r"quantizer.stage.new=4: unknown setting"):
         plan(compose([*words, "+quantizer.stage.new=4"]))
