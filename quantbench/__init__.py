@@ -1,22 +1,59 @@
-"""QuantBench: which quantizer, trained with which gradient-passing strategy, for a neural codec?"""
+"""QuantBench: which quantizer, trained with which gradient-passing strategy, for a neural codec?
+
+What is exported here is promised; what else the package holds may change with any version. Each name is imported when it is
+first used, so that ``import quantbench`` takes no time.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from quantbench import codecs as codecs
+    from quantbench import gradients as gradients
+    from quantbench import losses as losses
+    from quantbench import quantizers as quantizers
+    from quantbench import simulators as simulators
+    from quantbench.errors import ConfigError as ConfigError
+    from quantbench.errors import QuantBenchError as QuantBenchError
     from quantbench.results.load import Results as Results
     from quantbench.results.load import load as load
+    from quantbench.results.reading import Reading as Reading
+    from quantbench.results.reading import diff as diff
+    from quantbench.results.reading import rank as rank
+    from quantbench.results.reading import transfer as transfer
+    from quantbench.sweeps.face import plan as plan
+    from quantbench.sweeps.face import resume as resume
+    from quantbench.sweeps.face import sweep as sweep
+    from quantbench.training import Stack as Stack
+    from quantbench.training import TrainSettings as TrainSettings
+    from quantbench.training import train as train
 
 __version__ = version("quantbench")
-__all__ = ["Results", "__version__", "load"]
+
+_PLACES = {
+    "quantbench.errors": ("ConfigError", "QuantBenchError"),
+    "quantbench.results.load": ("Results", "load"),
+    "quantbench.results.reading": ("Reading", "diff", "rank", "transfer"),
+    "quantbench.sweeps.face": ("plan", "resume", "sweep"),
+    "quantbench.training": ("Stack", "TrainSettings", "train"),
+}
+_MODULES = ("codecs", "gradients", "losses", "quantizers", "simulators")
+
+__all__ = ["__version__", *_MODULES, *(name for names in _PLACES.values() for name in names)]
 
 
 def __getattr__(name: str) -> object:
-    """Import pandas only once it is needed: the command line answers --help at once."""
-    if name in ("load", "Results"):
-        from quantbench.results import load
-
-        return getattr(load, name)
+    """Import what is asked for: the command line answers --help at once."""
+    if name in _MODULES:
+        return import_module(f"quantbench.{name}")
+    for place, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(place), name)
     raise AttributeError(f"module 'quantbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

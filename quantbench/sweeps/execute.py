@@ -12,6 +12,7 @@ from tqdm import tqdm
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.results.load import of_table
 from quantbench.results.progress import JOBS
+from quantbench.results.schema import Status
 from quantbench.results.summary import summary
 from quantbench.results.tables import results_path
 from quantbench.sweeps.drive import drive
@@ -30,7 +31,15 @@ from quantbench.training import Keep, checkpoint, warm
 
 
 class SweepFailed(QuantBenchError):
-    """At least one trial failed."""
+    """At least one trial failed.
+
+    Attributes:
+        folder: of the run; all else is in its tables.
+    """
+
+    def __init__(self, message: str, folder: Path) -> None:
+        super().__init__(message)
+        self.folder = folder
 
 
 def execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, records: dict[str, Record]) -> None:
@@ -53,7 +62,7 @@ def execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, 
         except QuantBenchError as error:
             advice = f"the journal beside it holds all trials; `quantbench resume {folder}` goes on once that is put right"
             raise QuantBenchError(f"{error}; {advice}") from error
-        failed = sum(record.row["status"] == "failed" for record in records.values())
+        failed = sum(record.row["status"] == Status.FAILED for record in records.values())
         journal.close(complete=complete and not failed)
     if complete and not failed:
         for name in (checkpoint.FOLDER, warm.FOLDER):
@@ -64,7 +73,8 @@ def execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, 
     else:
         print(left_to_jobs(planned, folder, records))
     if failed:
-        raise SweepFailed(f"{failed} of {len(planned.trials)} trials failed; `quantbench resume {folder}` tries again")
+        message = f"{failed} of {len(planned.trials)} trials failed; `quantbench resume {folder}` tries again"
+        raise SweepFailed(message, folder)
 
 
 def _train(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, records: dict[str, Record]) -> bool:

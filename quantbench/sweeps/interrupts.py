@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -26,6 +27,9 @@ def without_ctrl_c() -> Iterator[None]:
 @contextmanager
 def terminate_as_interrupt() -> Iterator[None]:
     """Treat SIGTERM, and the end of the terminal, as Ctrl-C: keep what is finished, write the tables, end."""
+    if threading.current_thread() is not threading.main_thread():  # of a program that has others; signals are not for this one
+        yield
+        return
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

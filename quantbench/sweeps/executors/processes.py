@@ -6,13 +6,16 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -47,7 +50,7 @@ class ProcessEngine(Engine):
 
     def _pool(self) -> ProcessPoolExecutor:
         if self.forks:
-            with without_ctrl_c():  # while it imports, it would answer with a traceback
+            with without_ctrl_c(), without_main():  # while it imports, it would answer with a traceback
                 forkserver.ensure_running()
         # Never that of an earlier pool: a worker that was killed may have died with the lock.
         self.done = self.context.Value("d", 0.0)
@@ -58,7 +61,8 @@ class ProcessEngine(Engine):
         deadline = time.monotonic() + RESTART_SECONDS
         while True:
             try:
-                submitted = self.pool.submit(_run, self.job, tuple(stack), self.device, self.keep)
+                with without_main():
+                    submitted = self.pool.submit(_run, self.job, tuple(stack), self.device, self.keep)
                 break
             except (BrokenProcessPool, OSError):  # the latter where pool or fork server end as a worker is started
                 if time.monotonic() > deadline:
@@ -116,6 +120,20 @@ class Processes(Executor):
         if workers == 1:
             return InlineEngine(device, advance, keep, job)
         return ProcessEngine(workers, device, advance, keep, job)
+
+
+@contextmanager
+def without_main() -> Iterator[None]:
+    """Have processes that start meanwhile not run the user's script once more: a worker needs nothing of it.
+
+    multiprocessing imports it in every child, and a script without ``if __name__ == "__main__"`` would start the sweep again.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def cores() -> int:

@@ -1,0 +1,74 @@
+"""Sweeps for people who write Python: what the commands ``run`` and ``resume`` do, from lists of overrides to results."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from quantbench.errors import ConfigError
+from quantbench.results.load import Results, load
+from quantbench.sweeps import runner
+from quantbench.sweeps.compose import compose
+from quantbench.sweeps.execute import SweepFailed
+from quantbench.sweeps.plan import Plan
+from quantbench.sweeps.plan import plan as plan_sweep
+
+
+def sweep(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Results:
+    """Run a sweep, as ``quantbench run`` does, and read what it found; failed trials are rows, and a warning.
+
+    ``sweep(["+experiment=ste_vs_anneal", "seed=range(0,8)"])``
+
+    Args:
+        overrides: as on the command line; several values of a key are an axis.
+        config_dir: a folder with choices and classes of your own.
+
+    Raises:
+        ConfigError: something in the configuration is wrong; nothing was trained.
+    """
+    composed = compose(_words(overrides), _path(config_dir))
+    try:
+        folder = runner.run(composed)
+    except SweepFailed as error:
+        warnings.warn(str(error), stacklevel=2)
+        folder = error.folder
+    if folder is None:
+        raise ConfigError("dry_run=true: nothing was trained; quantbench.plan gives what would be")
+    return load(folder)
+
+
+def plan(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Plan:
+    """What a sweep would be: its trials with all settings, and why some are skipped; trains nothing. Raises ConfigError."""
+    return plan_sweep(compose(_words(overrides), _path(config_dir)))
+
+
+def resume(
+    folder: str | Path, config_dirs: Sequence[str | Path] = (), allow: Sequence[str] = (), collect: bool = False
+) -> Results:
+    """Finish an interrupted sweep, as ``quantbench resume`` does, and read what it found.
+
+    Args:
+        config_dirs: folders with classes of your own that the sweep may use.
+        allow: installed packages that it may use, or the address of its Dask scheduler.
+        collect: of a Slurm sweep: take what is finished, submit what is missing, and do not wait.
+
+    Raises:
+        ConfigError: there is no sweep, or it is not what it was.
+    """
+    try:
+        runner.resume(Path(folder), [Path(one) for one in config_dirs], allow, collect)
+    except SweepFailed as error:
+        warnings.warn(str(error), stacklevel=2)
+    return load(folder)
+
+
+def _words(overrides: Sequence[str]) -> Sequence[str]:
+    """Overrides; a single text is a mistake that would be read letter by letter. Raises ConfigError."""
+    if isinstance(overrides, str) or not all(isinstance(one, str) for one in overrides):
+        raise ConfigError(f"{overrides!r}: must be a list of overrides, as ['+experiment=smoke', 'seed=0,1']")
+    return overrides
+
+
+def _path(config_dir: str | Path | None) -> Path | None:
+    return None if config_dir is None else Path(config_dir)
