@@ -13,7 +13,7 @@ import pandas as pd
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
 from quantbench.results.audit import read_audit
-from quantbench.results.frame import BAD, Frame, frame
+from quantbench.results.frame import BAD, Counts, Frame, frame
 from quantbench.results.layout import Layout, layout
 from quantbench.results.load import Results, load
 from quantbench.results.palette import Style, styles
@@ -77,6 +77,19 @@ class Data:
     def styles(self) -> dict[str, Style]:
         """A style for every method: the same in all pictures of these tables."""
         return styles(self.layout.names)
+
+    @cached_property
+    def counts(self) -> dict[str, Counts]:
+        """Of each method, how many of its trials ended how."""
+        status = self.given().results["status"].astype(str).to_numpy()
+        methods, names = pd.factorize(self.layout.methods.to_numpy(object)[status != "skipped"])
+        ended = status[status != "skipped"]
+        trials, diverged, completed = (
+            np.bincount(methods[chosen], minlength=len(names)).tolist()
+            for chosen in (slice(None), ended == "diverged", ended == "completed")
+        )
+        failed = [all_of - some - good for all_of, some, good in zip(trials, diverged, completed, strict=True)]
+        return dict(zip(map(str, names), map(Counts, trials, diverged, failed), strict=True))
 
     @cached_property
     def points(self) -> tuple[pd.DataFrame, list[str]]:

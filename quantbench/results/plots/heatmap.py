@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from quantbench.metrics import Metric
 from quantbench.results.frame import DROP, Counts
 from quantbench.results.layout import layout, text
 from quantbench.results.plots.data import Data, axis_title
-from quantbench.results.plots.picture import BAD, PAPER, Axis, Cell, Panel, Picture, Scale
+from quantbench.results.plots.picture import BAD, PAPER, Axis, Cell, Panel, Picture
 from quantbench.results.render import number
 
 SKIPPED = "#e3e6ea"
@@ -23,6 +23,8 @@ CELLS_ACROSS, MOST_ROWS = 12, 4
 """How many cells of several panels stand side by side, and how many panels one below the other."""
 
 PAIR = ["quantizer", "gradient"]
+Key = tuple[tuple[str, str], str]
+"""A quantizer with a gradient, and a task."""
 CIVIDIS = (
     "#00224e", "#083370", "#35456c", "#4f576c", "#666970", "#7d7c78", "#948e77", "#aea371", "#c8b866", "#e5cf52", "#fee838",
 )  # fmt: skip
@@ -47,11 +49,11 @@ def heatmap(data: Data, metric: str | None) -> Picture:
     means = {(names[method], task): one.mean for (method, task), (one, _) in found.means(DROP).items()}
     if not means:
         raise ConfigError(f"--metric {found.metric.name}: no pair completed")
-    scale = _scale(list(means.values()), found.metric)
+    colours = _colours(means, found.metric)
     counts = {(names[method], task): one for (method, task), one in found.counts_by_task().items()}
-    panels = [Panel(task, cells=_cells(task, means, counts, scale, rows, columns, skipped)) for task in found.tasks]
+    panels = [Panel(task, cells=_cells(task, means, counts, colours, rows, columns, skipped)) for task in found.tasks]
     across = max(1, min(CELLS_ACROSS // len(columns), len(panels)))
-    words = "means over completed trials" + ("; what is lighter is better" if found.metric.sign else "")
+    words = f"{axis_title(found.metric)}: means over completed trials" + "; what is lighter is better" * bool(found.metric.sign)
     if skipped:
         words += f"; grey: {len(skipped)} pairs that do not fit"
     if any(one.bad for one in counts.values()):
@@ -65,27 +67,20 @@ def heatmap(data: Data, metric: str | None) -> Picture:
         size=(max(2.0, CELL[0] * len(columns)), max(0.5, CELL[1] * len(rows))),
         columns=across,
         most=MOST_ROWS * across,
-        scale=scale,
         words=[words, *found.notes],
         notes=list(found.notes),
     )
 
 
-def _scale(means: Sequence[float], metric: Metric) -> Scale:
-    """Values to colours that lighten towards what is better."""
-    low, high = min(means), max(means)
-    log = low > 0 and high > 100 * low
-    ends = (low, high if high > low else low + 1)
-    return Scale(axis_title(metric), ends, CIVIDIS[::-1] if metric.sign > 0 else CIVIDIS, log)
-
-
-def _colour(value: float, scale: Scale) -> str:
-    low, high, value = np.log([*scale.values, value]) if scale.log else [*scale.values, value]
-    place = (value - low) / (high - low) * (len(scale.colours) - 1)
-    before = min(int(place), len(scale.colours) - 2)
-    ends = [_parts(scale.colours[one]) for one in (before, before + 1)]
-    mixed = [a + (place - before) * (b - a) for a, b in zip(*ends, strict=True)]
-    return "#" + "".join(f"{round(part):02x}" for part in mixed)
+def _colours(means: Mapping[Key, float], metric: Metric) -> dict[Key, str]:
+    """Colours of values, which lighten towards what is better; on a logarithmic scale where values span decades."""
+    values = np.array(list(means.values()))
+    if values.min() > 0 and values.max() > 100 * values.min():
+        values = np.log(values)
+    places = (values - values.min()) / (np.ptp(values) or 1) * (len(CIVIDIS) - 1)
+    stops = np.array([_parts(colour) for colour in (CIVIDIS[::-1] if metric.sign > 0 else CIVIDIS)])
+    mixed = np.stack([np.interp(places, np.arange(len(CIVIDIS)), part) for part in stops.T], 1).round().astype(int)
+    return {key: "#" + "".join(f"{part:02x}" for part in parts) for key, parts in zip(means, mixed.tolist(), strict=True)}
 
 
 def _parts(colour: str) -> list[int]:
@@ -94,9 +89,9 @@ def _parts(colour: str) -> list[int]:
 
 def _cells(
     task: str,
-    means: Mapping[tuple[tuple[str, str], str], float],
-    counts: Mapping[tuple[tuple[str, str], str], Counts],
-    scale: Scale,
+    means: Mapping[Key, float],
+    counts: Mapping[Key, Counts],
+    colours: Mapping[Key, str],
     rows: list[str],
     columns: list[str],
     skipped: set[tuple[str, str]],
@@ -107,7 +102,7 @@ def _cells(
             pair = (quantizer, strategy)
             mean, count = means.get((pair, task), math.nan), counts.get((pair, task), Counts())
             known = not math.isnan(mean)
-            face = _colour(mean, scale) if known else SKIPPED if pair in skipped else PAPER
+            face = colours[pair, task] if known else SKIPPED if pair in skipped else PAPER
             words = [number(mean, 3).replace("-", "−")] if known else []
             words += [f"× {count.bad}/{count.trials}"] if count.bad else []
             edge = BAD if count.bad else ""

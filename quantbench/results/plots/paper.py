@@ -85,8 +85,6 @@ def draw(picture: Picture) -> Figure:
         _texts(axes, panel)
     if picture.legend:
         _legend(figure, picture)
-    if picture.scale is not None:
-        _scale(figure, grid, picture)
     words = list(picture.words)
     if len(picture.panels) > len(grid):
         words.append(f"the first {len(grid)} of {len(picture.panels)} panels are drawn; --within makes fewer tasks")
@@ -115,7 +113,7 @@ def _grid(picture: Picture) -> tuple[Figure, list[Axes]]:
         labels = [label for label, _ in picture.legend]
         high = max(high, LINE * _lines(labels, 2) + 0.8)
         wide += (0.5 + 0.068 * _longest(labels)) * _columns(labels, high)
-    figure = Figure(figsize=(wide + (1.0 if picture.scale is not None else 0), high), layout="constrained")
+    figure = Figure(figsize=(wide, high), layout="constrained")
     grid = list(figure.subplots(down, across, squeeze=False, sharey=True, sharex=bool(y.names)).ravel())
     for axes in grid[count:]:
         axes.remove()
@@ -319,20 +317,6 @@ def _legend(figure: Figure, picture: Picture) -> None:
     )
     for text, label in zip(drawn.get_texts(), labels, strict=True):
         text.set_text(label)
-
-
-def _scale(figure: Figure, grid: Sequence[Axes], picture: Picture) -> None:
-    """A bar that tells what colours mean."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
-
-    assert picture.scale is not None
-    norm = (LogNorm if picture.scale.log else Normalize)(*picture.scale.values)
-    colours = LinearSegmentedColormap.from_list("scale", list(picture.scale.colours))
-    bar = figure.colorbar(ScalarMappable(norm, colours), ax=list(grid), shrink=0.9, fraction=0.04, pad=0.02, aspect=25)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=7.5, color=MUTED)
-    bar.set_label(picture.scale.title, fontsize=8, color=INK)
 
 
 def _caption(figure: Figure, words: Sequence[str]) -> None:

@@ -131,16 +131,6 @@ class Panel:
     cells: list[Cell] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Scale:
-    """What the colours of cells mean: from the first value to the last."""
-
-    title: str
-    values: tuple[float, float]
-    colours: Sequence[str]
-    log: bool
-
-
 @dataclass
 class Picture:
     """Panels side by side.
@@ -162,7 +152,6 @@ class Picture:
     size: tuple[float, float] = (2.9, 2.4)
     columns: int = 4
     most: int = MOST_PANELS
-    scale: Scale | None = None
     words: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

@@ -17,6 +17,9 @@ from quantbench.results.schema import setting_columns
 SAME, NEAR = 0.15, 0.02
 """Decibels and bits between points of one line."""
 
+MOST_LINES = 20
+"""Of more limits than these, one a seed, their means are drawn."""
+
 MEAN = Look("mean", line=1.2, mark=5)
 LIMIT = Style(MUTED, "", "solid")
 
@@ -44,7 +47,7 @@ def rate_distortion(data: Data, metric: str | None) -> Picture:
                 panel.series.append(Series(MEAN, x, y, method, None, low, high, seeds, first))
         panel.texts += _failures(own)
         panels.append(panel)
-    legend: list[tuple[str, str | Style]] = [*zip(with_counts(methods, found.counts()), methods, strict=True)]
+    legend: list[tuple[str, str | Style]] = [*zip(with_counts(methods, data.counts), methods, strict=True)]
     words, more = interval_words(list(points["seeds"]) or [0])
     notes = list(found.notes)
     if rows["limit"].notna().any():
@@ -125,6 +128,9 @@ def _limit(rows: pd.DataFrame, decibels: bool) -> tuple[list[Series], list[Text]
     lines: list[tuple[str, pd.DataFrame]] = []
     for (name, _), line in known.groupby(["block", "seed"], sort=False):
         _add(lines, str(name), line)
+        if len(lines) > MOST_LINES:
+            lines = [(str(block), part) for block, part in known.groupby("block", sort=False)]
+            break
     look = Look("limit", line=1.8 if len(lines) <= 4 else 0.9)
     series, texts = [], []
     for name, line in lines:

@@ -10,7 +10,6 @@ import pandas as pd
 
 from quantbench.errors import ConfigError
 from quantbench.metrics import METRICS
-from quantbench.results.frame import Counts
 from quantbench.results.plots.data import FAILURES, GROWTH, Data, axis_title, interval_words
 from quantbench.results.plots.picture import CROSS, Axis, Floats, Ints, Look, Panel, Picture, Series, with_counts
 from quantbench.results.statistics import mean_intervals
@@ -43,10 +42,10 @@ def growth(data: Data, metric: str | None) -> Picture:
 
 
 def _over_steps(data: Data, metric: str, geometric: bool) -> Picture:
-    points, trials = _points(data, metric)
+    points = _points(data, metric)
     means = _means(points[points["completed"]], geometric)
     methods = _by_last(means, data.layout.names)
-    labels = with_counts(methods, {str(name): Counts.of(part) for name, part in trials.groupby("method")["status"]})
+    labels = with_counts(methods, data.counts)
     few = len(methods) <= 6
     look = Look("mean", 1.7 if few else 1.2, 4, band=0.2 if few else 0.1, sparse=True)
     panels = {str(task): Panel(str(task)) for task in dict.fromkeys(points["task"])}
@@ -75,8 +74,8 @@ def _over_steps(data: Data, metric: str, geometric: bool) -> Picture:
     )
 
 
-def _points(data: Data, metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Points of the metric with the method, task, seed of their trial, and the trials."""
+def _points(data: Data, metric: str) -> pd.DataFrame:
+    """Points of the metric with the method, task, seed of their trial, and whether it completed."""
     table = data.ran().results
     if data.ran().curves.empty:
         raise ConfigError("there are no curves: no curves.csv lies beside the results.csv given, or it is empty")
@@ -88,12 +87,10 @@ def _points(data: Data, metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
             "method": data.layout.methods.to_numpy(),
             "task": data.layout.tasks.to_numpy(),
             "seed": table["seed"].to_numpy(float, na_value=np.nan),
-            "status": table["status"].astype(str).to_numpy(),
+            "completed": ~table["status"].isin(FAILURES).to_numpy(),
         }
     )
-    points = every[every["metric"] == metric]
-    points = points.join(trials.assign(completed=~trials["status"].isin(FAILURES)), on="row")
-    return points, trials[trials["status"] != "skipped"]
+    return every[every["metric"] == metric].join(trials, on="row")
 
 
 def _means(points: pd.DataFrame, geometric: bool) -> pd.DataFrame:

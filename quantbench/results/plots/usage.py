@@ -40,7 +40,7 @@ def usage(data: Data, metric: str | None) -> Picture:
     text = f"large marks with bars: {words}; small dots: trials"
     if (~good).any():
         text += "; ×: trials that diverged or failed, beyond the worst value, and in no mean"
-    names = with_counts(methods, found.counts(), 44)
+    names = with_counts(methods, data.counts, 44)
     lines = sum(name.count("\n") + 1 for name in names)
     return Picture(
         f"{found.metric.name} by method",

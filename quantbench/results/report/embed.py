@@ -46,7 +46,6 @@ def picture(made: Picture, methods: Mapping[str, int], grids: Grids, column: str
         "size": made.size,
         "columns": made.columns,
         "most": made.most,
-        "scale": None if made.scale is None else asdict(made.scale),
         "words": made.words,
         "column": column,
         "panels": [_panel(one, methods, grids) for one in made.panels],

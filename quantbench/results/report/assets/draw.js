@@ -288,7 +288,6 @@ function drawPicture(id, picture, panels, metric) {
       layout.annotations.push({ ...own, x, y, text: safe(words).replace(/\n/g, "<br>"), showarrow: false, font });
     }
   });
-  if (picture.scale) traces.push(scaleOf(picture.scale));
   const extra = legend.size ? 24 + (narrow() ? 22 : 14) * Math.min(legend.size, 20) : 0;
   layout.legend = { orientation: "h", x: 0, xanchor: "left", y: -48 / height, yanchor: "top", font: { size: 12 } };
   layout.showlegend = legend.size > 0;
@@ -306,17 +305,6 @@ function wordsIn(text, n, picture) {
     ...(top ? { yref: `y${n} domain`, y: 1, yanchor: "top" } : { yref: `y${n}`, y: place(text.y, picture.y) }),
     ...sides[text.side], font: { size: 1.4 * text.size, color: ink(text.colour) },
   };
-}
-
-/** A bar that tells what the colours of cells mean, beside an invisible point. */
-function scaleOf({ values, colours, log }) {
-  const [cmin, cmax] = log ? values.map(Math.log10) : values;
-  const powers = log ? Array.from({ length: Math.floor(cmax) - Math.ceil(cmin) + 1 }, (_, i) => Math.ceil(cmin) + i) : [];
-  const ticks = log ? { tickvals: powers, ticktext: powers.map((power) => short(10 ** power)) } : {};
-  const colorbar = { thickness: 14, outlinewidth: 0, ...ticks };
-  const colorscale = colours.map((colour, index) => [index / (colours.length - 1), colour]);
-  const marker = { color: [cmin], cmin, cmax, colorscale, showscale: true, colorbar };
-  return { type: "scatter", mode: "markers", x: [null], y: [null], marker, showlegend: false, hoverinfo: "skip" };
 }
 
 function show(box, traces, layout, height) {
@@ -361,10 +349,10 @@ function drawFigure(id, pictures, metric, title, log = {}) {
   if (!made) return;
   const picture = { ...made, x: { ...made.x, log: log.x ?? made.x.log }, y: { ...made.y, log: log.y ?? made.y.log } };
   const own = picture.panels.filter((panel) => panel.title === title);
-  const panels = own.length ? own : title === null || made.scale ? picture.panels.slice(0, picture.most) : [];
+  const panels = own.length ? own : title === null || made.x.names ? picture.panels.slice(0, picture.most) : [];
   at(`${id}-box`).classList.toggle("wide", panels.length > 2 || Boolean(picture.y.ticks));
   at(`${id}-title`).textContent = picture.title;
-  const drawn = panels.length && (picture.scale || panels.some((panel) => seriesOf(picture, panel).length));
+  const drawn = panels.length && (picture.x.names || panels.some((panel) => seriesOf(picture, panel).length));
   drawPicture(id, picture, panels, metric);
   const sentences = picture.words.map((one) => `${one.charAt(0).toUpperCase()}${one.slice(1)}.`);
   const more = !own.length && picture.panels.length > panels.length && panels.length;
