@@ -157,7 +157,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
     if least is not None and not 0 <= least <= 1:
         raise ConfigError(f"--fail-below {least:g}: must be between 0 and 1")
     if arguments.plot is not None:
-        from quantbench.results.plots.common import check_picture
+        from quantbench.results.plots.paper import check_picture
         from quantbench.results.scatter import scatter
 
         check_picture(arguments.plot, "--plot")

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quantbench.results.plots.common import INK, STYLE, check_picture, plain, save
-from quantbench.results.plots.names import bars, name_points, settle
+from quantbench.results.palette import Style
+from quantbench.results.plots.data import axis_title
+from quantbench.results.plots.paper import check_picture, save
+from quantbench.results.plots.picture import Axis, Floats, Look, Panel, Picture, Series, Text
 from quantbench.results.render import estimate
-from quantbench.results.transfer import Side, Transfer
+from quantbench.results.transfer import Transfer
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-BARS, DOT, CONTRARY = "#9aa3ad", "#1f5fa8", "#c2410c"
+BARS, DOT = Style("#9aa3ad", "", "solid"), Style("#1f5fa8", "o", "none")
+FAR, CONTRARY = Style("#1f5fa8", "D", "none"), Style("#c2410c", "", "dashed")
 FENCE, FEW = 3.0, 4.0
 """An item is far away beyond so many interquartile ranges, where the others take less than one in so many of the picture."""
-
-STEPS = 40
-"""Places along a line between two items that names keep clear of."""
 
 
 def scatter(found: Transfer, path: Path) -> None:
@@ -33,42 +28,40 @@ def scatter(found: Transfer, path: Path) -> None:
         QuantBenchError: the file cannot be written.
     """
     check_picture(path, "--plot")
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
-        save(_figure(found), path)
+    save(picture(found), path)
 
 
-def _figure(found: Transfer) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.2, 5.2), layout="constrained")
-    axes = figure.add_subplot()
-    points = np.array([[one.mean for one in side.means] for side in (found.toy, found.real)]).T
-    half = [_half_widths(side) for side in (found.toy, found.real)]
-    names = list(found.names)
+def picture(found: Transfer) -> Picture:
+    sides = (found.toy, found.real)
+    points = np.array([[one.mean for one in side.means] for side in sides]).T
+    half = np.nan_to_num([[one.high - one.mean for one in side.means] for side in sides]).T
     far = far_away(points)
-    if far.any():
-        names = [
-            f"{name} ({x:.3g}, {y:.3g})" if is_far else name for name, is_far, (x, y) in zip(names, far, points, strict=True)
-        ]
-        points, half = _drawn_in(axes, points, half, far)
-    _disagreements(axes, found, points)
-    axes.errorbar(points[:, 0], points[:, 1], xerr=half[0], yerr=half[1], fmt="none", ecolor=BARS, elinewidth=0.8, zorder=2)
-    axes.plot(*points[~far].T, "o", color=DOT, markersize=5, markeredgecolor="white", markeredgewidth=0.6, zorder=4)
-    axes.plot(*points[far].T, "D", color="white", markersize=5, markeredgecolor=DOT, zorder=4)
-    if not far.any():
-        axes.margins(0.08)
-    axes.set_xlabel(_axis("toy", found.toy), color=INK)
-    axes.set_ylabel(_axis("real codec", found.real), color=INK)
-    axes.set_title(_title(found), loc="left", fontsize=9, color=INK)
-    plain(axes)
-    settle(figure)
-    _names(axes, found, names, points, half)
-    return figure
+    names = [f"{name} ({x:.3g}, {y:.3g})" if out else name for name, out, (x, y) in zip(found.names, far, points, strict=True)]
+    # The axes end at the items that are not far away; those stand at the edge, without intervals.
+    low, high = (points - half)[~far].min(axis=0), (points + half)[~far].max(axis=0)
+    margin = (0.12 if far.any() else 0.06) * (high - low)
+    margin = np.where(margin > 0, margin, 1.0)
+    points = np.clip(points, low - margin / 2, high + margin / 2)
+    half[far] = 0
+    panel = Panel(_title(found))
+    for pair in found.disagreements:
+        ends = points[[pair.first, pair.second]]
+        panel.series.append(Series(Look("disagreement", 1, opacity=0.7), ends[:, 0], ends[:, 1], style=CONTRARY))
+    x, y = points.T
+    for across, middle, wide in ((True, x, half[:, 0]), (False, y, half[:, 1])):
+        panel.series.append(Series(Look("bar", across=across), x, y, style=BARS, low=middle - wide, high=middle + wide))
+    for look, chosen, style in ((Look("item", mark=5), ~far, DOT), (Look("far", mark=5), far, FAR)):
+        panel.series.append(Series(look, x[chosen], y[chosen], style=style))
+    panel.texts += [Text(x, y, name, "beside") for name, (x, y) in zip(names, points, strict=True)]
+    axes = [
+        Axis(f"{label}: {axis_title(side.metric)}", limits=(a, b))
+        for label, side, a, b in zip(("toy", "real codec"), sides, low - margin, high + margin, strict=True)
+    ]
+    legend: list[tuple[str, str | Style]] = [("order differs", CONTRARY)] if found.disagreements else []
+    return Picture("Transfer", [panel], axes[0], axes[1], {}, legend, size=(6.2, 4.4))
 
 
-def far_away(points: NDArray[np.float64]) -> NDArray[np.bool_]:
+def far_away(points: Floats) -> NDArray[np.bool_]:
     """Items without which the picture would be a quarter as wide or high: they would leave no room to tell the others apart."""
     far = np.zeros(len(points), bool)
     for values in points.T:
@@ -79,50 +72,8 @@ def far_away(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     return far
 
 
-def _drawn_in(
-    axes: Axes, points: NDArray[np.float64], half: list[NDArray[np.float64]], far: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
-    """Limit the axes to the items that are not far away; those stand at the edge, without intervals."""
-    widths = np.array(half).T
-    low, high = (points - widths)[~far].min(axis=0), (points + widths)[~far].max(axis=0)
-    margin = 0.12 * (high - low)
-    axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
-    axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
-    return np.clip(points, low - margin / 2, high + margin / 2), [np.where(far, 0.0, one) for one in half]
-
-
-def _half_widths(side: Side) -> NDArray[np.float64]:
-    """Half the intervals of the means; 0 where there is none."""
-    return np.nan_to_num([one.high - one.mean for one in side.means])
-
-
-def _axis(label: str, side: Side) -> str:
-    return f"{label}: {side.metric.titled}"
-
-
 def _title(found: Transfer) -> str:
     separated = len(found.separated)
     same = separated - len(found.disagreements)
     order = f"{same} of {separated} separated pairs in the same order" if separated else "no pair is separated"
     return f"Kendall's tau-b {estimate(found.tau)}; {order}"
-
-
-def _disagreements(axes: Axes, found: Transfer, points: NDArray[np.float64]) -> None:
-    label: str | None = "order differs"
-    for pair in found.disagreements:
-        x, y = points[[pair.first, pair.second]].T
-        axes.plot(x, y, color=CONTRARY, linewidth=1, linestyle=(0, (4, 3)), alpha=0.7, zorder=1, label=label)
-        label = None
-    if found.disagreements:
-        axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, labelcolor=INK)
-
-
-def _names(axes: Axes, found: Transfer, names: list[str], points: NDArray[np.float64], half: list[NDArray[np.float64]]) -> None:
-    """Write the names beside their points, clear of intervals and of lines between items."""
-    to_screen = axes.transData.transform
-    centres = to_screen(points)
-    covered = bars(axes, points - np.array(half).T, points + np.array(half).T, points)
-    for pair in found.disagreements:
-        steps = np.linspace(centres[pair.first], centres[pair.second], STEPS)
-        covered += [(x - 2, y - 2, x + 2, y + 2) for x, y in steps]
-    name_points(axes, names, points, covered)

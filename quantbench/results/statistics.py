@@ -68,6 +68,17 @@ def mean_interval(values: Values) -> Estimate:
     return _interval(float(values.mean()), max(_spread(values), step_of(values) / math.sqrt(12)), len(values))
 
 
+def mean_intervals(values: Values) -> tuple[Values, Values, Values]:
+    """``mean_interval`` of each row of finite values (rows, count): means, lows, highs."""
+    count = values.shape[1]
+    mean = values.mean(axis=1)
+    if count == 1:
+        return mean, np.full(len(mean), np.nan), np.full(len(mean), np.nan)
+    spread = np.maximum(values.std(axis=1, ddof=1), _steps(values) / math.sqrt(12))
+    half = _quantile(count - 1) * spread / math.sqrt(count)
+    return mean, mean - half, mean + half
+
+
 def _spread(values: Values) -> float:
     """Standard deviation; 0 for a single value."""
     return float(values.std(ddof=1)) if len(values) > 1 else 0.0
@@ -90,13 +101,22 @@ def step_of(values: Values) -> float:
 
     Three values or more that are no multiples of a step hardly ever look like it.
     """
-    ordered = np.sort(values)
-    gaps = ordered[1:] - ordered[:-1]
-    gaps = gaps[gaps > ROUNDING * max(abs(ordered[0]), abs(ordered[-1]))]
-    if not len(gaps):
-        return 0.0
-    multiples = gaps / gaps.min()
-    return float(gaps.min()) if float(np.abs(multiples - np.rint(multiples)).max()) < 1e-3 else 0.0
+    return float(_steps(values[None])[0])
+
+
+def _steps(values: Values) -> Values:
+    """``step_of`` each row (rows, count)."""
+    if values.shape[1] < 2:
+        return np.zeros(len(values))
+    ordered = np.sort(values, axis=1)
+    gaps = ordered[:, 1:] - ordered[:, :-1]
+    largest = np.maximum(np.abs(ordered[:, :1]), np.abs(ordered[:, -1:]))
+    gaps = np.where(gaps > ROUNDING * largest, gaps, np.inf)
+    least = gaps.min(axis=1)
+    known = np.isfinite(gaps)
+    multiples = np.where(known, gaps, 0.0) / least[:, None]
+    whole = np.abs(multiples - np.rint(multiples)).max(axis=1) < 1e-3
+    return np.where(whole & np.isfinite(least), least, 0.0)
 
 
 def geometric_interval(values: Values) -> Estimate:
@@ -352,6 +372,7 @@ __all__ = [
     "interquartile_mean",
     "leaning",
     "mean_interval",
+    "mean_intervals",
     "mean_ranks",
     "more_failures",
     "paired_difference",

@@ -12,17 +12,18 @@ import pytest
 from quantbench.cli import main
 from quantbench.errors import ConfigError
 from quantbench.results.frame import frame
-from quantbench.results.load import load
+from quantbench.results.load import Results, load
+from quantbench.results.plots.data import Data
+from quantbench.results.plots.draw import KINDS
+from quantbench.results.plots.steps import MOST_STEPS, curves, growth, thin
 from quantbench.results.rank import rank
 from quantbench.results.report import report
-from quantbench.results.report.curves import BAND_STEPS, gather, thin
 from quantbench.results.report.embed import embedded, shown_p
+from quantbench.results.report.lines import trial_lines
 from quantbench.results.report.pairs import MOST_LINES
 from quantbench.results.report.payload import make_report
 from quantbench.results.statistics import mean_interval
 from tests.results.report_runs import HOSTILE, write_run
-
-ONE = np.zeros(1, np.int64)
 
 
 def made(folder, **options):
@@ -51,9 +52,16 @@ class Elements(HTMLParser):
             self.scripts[-1] = (self.scripts[-1][0], self.scripts[-1][1] + data)
 
 
-def one_curve(values):
-    steps = range(len(values))
-    return pd.DataFrame({"trial": "a", "step": steps, "metric": "mse", "value": values})
+def one_curve(values, trial="a"):
+    return pd.DataFrame({"trial": trial, "step": range(len(values)), "metric": "mse", "value": values})
+
+
+def data_of(points, gradients=None, bits=None):
+    """Points of curves with a trial each that they name; trials have the gradients and the source given."""
+    trials = [name for name in dict.fromkeys(points["trial"]) if name != "unknown"]
+    rows = {"trial": trials, "status": "completed", "seed": range(len(trials)), "simulator": "codeword", "quantizer": "vq"}
+    table = pd.DataFrame(rows | {"gradient": gradients or "ste", "simulator.bits": bits or 6, "mse": 1.0})
+    return Data(Results(table, points))
 
 
 def test_a_thinned_curve_keeps_its_ends_and_extremes():
@@ -70,43 +78,64 @@ def test_thinning_never_keeps_more_than_asked(most):
     assert len(thin(np.random.default_rng(1).normal(size=1000), most)) <= most
 
 
-def test_thinning_is_said_and_bands_keep_all_values():
+def test_thinning_is_said_and_means_keep_their_extremes():
     values = np.ones(1000)
     values[777] = 50
-    found = gather(one_curve(values), pd.Series(["a"]), ONE, ONE, points=100)
+    given = data_of(one_curve(values))
+    found = trial_lines(given.points[0], 100)
     assert len(found.lines["mse"]["values"][0]) <= 100
     assert max(found.lines["mse"]["values"][0]) == 50
     assert any("1 of 1 curves are thinned" in note for note in found.notes)
-    band = found.bands["mse"]
-    assert len(band["high"][0]) == BAND_STEPS
-    assert (max(band["high"][0]), max(band["middle"][0]), min(band["low"][0])) == (50, 1, 1)
-    assert not gather(one_curve(values), pd.Series(["a"]), ONE, ONE).notes
+    (mean,) = curves(given, None).panels[0].series
+    assert (len(mean.y) <= MOST_STEPS, mean.y.max(), mean.y.min()) == (True, 50, 1)
+    assert not trial_lines(given.points[0]).notes
 
 
-def test_bands_are_the_median_and_range_over_the_trials_of_a_method_and_task():
-    curves = pd.concat(
-        [one_curve([value, 2 * value]).assign(trial=name) for name, value in zip("abcd", (1.0, 2, 4, 30), strict=True)]
-    )
-    found = gather(curves, pd.Series(list("abcd")), np.array([0, 0, 0, 1]), np.array([0, 0, 1, 0])).bands["mse"]
-    bands = {(method, task): i for i, (method, task) in enumerate(zip(found["method"], found["task"], strict=True))}
-    assert set(bands) == {(0, 0), (0, 1), (1, 0), (0, -1), (1, -1)}
-    assert [found[name][bands[0, 0]] for name in ("low", "middle", "high")] == [[1, 2], [1.5, 3], [2, 4]]
-    assert [found[name][bands[0, -1]] for name in ("low", "middle", "high")] == [[1, 2], [2, 4], [4, 8]]
+def test_curves_are_means_over_the_seeds_of_a_method_in_a_task():
+    points = pd.concat([one_curve([value, 2 * value], name) for name, value in zip("abcd", (1.0, 2, 4, 30), strict=True)])
+    found = curves(data_of(points, ["ste", "ste", "ste", "mste"], [6, 6, 8, 6]), None)
+    drawn = {(panel.title, one.method): one for panel in found.panels for one in panel.series}
+    assert set(drawn) == {("bits=6", "vq ste"), ("bits=8", "vq ste"), ("bits=6", "vq mste")}
+    own = drawn["bits=6", "vq ste"]
+    ends = [mean_interval(np.array(values)) for values in ([1.0, 2], [2.0, 4])]
+    assert [own.y.tolist(), own.low.tolist(), own.high.tolist()] == [list(one) for one in zip(*ends, strict=True)]
+    assert own.seeds == [2, 2]
 
 
 def test_points_that_cannot_be_drawn_are_counted():
-    curves = pd.concat([one_curve([1.0, np.inf, np.nan]), one_curve([5.0]).assign(trial="unknown")])
-    found = gather(curves, pd.Series(["a"]), ONE, ONE)
-    assert found.lines["mse"]["values"] == [[1]]
-    assert found.notes == [
+    given = data_of(pd.concat([one_curve([1.0, np.inf, np.nan]), one_curve([5.0], "unknown")]))
+    points, notes = given.points
+    assert trial_lines(points).lines["mse"]["values"] == [[1]]
+    assert notes == [
         "1 points of curves belong to no trial of the results and are left out",
         "2 points of curves are not finite and are not drawn",
     ]
 
 
 def test_growth_is_over_the_first_value():
-    curves = one_curve([0.5, 1.0, 4.0]).assign(metric="encoder_std")
-    assert gather(curves, pd.Series(["a"]), ONE, ONE).lines["encoder_growth"]["values"] == [[1, 2, 8]]
+    given = data_of(one_curve([0.5, 1.0, 4.0]).assign(metric="encoder_std"))
+    assert trial_lines(given.points[0]).lines["encoder_growth"]["values"] == [[1, 2, 8]]
+    (mean,) = growth(given, None).panels[0].series
+    assert mean.y.tolist() == pytest.approx([1, 2, 8])
+
+
+def test_a_page_has_what_paper_has(tmp_path):
+    """Every number of a picture, its words and its methods."""
+    folder = write_run(tmp_path / "run", broken=[("ste", 6, 0)])
+    data, given = made(folder).data, Data(load(folder))
+    assert set(data["pictures"]) == {"usage", "curves", "growth", "rate_distortion", "heatmap", "critical_difference"}
+    for kind, metric in (("usage", "nmse_db"), ("curves", "mse"), ("growth", "encoder_growth"), ("rate_distortion", "nmse_db")):
+        paper, page = KINDS[kind](given, metric), data["pictures"][kind][metric]
+        assert (page["title"], page["words"], page["y"]["title"]) == (paper.title, paper.words, paper.y.title)
+        assert [panel["title"] for panel in page["panels"]] == [panel.title for panel in paper.panels]
+        for drawn, panel in zip(page["panels"], paper.panels, strict=True):
+            expected = [one for one in panel.series if one.look.role == "mean"]
+            means = next(group for group in drawn["series"] if group["look"]["role"] == "mean")
+            assert [data["methods"][place]["name"] for place in means["method"]] == [one.method for one in expected]
+            for name in ("y", "low", "high", "seeds"):
+                found = [np.array(one, float) for one in means[name]]
+                for own, one in zip(found, expected, strict=True):
+                    assert own == pytest.approx(np.array(getattr(one, name), float), rel=1e-4, nan_ok=True)
 
 
 def test_findings_name_the_best_and_by_how_much(tmp_path):
@@ -227,35 +256,40 @@ def test_of_very_many_methods_the_best_are_compared_and_that_is_said(tmp_path):
 def test_means_are_those_of_the_frame(tmp_path, failures):
     folder = write_run(tmp_path / "run", broken=failures)
     data, runs = made(folder).data, load(folder)
-    for metric, shown in data["means"]["metrics"].items():
+    for metric, shown in data["pictures"]["usage"].items():
         expected = frame(runs, metric).means()
-        names = [(data["methods"][m]["name"], data["tasks"][t]) for m, t in keys_of(data["means"])]
-        found = {key: tuple(shown[name][place] for name in shown) for place, key in enumerate(names) if shown["seeds"][place]}
+        found = {
+            (data["methods"][method]["name"], panel["title"]): (*ends[0], *ends[1], *ends[2], *ends[3])
+            for panel in shown["panels"]
+            for group in panel["series"]
+            if group["look"]["role"] == "mean"
+            for method, *ends in zip(*(group[name] for name in ("method", "x", "low", "high", "seeds")), strict=True)
+        }
         assert found.keys() == expected.keys()
         for key, (estimate, seeds) in expected.items():
             assert found[key] == pytest.approx((*estimate, seeds), rel=1e-6)
-    assert sum(data["means"]["metrics"]["nmse_db"]["seeds"]) == 30 - len(failures)
-
-
-def keys_of(means):
-    return list(zip(means["method"], means["task"], strict=True))
+    assert sum(seeds for _, seeds in frame(runs, "nmse_db").means().values()) == 30 - len(failures)
 
 
 def test_points_over_the_rate_are_means_of_seeds(tmp_path):
     folder = write_run(tmp_path / "run", broken=[("ste", 6, 0)])
     data, table = made(folder).data, load(folder).results
-    rates = data["rates"]
-    points = rates["points"]["nmse_db"]
-    assert sorted(rates["points"]) == ["nmse_db"]
-    assert len(points["mean"]) == 6
-    for place, source in enumerate(points["source"]):
-        gradient = data["methods"][points["method"][place]]["name"].removeprefix("vq ")
-        bits = float(rates["sources"][source].removeprefix("bits="))
-        own = table[(table["gradient"] == gradient) & (table["simulator.bits"] == bits) & (table["status"] == "completed")]
-        expected = mean_interval(own["nmse_db"].to_numpy(float))
-        assert [points[name][place] for name in ("mean", "low", "high")] == pytest.approx(list(expected), rel=1e-6)
-        assert (points["rate"][place], points["seeds"][place]) == (pytest.approx(own["spent_bits"].mean()), len(own))
-        assert points["row"][place] in own.index
+    rates = data["pictures"]["rate_distortion"]
+    assert sorted(rates) == ["nmse_db"]
+    places = 0
+    for panel in rates["nmse_db"]["panels"]:
+        group = next(group for group in panel["series"] if group["look"]["role"] == "mean")
+        for place, method in enumerate(group["method"]):
+            gradient = data["methods"][method]["name"].removeprefix("vq ")
+            bits = float(panel["title"].removeprefix("bits="))
+            own = table[(table["gradient"] == gradient) & (table["simulator.bits"] == bits) & (table["status"] == "completed")]
+            expected = mean_interval(own["nmse_db"].to_numpy(float))
+            found = [group[name][place] for name in ("y", "low", "high")]
+            assert [one for (one,) in found] == pytest.approx(list(expected), rel=1e-6)
+            assert (group["x"][place], group["seeds"][place]) == ([pytest.approx(own["spent_bits"].mean())], [len(own)])
+            assert group["rows"][place][0] in own.index
+            places += 1
+    assert places == 6
 
 
 def with_values(folder, values, by="gradient"):

@@ -78,12 +78,17 @@ def column(page, name):
 
 def drawn(page, plot):
     """The traces of a plot."""
-    keys = "({name: one.name, x: one.x, y: one.y, rows: one.customdata, color: one.marker?.color ?? one.line?.color})"
+    keys = "({name: one.name, panel: one.xaxis, x: one.x, y: one.y, rows: one.customdata})"
     return page.evaluate(f"document.getElementById('{plot}').data.map(one => {keys})")
 
 
 def trace(page, plot, name):
     return next((one for one in drawn(page, plot) if one["name"] == name), None)
+
+
+def trials(page):
+    """What is drawn of trials that completed, one by one."""
+    return [one for one in drawn(page, "by-method") if one["name"].endswith(" trials")]
 
 
 def click_point(page, plot, name, index=0):
@@ -92,7 +97,7 @@ def click_point(page, plot, name, index=0):
     script = """([plot, name, index]) => {
         const box = document.getElementById(plot), one = box._fullData.find(one => one.name === name);
         const place = box.querySelector('.bglayer, .plot').ownerSVGElement.getBoundingClientRect();
-        const {xaxis, yaxis} = box._fullLayout;
+        const [xaxis, yaxis] = ['x', 'y'].map(name => box._fullLayout[one[name + 'axis'].replace(name, name + 'axis')]);
         return [place.x + xaxis._offset + xaxis.d2p(one.x[index]), place.y + yaxis._offset + yaxis.d2p(one.y[index])];
     }"""
     page.mouse.move(*page.evaluate(script, [plot, name, index]), steps=3)
@@ -112,7 +117,7 @@ def test_sections_plots_and_findings_are_there(visit, plain):
         "Configuration and environment",
     ]
     assert "2 of 30 trials diverged" in page.locator("#findings .warning").first.inner_text()
-    for plot in ("by-method", "curves", "rate", "growth"):
+    for plot in ("by-method", "curves", "rate", "growth", "ranks"):
         assert page.locator(f"#{plot} .main-svg").first.is_visible()
         assert len(page.locator(f"#{plot}-text").inner_text()) > 50
         buttons = page.locator(f"#{plot} .modebar-btn").evaluate_all("all => all.map(one => one.dataset.title)")
@@ -121,13 +126,18 @@ def test_sections_plots_and_findings_are_there(visit, plain):
 
 def test_failures_are_drawn_and_marked(visit, plain):
     page = visit(plain)
-    assert len(trace(page, "by-method", "diverged or failed")["rows"]) == 2
-    assert (
-        "2 diverged or failed: crosses beyond the worst value, and in no mean." in page.locator("#by-method-text").inner_text()
-    )
-    good = [x for one in drawn(page, "by-method") if one["name"].startswith("vq ") for x in one["x"]]
+    failed = [one for one in drawn(page, "by-method") if one["name"] == "diverged or failed"]
+    assert sum(len(one["rows"]) for one in failed) == 2
+    words = "×: trials that diverged or failed, beyond the worst value, and in no mean."
+    assert words in page.locator("#by-method-text").inner_text()
+    assert "× 1 diverged of 10" in page.locator("#by-method .yaxislayer-above").first.text_content()
+    good = [x for one in trials(page) for x in one["x"]]
     assert len(good) == 28
-    assert trace(page, "by-method", "diverged or failed")["x"][0] > max(good)
+    for one in failed:
+        assert one["x"][0] > max(x for other in trials(page) if other["panel"] == one["panel"] for x in other["x"])
+    for plot in ("curves", "growth"):  # as far as they came
+        lines = [one for one in drawn(page, plot) if one["name"].endswith(" trial")]
+        assert {row for one in lines for row in one["rows"]} >= {row for one in failed for row in one["rows"]}
     assert [text for text in column(page, "status") if text != "completed"] == ["\u2715 diverged"] * 2
     page.select_option("#status", "diverged")
     assert page.locator("#trial-table tbody tr.broken").count() == 2
@@ -171,9 +181,11 @@ def test_toggles_change_the_plots(visit, plain):
     assert page.evaluate("document.getElementById('by-method').layout.xaxis.type") == "log"
     page.select_option("#task", label="bits=8")
     assert len([row for one in drawn(page, "by-method") if one["rows"] for row in one["rows"]]) == 15
+    assert len(page.locator("#curves .xtitle").all_text_contents()) == 1  # a panel
     page.locator("#methods-box summary").click()
     page.uncheck('#methods input[value="1"]')
     assert trace(page, "by-method", "vq mste") is None
+    assert "vq mste" not in page.locator("#by-method .yaxislayer-above").first.text_content()
     assert trace(page, "curves", "vq mste") is None
     page.uncheck("#growth-log")
     assert page.evaluate("document.getElementById('growth').layout.yaxis.type") == "linear"
@@ -186,7 +198,7 @@ def test_of_many_methods_the_best_and_those_that_grow_are_shown_first(visit, tmp
     report([write_run(tmp_path / "run", gradients=gradients, bits=[6], seeds=range(2))], tmp_path / "r.html")
     page = visit(tmp_path / "r.html")
     shown = [f"vq g{place:02d}" for place in range(12)] + ["vq ste"]
-    assert sorted(one["name"] for one in drawn(page, "by-method") if one["name"].startswith("vq ")) == shown
+    assert sorted(one["name"].removesuffix(" trials") for one in trials(page)) == shown
     assert page.locator("#methods-count").text_content() == "13 of 21"
 
 
@@ -198,15 +210,15 @@ def test_of_many_tasks_the_one_with_most_methods_is_shown_first(visit, tmp_path)
     report(runs, tmp_path / "r.html")
     page = visit(tmp_path / "r.html")
     assert page.locator("#task option:checked").text_content() == "bits=8"
-    shown = [one["name"] for one in drawn(page, "by-method") if one["name"].startswith("vq ")]
+    shown = [one["name"].removesuffix(" trials") for one in trials(page)]
     assert sorted(shown) == ["vq mste", "vq noise", "vq nsvq"]
     assert page.locator("#compare-table tbody tr").count() > 0  # two methods that have a task in common
 
 
 def test_a_point_marks_its_curves_and_its_row(visit, plain):
     page = visit(plain)
-    click_point(page, "by-method", "vq mste", 3)
-    row = trace(page, "by-method", "vq mste")["rows"][3]
+    click_point(page, "by-method", "vq mste trials", 3)
+    row = trace(page, "by-method", "vq mste trials")["rows"][3]
     chosen = page.locator("#trial-table tr.chosen")
     assert chosen.get_attribute("data-row") == str(row)
     assert chosen.locator("button").get_attribute("aria-pressed") == "true"
@@ -222,14 +234,12 @@ def test_a_curve_marks_its_point_and_its_row(visit, plain):
     page = visit(plain)
     page.check("#each")
     page.locator("#curves").scroll_into_view_if_needed()
-    index = page.evaluate("document.getElementById('curves').data.findIndex(one => one.customdata && one.customdata[0] === 12)")
-    page.evaluate(f"document.getElementById('curves')._fullData[{index}].name = 'wanted'")
-    click_point(page, "curves", "wanted", 10)
+    click_point(page, "curves", "vq mste trial", 5)
     row = int(page.locator("#trial-table tr.chosen").get_attribute("data-row"))
     assert set(trace(page, "curves", "selected trial")["rows"]) == {row}
-    values = [(one["x"], one["rows"]) for one in drawn(page, "by-method") if one["name"].startswith("vq ")]
+    values = [(one["x"], one["rows"]) for one in trials(page)]
     value = next(x[rows.index(row)] for x, rows in values if row in rows)
-    assert trace(page, "by-method", "selected")["x"] == [value]
+    assert trace(page, "by-method", "vq mste selected")["x"] == [value]
     # A row, with the keyboard.
     page.locator("button.trial").nth(2).focus()
     page.keyboard.press("Enter")
@@ -308,14 +318,12 @@ def test_methods_of_two_rates_get_no_verdict(visit, tmp_path):
 def test_bars_are_the_means_of_the_frame(visit, plain):
     page = visit(plain)
     found = frame(load(plain.parent / "run"), "nmse_db").means()
-    means = "document.getElementById('by-method').data.filter(one => one.name === 'mean')"
-    bars = page.evaluate(f"{means}.map(one => [one.text, one.x, one.error_x.array])")
-    drawn_means = {
-        text.split("<br>")[1]: (x, half) for texts, xs, halves in bars for text, x, half in zip(texts, xs, halves, strict=True)
-    }
+    means = "document.getElementById('by-method').data.filter(one => one.error_x)"
+    bars = page.evaluate(f"{means}.map(one => [one.text[0].split('<br>'), one.x[0], one.error_x.array[0]])")
+    drawn_means = {(method, task): (x, half) for (method, task, *_), x, half in bars}
     assert len(drawn_means) == len(found) == 6
     for (method, task), (estimate, _) in found.items():
-        assert drawn_means[f"{method}, {task}"] == pytest.approx((estimate.mean, estimate.high - estimate.mean), rel=1e-5)
+        assert drawn_means[method, task] == pytest.approx((estimate.mean, estimate.high - estimate.mean), rel=1e-5)
 
 
 def test_metrics_are_told_in_words(visit, plain):
@@ -368,7 +376,7 @@ def fits_a_phone(page):
     page.set_viewport_size({"width": 375, "height": 800})
     page.wait_for_function("() => document.querySelector('#by-method .main-svg').getBoundingClientRect().right <= 375")
     assert page.evaluate("document.documentElement.scrollWidth") == 375
-    for plot in ("by-method", "curves", "rate", "growth"):
+    for plot in ("by-method", "curves", "rate", "growth", *(["ranks"] if page.locator("#ranks").is_visible() else [])):
         assert page.locator(f"#{plot}").bounding_box()["width"] <= 375
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from quantbench.errors import ConfigError
 from quantbench.results.palette import Style
-from quantbench.results.plots.common import BAD, INK, Picture, caption, literal, marks
 from quantbench.results.plots.data import Data
+from quantbench.results.plots.picture import BAD, INK, Axis, Look, Panel, Picture, Series, Text, literal
 from quantbench.results.rank import Ranking, Standing, rank
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 ROW, BAR = 0.24, 0.13
 """Inches between names, and between bars."""
+
+LETTER = 0.07
+"""Inches of a letter of a name."""
+
+INKED = Style(INK, "o", "solid")
 
 
 def critical_difference(data: Data, metric: str | None) -> Picture:
@@ -25,7 +27,12 @@ def critical_difference(data: Data, metric: str | None) -> Picture:
     Raises:
         ConfigError: see ``rank``; fewer than two methods; no task that every method has.
     """
-    lists = [one for one in rank(data.frame(metric, goal=True)) if len(one.standings) > 1]
+    return of_ranking(rank(data.frame(metric, goal=True)), data.styles)
+
+
+def of_ranking(rankings: list[Ranking], styles: dict[str, Style]) -> Picture:
+    """See ``critical_difference``."""
+    lists = [one for one in rankings if len(one.standings) > 1]
     if not lists:
         raise ConfigError("a single method, or one at each rate: there is nothing to rank")
     if len(lists) > 1:
@@ -34,68 +41,51 @@ def critical_difference(data: Data, metric: str | None) -> Picture:
     (found,) = lists
     if not found.blocks:
         raise ConfigError("no task and seed has a trial of every method: there are no ranks")
-    order = sorted(range(len(found.standings)), key=lambda place: found.standings[place].mean_rank)
-    standings = [found.standings[place] for place in order]
+    standings = sorted(found.standings, key=lambda one: one.mean_rank)
     bars = [[found.standings[place].mean_rank for place in group] for group in found.groups if len(group) > 1]
     bars.sort(key=lambda ranks: (min(ranks), max(ranks)))
+    methods, half = len(standings), math.ceil(len(standings) / 2)
     labels = [_label(one) for one in standings]
-    half = math.ceil(len(standings) / 2)
-    figure, axes = _canvas(len(standings), len(bars), half, max(map(len, labels)))
-    styles = data.styles()
-    below = BAR * (len(bars) + 2)
+    below, beside = BAR * (len(bars) + 2), LETTER * max(map(len, labels)) + 0.25
+    high, wide = below + ROW * (half + 0.5), max(3.6, 0.25 * methods)
+    panel = Panel("", [_line([1, methods], [0, 0], 1.2)])
     for place, (one, label) in enumerate(zip(standings, labels, strict=True)):
-        row = place if place < half else len(standings) - 1 - place
-        _name(axes, one, label, place < half, below + ROW * (row + 0.5), styles[one.method])
+        row = place if place < half else methods - 1 - place
+        _name(panel, one, label, place < half, below + ROW * (row + 0.5), methods)
     for number, ranks in enumerate(bars):
-        y = BAR * (number + 1.2)
-        axes.plot([min(ranks), max(ranks)], [y, y], color=INK, linewidth=2.5, zorder=3, label="group")
-        axes.plot(ranks, [y] * len(ranks), "o", color=INK, markersize=4, zorder=4)
-    caption(figure, "\n".join(_words(found, len(bars))))
-    return Picture(figure, list(found.notes))
-
-
-def _canvas(methods: int, bars: int, rows: int, longest: int) -> tuple[Figure, Axes]:
-    """A scale of ranks at the top; vertical units are inches below it."""
-    from matplotlib.figure import Figure
-
-    high = BAR * (bars + 2) + ROW * (rows + 0.5)
-    wide = max(3.6, 0.25 * methods) + 2 * (0.07 * longest + 0.25)
-    figure = Figure(figsize=(wide, high + 1.15), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_ylim(high, 0)
+        panel.series.append(_line(ranks, [BAR * (number + 1.2)] * len(ranks), 2.5, 4))
     # The scale keeps to the middle, between the names.
-    beside = (0.07 * longest + 0.25) / (wide - 2 * (0.07 * longest + 0.25)) * (methods - 1)
-    axes.set_xlim(1 - beside, methods + beside)
-    axes.spines[:].set_visible(False)
-    axes.set_yticks([])
-    axes.xaxis.tick_top()
-    axes.xaxis.set_label_position("top")
-    axes.set_xticks(range(1, methods + 1, max(1, methods // 10)))
-    axes.tick_params(labelsize=8)
-    axes.plot([1, methods], [0, 0], color=INK, linewidth=1.2, clip_on=False)
-    axes.set_xlabel("mean rank (1 is best)", color=INK)
-    return figure, axes
+    margin = beside / wide * (methods - 1)
+    return Picture(
+        f"Mean ranks by {found.metric.name}",
+        [panel],
+        Axis(
+            "mean rank (1 is best)", limits=(1 - margin, methods + margin), ticks=range(1, methods + 1, max(1, methods // 10))
+        ),
+        Axis("", limits=(high, 0), ticks=[]),
+        styles,
+        size=(wide + 2 * beside, high),
+        words=_words(found, len(bars)),
+        notes=list(found.notes),
+    )
 
 
-def _name(axes: Axes, one: Standing, label: str, at_left: bool, y: float, style: Style) -> None:
+def _line(x: list[float] | list[int], y: list[float] | list[int], line: float, mark: float = 0) -> Series:
+    order = np.argsort(x, kind="stable")
+    return Series(
+        Look("group" if mark else "scale", line, mark), np.array(x, float)[order], np.array(y, float)[order], style=INKED
+    )
+
+
+def _name(panel: Panel, one: Standing, label: str, at_left: bool, y: float, methods: int) -> None:
     """A line from the method's mean rank down and out to its name."""
-    left, right = axes.get_xlim()
-    methods = left + right - 1  # the limits lie evenly about 1 and the number of methods
     edge = 1 - 0.02 * methods if at_left else methods + 0.02 * methods
-    axes.plot(
-        [one.mean_rank, one.mean_rank, edge], [0, y, y], color=style.colour, linestyle=style.dash, linewidth=1.1, zorder=2
-    )
-    axes.plot([one.mean_rank], [0], color=style.colour, zorder=4, clip_on=False, label=one.method, **marks(style, 6))
-    axes.annotate(
-        label,
-        (edge, y),
-        xytext=(-4 if at_left else 4, 0),
-        textcoords="offset points",
-        ha="right" if at_left else "left",
-        va="center",
-        fontsize=8,
-        color=BAD if one.diverged + one.failed else INK,
-    )
+    x = np.array([one.mean_rank, one.mean_rank, edge])
+    panel.series += [
+        Series(Look("stem", line=1.1), x, np.array([0, y, y]), one.method),
+        Series(Look("rank", mark=6), x[:1], np.zeros(1), one.method),
+    ]
+    panel.texts.append(Text(edge, y, label, "left" if at_left else "right", BAD if one.diverged + one.failed else INK))
 
 
 def _label(one: Standing) -> str:

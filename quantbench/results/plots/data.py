@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from quantbench.errors import ConfigError
+from quantbench.metrics import Metric
 from quantbench.results.audit_table import read_audit
-from quantbench.results.frame import Frame, frame
+from quantbench.results.frame import Counts, Frame, frame
 from quantbench.results.layout import Layout, layout
 from quantbench.results.load import Results, load
 from quantbench.results.palette import Style, styles
-from quantbench.results.plots.common import MOST_PANELS
 from quantbench.results.schema import BAD
 from quantbench.results.statistics import INTERVAL
 
 FAILURES = BAD
+GROWTH = "encoder_growth"
 
 
 @dataclass(frozen=True)
@@ -32,38 +35,95 @@ class Data:
     """
 
     runs: Results | None
-    audit: pd.DataFrame
+    audit: pd.DataFrame = field(default_factory=pd.DataFrame)
     by: Sequence[str] | None = None
     within: Sequence[str] | None = None
+    _frames: dict[str | None, Frame] = field(default_factory=dict, repr=False, compare=False)
 
     def ran(self) -> Results:
-        """Results of the trials that ran. Raises ConfigError where there are none."""
+        """Results, with a trial that ran. Raises ConfigError where there is none."""
+        runs = self.given()
+        if (runs.results["status"] == "skipped").all():
+            raise ConfigError("every trial was skipped, for its quantizer and gradient do not fit")
+        return runs
+
+    def given(self) -> Results:
+        """Results. Raises ConfigError where there is no trial."""
         if self.runs is None or self.runs.results.empty:
             raise ConfigError("there are no trials: no results.csv was given, or it is empty")
-        rows = self.runs.results[self.runs.results["status"] != "skipped"]
-        if rows.empty:
-            raise ConfigError("every trial was skipped, for its quantizer and gradient do not fit")
-        return replace(self.runs, results=rows.reset_index(drop=True))
+        return self.runs
 
-    def frame(self, metric: str | None, usual: str | None = None, over_rates: bool = False, goal: bool = False) -> Frame:
+    def frame(self, metric: str | None, usual: str | None = None, goal: bool = False) -> Frame:
         """A metric by method, task and seed.
 
         Args:
             usual: the metric where none is asked for; by default what the codecs were trained for.
+            goal: whether methods are to be ordered by it.
 
         Raises:
             ConfigError: see ``ran`` and ``frame``.
         """
-        return frame(self.ran(), metric or usual, self.by, self.within, over_rates, goal)
+        name = metric or usual
+        if goal or name not in self._frames:
+            self._frames[name] = frame(self.ran(), name, goal=goal, parts=self.layout)
+        return self._frames[name]
 
+    @cached_property
     def layout(self) -> Layout:
-        """Methods and tasks of the trials that ran."""
-        runs = self.ran()
+        """Methods and tasks."""
+        runs = self.given()
         return layout(runs.results, runs.sizes, self.by, self.within, apart=runs.apart)
 
+    @cached_property
     def styles(self) -> dict[str, Style]:
-        """A style for every method that ran: the same in all pictures of these tables."""
-        return styles(self.layout().names)
+        """A style for every method: the same in all pictures of these tables."""
+        return styles(self.layout.names)
+
+    @cached_property
+    def counts(self) -> dict[str, Counts]:
+        """Of each method, how many of its trials ended how."""
+        status = self.given().results["status"].astype(str).to_numpy()
+        methods, names = pd.factorize(self.layout.methods.to_numpy(object)[status != "skipped"])
+        ended = status[status != "skipped"]
+        trials, diverged, completed = (
+            np.bincount(methods[chosen], minlength=len(names)).tolist()
+            for chosen in (slice(None), ended == "diverged", ended == "completed")
+        )
+        failed = [all_of - some - good for all_of, some, good in zip(trials, diverged, completed, strict=True)]
+        return dict(zip(map(str, names), map(Counts, trials, diverged, failed), strict=True))
+
+    @cached_property
+    def points(self) -> tuple[pd.DataFrame, list[str]]:
+        """Finite points of curves (``metric``, ``row`` of the results, ``step``, ``value``), in this order, and notes.
+
+        The growth of the encoder's output over its first value is added as the curve ``encoder_growth``.
+        """
+        table, curves = self.given().results, self.given().curves
+        rows = pd.Series(np.arange(len(table)), index=table["trial"].astype(str).to_numpy())
+        rows = rows[~rows.index.duplicated(keep="last")]
+        trials, values = curves["trial"].astype(str), curves["value"].to_numpy(float, na_value=np.nan)
+        known, finite = trials.isin(rows.index).to_numpy(), np.isfinite(values)
+        notes = []
+        if unknown := int((~known).sum()):
+            notes.append(f"{unknown} points of curves belong to no trial of the results and are left out")
+        if endless := int((known & ~finite).sum()):
+            notes.append(f"{endless} points of curves are not finite and are not drawn")
+        used = curves[known & finite]
+        found = pd.DataFrame(
+            {
+                "metric": used["metric"].astype(str).astype(object),
+                "row": rows[trials[known & finite]].to_numpy(np.int64),
+                "step": used["step"].to_numpy(np.int64),
+                "value": values[known & finite],
+            }
+        ).drop_duplicates(["metric", "row", "step"], keep="last")
+        spread = found[found["metric"] == "encoder_std"]
+        first = spread.loc[spread.groupby("row")["step"].idxmin()].set_index("row")["value"]
+        first = first[first > 0]
+        spread = spread[spread["row"].isin(first.index)]
+        grown = spread.assign(metric=GROWTH, value=spread["value"] / first[spread["row"]].to_numpy())
+        every = pd.concat([found, grown]).sort_values(["metric", "row", "step"], kind="stable", ignore_index=True)
+        return every, notes
 
 
 def gather(paths: Sequence[Path], by: Sequence[str] | None = None, within: Sequence[str] | None = None) -> Data:
@@ -75,19 +135,16 @@ def gather(paths: Sequence[Path], by: Sequence[str] | None = None, within: Seque
     audits = [path for path in (_audit_of(path) for path in paths) if path is not None]
     runs = [path for path in paths if _has_results(path)]
     audit = pd.concat([read_audit(path) for path in audits], ignore_index=True) if audits else pd.DataFrame()
-    found = load(*runs) if runs else None
-    if found is not None:
-        layout(
-            found.results, found.sizes, by, within, apart=found.apart
-        )  # what is wrong with --by or --within is wrong for all pictures
-    return Data(found, audit, by, within)
+    found = Data(load(*runs) if runs else None, audit, by, within)
+    if found.runs is not None:  # what is wrong with --by or --within is wrong for all pictures
+        layout(found.runs.results, found.runs.sizes, by, within, apart=found.runs.apart)
+    return found
 
 
-def panel_tasks(tasks: Sequence[str], most: int = MOST_PANELS) -> tuple[list[str], list[str]]:
-    """The tasks that are drawn, and a note where there are more."""
-    if len(tasks) <= most:
-        return list(tasks), []
-    return list(tasks[:most]), [f"the first {most} of {len(tasks)} tasks are drawn; --within makes fewer"]
+def axis_title(metric: Metric) -> str:
+    """A metric with the direction that is better, and its unit where its name does not tell."""
+    told = not metric.unit or metric.name.endswith(f"_{metric.unit.lower()}")
+    return metric.titled if told else f"{metric.titled}, {metric.unit}"
 
 
 def interval_words(seeds: Sequence[int], what: str = "mean") -> tuple[str, list[str]]:
@@ -96,7 +153,8 @@ def interval_words(seeds: Sequence[int], what: str = "mean") -> tuple[str, list[
     if most < 2:
         return f"{what} of a single seed: no interval", ["a single seed: no intervals"]
     count = str(most) if least == most else f"{least} to {most}"
-    notes = [f"{sum(one < 2 for one in seeds)} of {len(seeds)} values are of a single seed: no interval"] if least < 2 else []
+    lacking = sum(one < 2 for one in seeds)
+    notes = [f"{lacking} of {len(seeds)} values are of a single seed: no interval"] if least < 2 else []
     return f"{what} and {INTERVAL[1:-1]} interval over {count} seeds", notes
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantbench.errors import ConfigError, QuantBenchError
-from quantbench.results.plots.common import ENDINGS, STYLE, Picture, check_matplotlib, check_picture, save
 from quantbench.results.plots.critical_difference import critical_difference
-from quantbench.results.plots.curves import curves, growth
 from quantbench.results.plots.data import Data
 from quantbench.results.plots.gradient import gradient
 from quantbench.results.plots.heatmap import heatmap
+from quantbench.results.plots.paper import ENDINGS, check_matplotlib, check_picture, save
+from quantbench.results.plots.picture import Picture
 from quantbench.results.plots.rate_distortion import rate_distortion, several_rates
+from quantbench.results.plots.steps import curves, growth
 from quantbench.results.plots.usage import usage
 
 KINDS: dict[str, Callable[[Data, str | None], Picture]] = {
@@ -65,30 +66,23 @@ def draw(data: Data, kind: str | None, metric: str | None, output: Path, ending:
     left_out: dict[str, str] = {}
     for name in KINDS if kind is None else [kind]:
         try:
-            picture = _picture(data, name, metric, alone=kind is not None)
+            if kind is None:
+                worth_drawing(data, name)
+            picture = KINDS[name](data, metric)
         except ConfigError as error:
             if kind is not None:
                 raise
             left_out[name] = str(error)
             continue
         path = output if is_file else _folder(output) / f"{name}{ending}"
-        save(picture.figure, path, f"QuantBench: {name.replace('_', ' ')}")
+        save(picture, path, f"QuantBench: {name.replace('_', ' ')}")
         found[name] = (path, picture.notes)
     if not found:
         raise ConfigError("there is nothing to draw:" + "".join(f"\n  {name}: {reason}" for name, reason in left_out.items()))
     return Drawn(found, left_out)
 
 
-def _picture(data: Data, kind: str, metric: str | None, alone: bool) -> Picture:
-    import matplotlib
-
-    if not alone:
-        _worth_drawing(data, kind)
-    with matplotlib.rc_context(STYLE):
-        return KINDS[kind](data, metric)
-
-
-def _worth_drawing(data: Data, kind: str) -> None:
+def worth_drawing(data: Data, kind: str) -> None:
     """Raise ConfigError where a picture that nobody asked for would show next to nothing."""
     if kind == "rate_distortion" and not several_rates(data):
         raise ConfigError("each source was tried at a single rate")

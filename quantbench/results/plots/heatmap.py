@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
-from quantbench.results.frame import Frame
+from quantbench.results.frame import Counts
 from quantbench.results.layout import layout, text
-from quantbench.results.plots.common import BAD, INK, MUTED, Picture, caption, wrapped
-from quantbench.results.plots.data import Data, panel_tasks
+from quantbench.results.plots.data import Data, axis_title
+from quantbench.results.plots.picture import BAD, PAPER, Axis, Cell, Panel, Picture
 from quantbench.results.render import number
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-SKIPPED, CELL = "#e3e6ea", 0.62
+SKIPPED = "#e3e6ea"
+CELL = (0.62, 0.4)
+"""Inches."""
 CELLS_ACROSS, MOST_ROWS = 12, 4
 """How many cells of several panels stand side by side, and how many panels one below the other."""
 
 PAIR = ["quantizer", "gradient"]
+Key = tuple[tuple[str, str], str]
+"""A quantizer with a gradient, and a task."""
+CIVIDIS = (
+    "#00224e", "#083370", "#35456c", "#4f576c", "#666970", "#7d7c78", "#948e77", "#aea371", "#c8b866", "#e5cf52", "#fee838",
+)  # fmt: skip
+"""Matplotlib's colours of this name (Nuñez et al. 2018): told apart with any colour vision and in grey."""
 
 
 def heatmap(data: Data, metric: str | None) -> Picture:
@@ -37,109 +39,78 @@ def heatmap(data: Data, metric: str | None) -> Picture:
     """
     if data.by is not None and set(data.by) != set(PAIR):
         raise ConfigError(f"--by {','.join(data.by)}: a heatmap is of quantizer,gradient")
-    found = replace(data, by=PAIR).frame(metric)
-    table = data.runs.results if data.runs is not None else pd.DataFrame()
+    found = Data(data.runs, data.audit, PAIR, data.within).frame(metric)
+    table = data.ran().results
     choices = [table[name].map(text).astype(object) for name in PAIR]
     pairs = pd.Series(list(zip(*choices, strict=True)), index=table.index)
     names = dict(zip(layout(table, None, PAIR).methods, pairs, strict=True))
     rows, columns = (sorted(set(one)) for one in choices)
     skipped = set(pairs[(table["status"] == "skipped").to_numpy()]) - set(pairs[(table["status"] != "skipped").to_numpy()])
-    across = max(1, min(CELLS_ACROSS // len(columns), len(found.tasks)))
-    tasks, notes = panel_tasks(found.tasks, MOST_ROWS * across)
-    figure, axes = _panels(tasks, rows, columns, across)
-    means = {key: one.mean for key, (one, _) in found.means().items() if key[1] in tasks}
+    means = {(names[method], task): one.mean for (method, task), (one, _) in found.means().items()}
     if not means:
-        raise ConfigError(f"--metric {found.metric.name}: no pair completed in the tasks that are drawn")
-    scale = _scale(list(means.values()), found.metric)
-    for one, task in zip(axes, tasks, strict=True):
-        _cells(one, _grid(found, task, means, names), scale, rows, columns, skipped)
-    _bar(figure, axes, scale, found.metric)
-    words = "means over completed trials"
+        raise ConfigError(f"--metric {found.metric.name}: no pair completed")
+    colours = _colours(means, found.metric)
+    counts = {(names[method], task): one for (method, task), one in found.counts_by_task().items()}
+    panels = [Panel(task, cells=_cells(task, means, counts, colours, rows, columns, skipped)) for task in found.tasks]
+    across = max(1, min(CELLS_ACROSS // len(columns), len(panels)))
+    words = f"{axis_title(found.metric)}: means over completed trials" + "; what is lighter is better" * bool(found.metric.sign)
     if skipped:
         words += f"; grey: {len(skipped)} pairs that do not fit"
-    if any(one.bad for one in found.counts().values()):
+    if any(one.bad for one in counts.values()):
         words += "; ×: trials that diverged or failed, of how many"
-    caption(figure, "\n".join([words, *notes, *found.notes]))
-    return Picture(figure, [*notes, *found.notes])
+    return Picture(
+        f"{found.metric.name} of each pair",
+        panels,
+        Axis("", names=columns),
+        Axis("", names=rows),
+        {},
+        size=(max(2.0, CELL[0] * len(columns)), max(0.5, CELL[1] * len(rows))),
+        columns=across,
+        most=MOST_ROWS * across,
+        words=[words, *found.notes],
+        notes=list(found.notes),
+    )
 
 
-def _panels(tasks: list[str], rows: list[str], columns: list[str], across: int) -> tuple[Figure, list[Axes]]:
-    from matplotlib.figure import Figure
-
-    wide, high = max(2.0, CELL * len(columns)), max(0.5, 0.4 * len(rows))
-    beside, below = 0.3 + 0.075 * max(map(len, rows)), 0.7 + 0.055 * max(map(len, columns))
-    down = math.ceil(len(tasks) / across)
-    figure = Figure(figsize=(wide * across + beside + 1.0, (high + 0.35) * down + below), layout="constrained")
-    grid = list(figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).ravel())
-    for axes in grid[len(tasks) :]:
-        axes.set_axis_off()
-    for axes, task in zip(grid, tasks, strict=False):
-        axes.set_title(wrapped(task, 24 if across > 1 else 60), loc="left", fontsize=9, color=INK)
-        axes.set_xticks(np.arange(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
-        axes.set_yticks(np.arange(len(rows)), rows, fontsize=8)
-        axes.set_xlim(-0.5, len(columns) - 0.5)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-    return figure, grid[: len(tasks)]
+def _colours(means: Mapping[Key, float], metric: Metric) -> dict[Key, str]:
+    """Colours of values, which lighten towards what is better; on a logarithmic scale where values span decades."""
+    values = np.array(list(means.values()))
+    if values.min() > 0 and values.max() > 100 * values.min():
+        values = np.log(values)
+    places = (values - values.min()) / (np.ptp(values) or 1) * (len(CIVIDIS) - 1)
+    stops = np.array([_parts(colour) for colour in (CIVIDIS[::-1] if metric.sign > 0 else CIVIDIS)])
+    mixed = np.stack([np.interp(places, np.arange(len(CIVIDIS)), part) for part in stops.T], 1).round().astype(int)
+    return {key: "#" + "".join(f"{part:02x}" for part in parts) for key, parts in zip(means, mixed.tolist(), strict=True)}
 
 
-def _scale(means: Sequence[float], metric: Metric) -> Any:
-    """Values to colours that lighten towards what is better, told apart with any colour vision and in grey."""
-    import matplotlib
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LogNorm, Normalize
-
-    low, high = min(means), max(means)
-    logarithmic = low > 0 and high > 100 * low
-    norm = (LogNorm if logarithmic else Normalize)(low, high if high > low else low + 1)
-    return ScalarMappable(norm, matplotlib.colormaps["cividis_r" if metric.sign > 0 else "cividis"])
-
-
-def _grid(
-    found: Frame, task: str, means: dict[tuple[str, str], float], names: dict[str, tuple[str, str]]
-) -> dict[tuple[str, str], tuple[float, int, int]]:
-    """Of each pair that ran: mean, trials that ended badly, trials."""
-    return {
-        names[method]: (means.get((method, task), math.nan), counts.bad, counts.trials)
-        for (method, where), counts in found.counts_by_task().items()
-        if where == task
-    }
+def _parts(colour: str) -> list[int]:
+    return [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
 
 
 def _cells(
-    axes: Axes,
-    grid: dict[tuple[str, str], tuple[float, int, int]],
-    scale: Any,
+    task: str,
+    means: Mapping[Key, float],
+    counts: Mapping[Key, Counts],
+    colours: Mapping[Key, str],
     rows: list[str],
     columns: list[str],
     skipped: set[tuple[str, str]],
-) -> None:
-    from matplotlib.patches import Rectangle
-
+) -> list[Cell]:
+    cells = []
     for y, quantizer in enumerate(rows):
         for x, strategy in enumerate(columns):
             pair = (quantizer, strategy)
-            mean, bad, trials = grid.get(pair, (math.nan, 0, 0))
+            mean, count = means.get((pair, task), math.nan), counts.get((pair, task), Counts())
             known = not math.isnan(mean)
-            face = scale.to_rgba(mean) if known else SKIPPED if pair in skipped else "white"
-            edge = BAD if bad else "white"
-            axes.add_patch(
-                Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, facecolor=face, edgecolor=edge, linewidth=1.4 if bad else 0.5)
-            )
-            words = "\n".join(
-                [*([number(mean, 3).replace("-", "−")] if known else []), *([f"× {bad}/{trials}"] if bad else [])]
-            )
-            axes.text(x, y, words, ha="center", va="center", fontsize=7, color=_readable(face) if known else BAD)
+            face = colours[pair, task] if known else SKIPPED if pair in skipped else PAPER
+            words = [number(mean, 3).replace("-", "−")] if known else []
+            words += [f"× {count.bad}/{count.trials}"] if count.bad else []
+            edge = BAD if count.bad else ""
+            if words or face != PAPER:
+                cells.append(Cell(x, y, face, "\n".join(words), _readable(face) if known else BAD, edge))
+    return cells
 
 
-def _readable(face: Any) -> str:
-    red, green, blue = face[:3]
-    return INK if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
-
-
-def _bar(figure: Figure, axes: list[Axes], scale: Any, metric: Metric) -> None:
-    bar = figure.colorbar(scale, ax=axes, shrink=0.9, fraction=0.04, pad=0.02, aspect=25)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=7.5, color=MUTED)
-    bar.set_label(metric.titled, fontsize=8, color=INK)
+def _readable(face: str) -> str:
+    red, green, blue = _parts(face)
+    return "#222222" if 0.3 * red + 0.59 * green + 0.11 * blue > 128 else "#ffffff"

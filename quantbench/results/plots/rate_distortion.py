@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError
 from quantbench.results.frame import Frame, frame
-from quantbench.results.layout import nominal_rate, text
+from quantbench.results.layout import RATE, Layout, layout, nominal_rate, text
 from quantbench.results.palette import Style
-from quantbench.results.plots.common import (
-    BAD,
-    MUTED,
-    Picture,
-    caption,
-    handle,
-    label_axes,
-    legend,
-    literal,
-    logarithmic,
-    marks,
-    panels,
-    with_counts,
-)
-from quantbench.results.plots.data import FAILURES, Data, interval_words, panel_tasks
+from quantbench.results.plots.data import FAILURES, Data, axis_title, interval_words
+from quantbench.results.plots.picture import BAD, MUTED, Axis, Floats, Look, Panel, Picture, Series, Text, literal, with_counts
 from quantbench.results.schema import setting_columns
-from quantbench.results.statistics import mean_interval
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-SMALL: Any = {"fontsize": 7, "color": MUTED}
 SAME, NEAR = 0.15, 0.02
 """Decibels and bits between points of one line."""
+
+MOST_LINES = 20
+"""Of more limits than these, one a seed, their means are drawn."""
+
+MEAN = Look("mean", line=1.2, mark=5)
+LIMIT = Style(MUTED, "", "solid")
 
 
 def rate_distortion(data: Data, metric: str | None) -> Picture:
@@ -45,127 +31,115 @@ def rate_distortion(data: Data, metric: str | None) -> Picture:
         ConfigError: no such metric, or an empty column; no rate.
     """
     rows, found = _rows(data, metric)
-    metric, rate = found.metric.name, found.rate
-    tasks, notes = panel_tasks(list(dict.fromkeys(rows["task"])))
-    rows = rows[rows["task"].isin(tasks)]
-    points = _points(rows)
+    name, rate = found.metric.name, found.rate
+    points = _points(rows, found)
     order = points.groupby("method")["mean"].mean()
-    methods = sorted(dict.fromkeys(rows["method"]), key=lambda name: (name not in order.index, -order.get(name, 0.0)))
-    labels = with_counts(methods, {name: str(counts) for name, counts in found.counts().items()})
-    limits = rows["limit"].notna().any()
-    figure, axes = panels(tasks, [*labels, *(["Shannon's limit"] if limits else [])])
-    styles = data.styles()
-    for one, task in zip(axes, tasks, strict=True):
-        mine = rows[rows["task"] == task]
-        _limit(one, mine, metric == "nmse_db")
-        _panel(one, points[points["task"] == task], methods, styles)
-        _failures(one, mine)
-    if metric == "mse" and (points["mean"] > 0).all():
-        for one in axes:
-            logarithmic(one)
-    label_axes(axes, rate, found.metric.titled)
-    handles = [handle(styles[name]) for name in methods]
-    legend(figure, [*handles, *([_limit_handle()] if limits else [])], [*labels, *(["Shannon's limit"] if limits else [])])
+    methods = sorted(dict.fromkeys(rows["method"]), key=lambda one: (one not in order.index, -order.get(one, 0.0)))
+    panels = []
+    for source, own in rows.groupby("source", sort=False):
+        panel = Panel(str(source))
+        panel.series, panel.texts = _limit(own, name == "nmse_db")
+        for method in methods:
+            part = points[(points["source"] == source) & (points["method"] == method)]
+            if len(part):
+                x, y, low, high = (part[column].to_numpy(float) for column in ("rate", "mean", "low", "high"))
+                seeds, first = part["seeds"].tolist(), part["row"].tolist()
+                panel.series.append(Series(MEAN, x, y, method, None, low, high, seeds, first))
+        panel.texts += _failures(own)
+        panels.append(panel)
+    legend: list[tuple[str, str | Style]] = [*zip(with_counts(methods, data.counts), methods, strict=True)]
     words, more = interval_words(list(points["seeds"]) or [0])
-    words += "; the limit is at the bits that trials spent, straight between them" if limits else ""
-    notes += found.notes
+    notes = list(found.notes)
+    if rows["limit"].notna().any():
+        legend.append(("Shannon's limit", LIMIT))
+        words += "; the limit is at the bits that trials spent, straight between them"
     if rows["status"].isin(FAILURES).any():
         words += "; ×: trials that diverged or failed at this rate, in no mean"
         if unplaced := int((rows["status"].isin(FAILURES) & rows["nominal"].isna()).sum()):
             notes.append(f"{unplaced} trials that diverged or failed have no rate: they are counted, and not placed")
-    caption(figure, "\n".join([words, *notes]))
-    return Picture(figure, [*notes, *more])
+    log = name == "mse" and bool((points["mean"] > 0).all())
+    y, styles = Axis(axis_title(found.metric), log), data.styles
+    return Picture(f"Rate and {name}", panels, Axis(rate), y, styles, legend, words=[words, *notes], notes=[*notes, *more])
 
 
 def several_rates(data: Data) -> bool:
     """Whether any source was tried at more than one rate."""
-    rows = data.frame(None, over_rates=True).rows
-    return bool((rows.groupby("task")["point"].nunique() > 1).any())
+    parts = _over_rates(data)
+    return bool(parts.points.groupby(parts.tasks).nunique().max() > 1)
+
+
+def _over_rates(data: Data) -> Layout:
+    runs = data.ran()
+    return layout(runs.results, runs.sizes, data.by, data.within, over_rates=True, apart=runs.apart)
 
 
 def _rows(data: Data, metric: str | None) -> tuple[pd.DataFrame, Frame]:
-    """Trials (method, task, source, seed, status, point, rate spent, value, limit), and the frame that they are of."""
+    """Trials with ``source``, ``block``, ``nominal`` rate and ``limit`` added, and the frame (a task a source and rate)."""
     runs = data.ran()
     table = runs.results
-    spent = next(
-        (name for name in ("spent_bits", "rate_bits", "rate_kbps") if name in table and table[name].notna().any()), None
-    )
-    if spent is None:
+    known = [name for name in ("spent_bits", "rate_bits", "rate_kbps") if name in table and table[name].notna().any()]
+    if not known:
         raise ConfigError("there are no rates: the columns spent_bits, rate_bits and rate_kbps are empty")
-    found = frame(runs, metric, data.by, data.within, over_rates=True, rate=spent)
-    completed = (table["status"] == "completed").to_numpy()
+    base = _over_rates(data)
+    parts = layout(table, runs.sizes, base.by, [*base.within, RATE], apart=runs.apart)
+    found = frame(runs, metric, parts=parts, rate=known[0])
     rows = found.rows.copy()
-    rows["source"] = _sources(table, setting_columns([str(one) for one in table]))[rows.index]
+    rows["source"] = base.tasks[rows.index]
+    rows["block"] = _blocks(table)[rows.index]
+    completed = (table["status"] == "completed").to_numpy()
     rows["limit"] = np.where(completed, _limits(table, found.metric.name), np.nan)[rows.index]
     # A trial that failed before it was measured stands where others with its settings do.
-    rows["rate"] = rows["rate"].fillna(rows.groupby(["method", "task", "point"])["rate"].transform("mean"))
+    rows["rate"] = rows["rate"].fillna(rows.groupby(["method", "task"])["rate"].transform("mean"))
     rows["nominal"] = nominal_rate(table)[rows.index].fillna(rows["rate"])
     return rows, found
 
 
-def _sources(table: pd.DataFrame, settings: list[str]) -> NDArray[np.object_]:
-    """The name of each trial's source: blocks of other lengths have other limits."""
-    own = [name for name in settings if name.startswith("simulator.")]
+def _blocks(table: pd.DataFrame) -> NDArray[np.object_]:
+    """The settings of each trial's source: blocks of other lengths have other limits."""
+    own = [name for name in setting_columns([str(one) for one in table]) if name.startswith("simulator.")]
     texts = [table[name].map(lambda value, name=name: f"{name.partition('.')[2]}={text(value)}") for name in own]
     return np.array([" ".join(values) for values in zip(*texts, strict=True)] or [""] * len(table), dtype=object)
 
 
-def _limits(table: pd.DataFrame, metric: str) -> NDArray[np.float64]:
+def _limits(table: pd.DataFrame, metric: str) -> Floats:
     """The limit of each trial, at the bits that it spent, in the metric's unit; NaN where there is none."""
-    nothing = np.full(len(table), np.nan)
     if metric == "mse" and "limit_mse" in table:
         return np.asarray(table["limit_mse"].to_numpy(float, na_value=np.nan))
     if metric == "nmse_db" and "gap_db" in table:
         return np.asarray((table["nmse_db"] - table["gap_db"]).to_numpy(float, na_value=np.nan))
-    return nothing
+    return np.full(len(table), np.nan)
 
 
-def _points(rows: pd.DataFrame) -> pd.DataFrame:
-    """``method``, ``task``, ``rate``, ``mean``, ``low``, ``high``, ``seeds`` at each rate that a method was set to."""
-    good = rows[np.isfinite(rows["value"]) & rows["rate"].notna()]
-    keys = ["task", "method", "point"]
-    by_seed = good.groupby([*keys, "seed"], sort=False, dropna=False)[["rate", "value"]].mean().reset_index()
-    found = [
-        (task, method, part["rate"].mean(), *mean_interval(part["value"].to_numpy(float)), len(part))
-        for (task, method, _), part in by_seed.groupby(keys, sort=False, dropna=False)
-    ]
-    names = ["task", "method", "rate", "mean", "low", "high", "seeds"]
-    return pd.DataFrame(found, columns=names).sort_values("rate", kind="stable")
+def _points(rows: pd.DataFrame, found: Frame) -> pd.DataFrame:
+    """``source``, ``method``, ``rate``, ``mean``, ``low``, ``high``, ``seeds``, a ``row`` of each rate that was set."""
+    good = rows[rows["status"] == "completed"].assign(row=rows.index[rows["status"] == "completed"])
+    placed = good.groupby(["method", "task"], sort=False).agg({"rate": "mean", "row": "first", "source": "first"})
+    means = [(*key, *one, seeds) for key, (one, seeds) in found.means().items()]
+    table = pd.DataFrame(means, columns=["method", "task", "mean", "low", "high", "seeds"])
+    table = table.join(placed, on=["method", "task"])
+    return table[table["rate"].notna()].sort_values("rate", kind="stable")
 
 
-def _panel(axes: Axes, points: pd.DataFrame, methods: list[str], styles: dict[str, Style]) -> None:
-    for name in methods:
-        part = points[points["method"] == name]
-        if part.empty:
-            continue
-        style = styles[name]
-        around = np.array([part["mean"] - part["low"], part["high"] - part["mean"]])
-        axes.errorbar(
-            part["rate"],
-            part["mean"],
-            yerr=np.nan_to_num(around).clip(0),
-            color=style.colour,
-            linestyle=style.dash,
-            linewidth=1.2,
-            elinewidth=1,
-            label=name,
-            **marks(style, 5),
-        )
-
-
-def _limit(axes: Axes, rows: pd.DataFrame, decibels: bool) -> None:
+def _limit(rows: pd.DataFrame, decibels: bool) -> tuple[list[Series], list[Text]]:
     """The limit at the bits spent: one line for all, or a named one a source; a line a seed where each draws its own."""
     known = rows[rows["limit"].notna() & rows["rate"].notna()]
     level = known["limit"] if decibels else 10 * np.log10(known["limit"].clip(lower=1e-12))
     known = known.assign(level=level).sort_values("rate", kind="stable")
     lines: list[tuple[str, pd.DataFrame]] = []
-    for (name, _), line in known.groupby(["source", "seed"], sort=False):
+    for (name, _), line in known.groupby(["block", "seed"], sort=False):
         _add(lines, str(name), line)
+        if len(lines) > MOST_LINES:
+            lines = [(str(block), part) for block, part in known.groupby("block", sort=False)]
+            break
+    look = Look("limit", line=1.8 if len(lines) <= 4 else 0.9)
+    series, texts = [], []
     for name, line in lines:
         near = line.groupby(line["rate"].round(2))[["rate", "limit"]].mean()
-        axes.plot(near["rate"], near["limit"], color=MUTED, linewidth=1.8 if len(lines) <= 4 else 0.9, zorder=1.5)
+        x, y = (near[column].to_numpy(float) for column in ("rate", "limit"))
+        series.append(Series(look, x, y, style=LIMIT))
         if len({one for one, _ in lines}) > 1:
-            axes.annotate(literal(name), tuple(near.iloc[-1]), (4, 0), textcoords="offset points", va="center", **SMALL)
+            texts.append(Text(float(x[-1]), float(y[-1]), literal(name), "right", MUTED, 7))
+    return series, texts
 
 
 def _add(lines: list[tuple[str, pd.DataFrame]], name: str, line: pd.DataFrame) -> None:
@@ -188,26 +162,8 @@ def _agree(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     return False
 
 
-def _limit_handle() -> object:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=MUTED, linewidth=1.8)
-
-
-def _failures(axes: Axes, rows: pd.DataFrame) -> None:
+def _failures(rows: pd.DataFrame) -> list[Text]:
     """A cross at the top edge over each rate at which trials ended badly, with their number."""
     bad = rows[rows["status"].isin(FAILURES) & rows["nominal"].notna()]
-    if len(bad):
-        left, right = axes.get_xlim()
-        room = 0.03 * (right - left)
-        axes.set_xlim(min(left, bad["nominal"].min() - room), max(right, bad["nominal"].max() + room))
-    for nominal, count in zip(*np.unique(bad["nominal"], return_counts=True), strict=True):
-        axes.annotate(
-            f"×{count}",
-            (float(nominal), 1),
-            xycoords=("data", "axes fraction"),
-            ha="center",
-            va="top",
-            color=BAD,
-            fontsize=8,
-        )
+    rates, counts = np.unique(bad["nominal"], return_counts=True)
+    return [Text(float(rate), np.nan, f"×{count}", "top", BAD) for rate, count in zip(rates, counts, strict=True)]

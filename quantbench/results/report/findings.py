@@ -14,11 +14,12 @@ from quantbench.metrics import Metric
 from quantbench.results.frame import Frame, Values
 from quantbench.results.layout import Layout
 from quantbench.results.load import Results
+from quantbench.results.plots.data import GROWTH
 from quantbench.results.rank import Ranking
 from quantbench.results.rank_text import rate_words
 from quantbench.results.render import estimate, number
-from quantbench.results.report.curves import GROWTH, Curves
 from quantbench.results.report.embed import shown_p
+from quantbench.results.report.lines import Lines
 from quantbench.results.statistics import Difference, Estimate, paired_difference
 
 GREW = 10
@@ -42,7 +43,7 @@ class Finding(NamedTuple):
     text: str
 
 
-def findings(runs: Results, parts: Layout, rankings: Sequence[Ranking], found: Frame | None, curves: Curves) -> list[Finding]:
+def findings(runs: Results, parts: Layout, rankings: Sequence[Ranking], found: Frame | None, curves: Lines) -> list[Finding]:
     """Findings in the order in which they are read.
 
     Args:
@@ -234,13 +235,13 @@ def _ended(table: pd.DataFrame, parts: Layout) -> Iterator[Finding]:
             yield Finding("note", f"Reason of {counted(some, 'trial')} that {status}: {short}")
 
 
-def _growing(table: pd.DataFrame, parts: Layout, curves: Curves) -> Iterator[Finding]:
+def _growing(table: pd.DataFrame, parts: Layout, curves: Lines) -> Iterator[Finding]:
     lines = curves.lines.get(GROWTH)
     if lines is None:
         return
-    grown: dict[str, list[float]] = {}
+    grids, grown = curves.grids.lists(), dict[str, list[float]]()
     for row, grid, values in zip(lines["trial"], lines["grid"], lines["values"], strict=True):
-        steps = np.array(curves.grids[grid])
+        steps = np.array(grids[grid])
         half = values[int(np.abs(steps - steps[-1] / 2).argmin())]
         if values[-1] >= GREW and values[-1] >= STILL * half:
             grown.setdefault(parts.methods.iloc[row], []).append(values[-1])

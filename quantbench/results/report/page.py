@@ -21,7 +21,7 @@ from quantbench.results.report.findings import Finding, blocks_of
 from quantbench.results.report.payload import Report, make_report
 
 INSTALL = "pip install 'quantbench[report]'"
-SCRIPTS = ("base.js", "plots.js", "by_method.js", "curves.js", "rate.js", "trials.js", "compare.js", "main.js")
+SCRIPTS = ("base.js", "draw.js", "trials.js", "compare.js", "main.js")
 MOST_LISTS, MOST_ROWS = 20, 200
 ASSETS = files("quantbench.results.report") / "assets"
 

@@ -13,17 +13,16 @@ import pandas as pd
 
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
-from quantbench.results.frame import Frame, find_metric, frame, has_goal
-from quantbench.results.layout import Layout, layout
+from quantbench.results.frame import Frame, find_metric, has_goal
 from quantbench.results.load import Results
-from quantbench.results.palette import styles
+from quantbench.results.plots.data import Data, axis_title
 from quantbench.results.rank import Ranking, rank
 from quantbench.results.rank_text import notes_of
-from quantbench.results.report.curves import gather
 from quantbench.results.report.embed import numbers
-from quantbench.results.report.estimates import drawable, means, rate_points
 from quantbench.results.report.findings import Finding, findings
-from quantbench.results.report.pairs import choose, differences, lists
+from quantbench.results.report.lines import trial_lines
+from quantbench.results.report.pairs import Chosen, choose, differences, lists
+from quantbench.results.report.pictures import drawable, pictures
 from quantbench.results.statistics import INTERVAL
 
 MOST_TEXT = 200_000
@@ -62,42 +61,40 @@ def make_report(
     found = replace(found, results=table)
     if metric is not None or has_goal(found):
         metric = find_metric(found, metric, goal=True).name
-    parts = layout(table, found.sizes, by, within, apart=found.apart)
+    data = Data(found, by=by, within=within)
+    parts = data.layout
     methods, method_names = _numbered(parts.methods)
     tasks, task_names = _numbered(parts.tasks)
-    curves = gather(found.curves, table["trial"], methods, tasks)
-    frames = {name: frame(found, name, parts=parts) for name in drawable(found)}
-    rankings = [] if metric is None else rank(_frame(frames, metric, found, parts))
+    points, point_notes = data.points
+    curves = trial_lines(points)
+    frames = {name: data.frame(name) for name in drawable(found)}
+    rankings = [] if metric is None else rank(data.frame(metric))
     order = best_first(rankings)
-    look, place = styles(method_names), {name: number for number, name in enumerate(order)}
-    data = {
+    chosen, ranked = _chosen(frames, rankings, order)
+    place = {name: number for number, name in enumerate(order)}
+    shown = {
         "metric": metric,
         "interval": INTERVAL,
         "by": parts.by,
         "within": parts.within,
-        "methods": [{"name": name, **look[name]._asdict(), "place": place.get(name)} for name in method_names],
+        "methods": [{"name": name, **data.styles[name]._asdict(), "place": place.get(name)} for name in method_names],
         "tasks": task_names,
         "method": methods.tolist(),
         "task": tasks.tolist(),
         "columns": _columns(table),
         "metrics": {name: {"sign": one.metric.sign, "noGoal": one.metric.no_goal} for name, one in frames.items()},
         "words": {name: _words(found.metrics[name]) for name in [*table, *curves.lines] if name in found.metrics},
-        "curves": {"lines": curves.lines, "bands": curves.bands, "grids": curves.grids},
-        "means": means(frames, method_names, task_names),
-        "rates": rate_points(found, list(frames), method_names, by, within),
-        **_compared(frames, rankings, order, method_names, task_names),
+        "lines": curves.lines,
+        "pictures": pictures(data, list(frames), ranked, method_names, curves.grids),
+        "grids": curves.grids.lists(),
+        **_compared(frames, rankings, chosen, ranked, method_names, task_names),
         "runs": [_run(path, found) for path in runs],
     }
     experiments = [str(name) for name in dict.fromkeys(table["experiment"].dropna())] if "experiment" in table else []
     title = ", ".join(experiments) or ", ".join(path.name for path in runs)
-    notes = [*found.notes, *curves.notes, *notes_of(rankings)]
+    notes = [*found.notes, *point_notes, *curves.notes, *notes_of(rankings)]
     said = findings(found, parts, rankings, None if metric is None else frames[metric], curves)
-    return Report(title, data, said, rankings, list(dict.fromkeys(notes)))
-
-
-def _frame(frames: dict[str, Frame], metric: str, found: Results, parts: Layout) -> Frame:
-    """A metric's frame; raises ConfigError where no completed trial has it."""
-    return frames[metric] if metric in frames else frame(found, metric, parts=parts)
+    return Report(title, shown, said, rankings, list(dict.fromkeys(notes)))
 
 
 def best_first(rankings: Sequence[Ranking]) -> list[str]:
@@ -106,26 +103,34 @@ def best_first(rankings: Sequence[Ranking]) -> list[str]:
     return list(dict.fromkeys(name for _, name in sorted(placed, key=lambda one: one[0])))
 
 
+def _chosen(frames: dict[str, Frame], rankings: list[Ranking], order: list[str]) -> tuple[Chosen, dict[str, list[Ranking]]]:
+    """What is compared, and rankings by each metric of it that is a goal."""
+    if not rankings:
+        return Chosen([], [], ""), {}
+    main = rankings[0].metric.name
+    chosen = choose(frames[main], order, list(frames))
+    goals = [name for name in chosen.metrics if frames[name].metric.sign and not frames[name].metric.no_goal]
+    return chosen, {name: rankings if name == main else rank(frames[name]) for name in goals}
+
+
 def _compared(
-    frames: dict[str, Frame], rankings: list[Ranking], order: list[str], methods: list[str], tasks: list[str]
+    frames: dict[str, Frame],
+    rankings: list[Ranking],
+    chosen: Chosen,
+    ranked: dict[str, list[Ranking]],
+    methods: list[str],
+    tasks: list[str],
 ) -> dict[str, Any]:
     """``rankings`` by metric, and ``compare``: which methods and metrics, a note, and their differences by metric."""
     if not rankings:
         return {"rankings": {}, "compare": None}
-    main = rankings[0].metric.name
-    chosen = choose(frames[main], order, list(frames))
-    ranked = {
-        name: rankings if name == main else rank(frames[name])
-        for name in chosen.metrics
-        if frames[name].metric.sign and not frames[name].metric.no_goal
-    }
     number = {name: place for place, name in enumerate(methods)}
     return {
         "rankings": {name: lists(found, methods, chosen.methods) for name, found in ranked.items()},
         "compare": {
             "methods": [number[name] for name in chosen.methods],
             "note": chosen.note,
-            "rate": frames[main].rate,
+            "rate": frames[rankings[0].metric.name].rate,
             "metrics": {name: differences(frames[name], chosen.methods, methods, tasks) for name in chosen.metrics},
         },
     }
@@ -138,10 +143,8 @@ def _numbered(names: pd.Series[str]) -> tuple[Any, list[str]]:
 
 def _words(metric: Metric) -> tuple[str, str]:
     """What an axis says of a metric, and a line of words: ``nmse_db (lower is better): mse over ..., in dB``."""
-    titled, unit = metric.titled, metric.unit
-    axis = f"{titled}, {unit}" if unit and not metric.name.endswith(f"_{unit.lower()}") else titled
-    words = ", in ".join(filter(None, (metric.words, unit)))
-    return axis, f"{titled}: {words}" if words else titled
+    words = ", in ".join(filter(None, (metric.words, metric.unit)))
+    return axis_title(metric), f"{metric.titled}: {words}" if words else metric.titled
 
 
 def _columns(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -29,17 +29,20 @@ const state = {
   curveLog: false,
   growthLog: true,
   each: false,
-  source: 0,
+  source: EVERY,
 };
 
 /** The best methods, and those whose encoders grew most: a plot without them would say that all is well. */
 function firstShown() {
-  const bands = data.curves.bands.encoder_growth || { method: [] };
   const ends = new Map();
-  bands.method.forEach((method, index) => {
-    const end = bands.middle[index][bands.middle[index].length - 1];
-    if (end >= GREW) ends.set(method, Math.max(end, ends.get(method) || 0));
-  });
+  for (const panel of data.pictures.growth.encoder_growth?.panels ?? []) {
+    for (const { method, y } of panel.series.filter((group) => group.look.role === "mean")) {
+      method.forEach((one, index) => {
+        const end = y[index][y[index].length - 1];
+        if (end >= GREW) ends.set(one, Math.max(end, ends.get(one) || 0));
+      });
+    }
+  }
   const grown = [...ends].sort((a, b) => b[1] - a[1]).slice(0, FIRST_GROWN).map(([method]) => method);
   return new Set([...ranked.slice(0, FIRST_SHOWN), ...grown]);
 }
@@ -56,6 +59,10 @@ function firstTask() {
 
 function place(method) {
   return data.methods[method].place ?? Infinity;
+}
+
+function methodName(method) {
+  return data.methods[method].name;
 }
 
 /** The element with this id. */
@@ -121,17 +128,6 @@ function taskName(task) {
   return data.tasks[task] || "the one task";
 }
 
-// Means of a metric by method and task, and by nothing else: everything that is said of chance was computed before.
-const meanPlaces = new Map(data.means.method.map((method, index) => [`${method} ${data.means.task[index]}`, index]));
-
-/** The mean over seeds with its interval; null where no seed has a value. */
-function meanOf(metric, method, task) {
-  const index = meanPlaces.get(`${method} ${task}`);
-  const found = data.means.metrics[metric];
-  if (index === undefined || !found || !found.seeds[index]) return null;
-  return { mean: found.mean[index], low: found.low[index], high: found.high[index], count: found.seeds[index] };
-}
-
 function interval(found, signed = false) {
   const sign = (value) => (signed && value > 0 ? "+" : "") + short(value, 3);
   return found.low === null ? sign(found.mean) : `${sign(found.mean)} [${short(found.low, 3)}, ${short(found.high, 3)}]`;
@@ -144,16 +140,6 @@ function shownRows() {
     if (state.shown.has(data.method[row]) && (state.task === EVERY || data.task[row] === state.task)) rows.push(row);
   }
   return rows;
-}
-
-/** Methods shown, the best first. */
-function shownMethods() {
-  return ranked.filter((method) => state.shown.has(method));
-}
-
-/** A metric's name, with the direction that is better and its unit. */
-function titled(metric) {
-  return Object.hasOwn(data.words, metric) ? data.words[metric][0] : metric;
 }
 
 /** What a column holds, in a line; nothing where nobody told. */

@@ -9,15 +9,29 @@ function offerLog() {
   at("log").disabled = !positive;
 }
 
+/** Whether the picture of a curve has a logarithmic axis, before anybody says otherwise. */
+function usualLog(curve) {
+  return data.pictures.curves[curve]?.y.log ?? false;
+}
+
 function drawAll() {
   offerLog();
   describeMetric("metric", "metric-words");
-  if (state.metric) drawByMethod();
-  if (state.curve) drawCurves("curves", state.curve, state.curveLog, state.each);
-  if (data.rates) drawRate();
-  if (data.curves.lines.encoder_growth) drawCurves("growth", "encoder_growth", state.growthLog, state.each);
+  const { usage, curves, growth, rate_distortion: rates, heatmap, critical_difference: ranks } = data.pictures;
+  const task = state.task === EVERY ? null : data.tasks[state.task];
+  drawFigure("by-method", usage, state.metric, task, { x: state.log });
+  drawFigure("curves", curves, state.curve, task, { y: state.curveLog });
+  drawFigure("rate", rates, rates[state.metric] ? state.metric : Object.keys(rates)[0], sources()[state.source] ?? null);
+  drawFigure("growth", growth, "encoder_growth", task, { y: state.growthLog });
+  drawFigure("heatmap", heatmap, state.metric, task);
+  drawFigure("ranks", ranks, state.metric, null);
   at("methods-count").textContent = `${state.shown.size} of ${data.methods.length}`;
   if (at("shown-only").checked) refreshTrials();
+}
+
+/** Sources that pictures over the rate have panels of. */
+function sources() {
+  return (Object.values(data.pictures.rate_distortion)[0]?.panels ?? []).map((panel) => panel.title);
 }
 
 /** Choose a trial, or none: its point, its curves and its row are marked. */
@@ -87,7 +101,7 @@ function drawMethods() {
       drawAll();
     });
     const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
-    swatch.style.background = colour(method);
+    swatch.style.background = ink(data.methods[method].colour);
     return element("label", { class: "check" }, box, swatch, methodName(method));
   });
   if (found.length > most) boxes.push(element("p", {}, `${found.length - most} more: type a part of their name`));
@@ -112,22 +126,25 @@ function startControls() {
   options(at("metric"), names.map((name) => [name, name]), state.metric);
   const tasks = data.tasks.map((name, index) => [index, name || "the one task"]);
   options(at("task"), tasks.length > 1 ? [[EVERY, "all tasks"], ...tasks] : tasks, state.task);
-  const curves = Object.keys(data.curves.lines).filter((name) => name !== "encoder_growth");
+  const curves = Object.keys(data.pictures.curves);
   state.curve = ["mse", "loss", ...curves].find((name) => curves.includes(name)) ?? null;
   options(at("curve"), curves.map((name) => [name, name]), state.curve);
   state.each = size <= MANY_TRIALS;
   at("each").checked = state.each;
-  if (data.rates) options(at("source"), data.rates.sources.map((name, index) => [index, name || "the one source"]), 0);
-  at("source-controls").hidden = !data.rates || data.rates.sources.length < 2;
-  at("rate-box").hidden = !data.rates;
-  at("curves-box").hidden = !state.curve;
-  at("growth-box").hidden = !data.curves.lines.encoder_growth;
+  at("curve-log").checked = state.curveLog = usualLog(state.curve);
+  const own = sources().map((name, index) => [index, name || "the one source"]);
+  state.source = own.length > MANY_TASKS ? 0 : EVERY;
+  options(at("source"), [[EVERY, "all sources"], ...own], state.source);
+  at("source-controls").hidden = own.length < 2;
   const checked = (input) => input.checked;
   const chosen = (input) => Number(input.value);
   choose("metric", "metric", (input) => input.value);
   choose("task", "task", chosen);
   choose("source", "source", chosen);
-  choose("curve", "curve", (input) => input.value);
+  choose("curve", "curve", (input) => {
+    at("curve-log").checked = state.curveLog = usualLog(input.value);
+    return input.value;
+  });
   const boxes = { log: "log", "curve-log": "curveLog", "growth-log": "growthLog", each: "each" };
   for (const [id, name] of Object.entries(boxes)) choose(id, name, checked);
   at("controls").addEventListener("submit", (event) => event.preventDefault());
