@@ -17,6 +17,7 @@ from quantbench.results.statistics import (
     interquartile_interval,
     interquartile_mean,
     mean_interval,
+    mean_intervals,
     mean_ranks,
     more_failures,
     paired_difference,
@@ -44,6 +45,12 @@ def test_the_interval_of_a_mean_is_scipys():
     assert np.isnan(mean_interval(values[:0]).mean)
     assert mean_interval(np.array([1.0, np.inf])).mean == np.inf
     assert np.isnan(mean_interval(np.array([1.0, np.inf])).high)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9, 40])
+def test_intervals_of_many_means_are_those_of_each(count):
+    rows = np.concatenate([RANDOM.normal(size=(20, count)), RANDOM.integers(0, 4, size=(20, count)) / 4])
+    np.testing.assert_array_equal(np.array(mean_intervals(rows)).T, [mean_interval(row) for row in rows])
 
 
 def test_the_geometric_mean_is_scipys():

@@ -17,7 +17,7 @@ from quantbench.results.schema import setting_columns
 SAME, NEAR = 0.15, 0.02
 """Decibels and bits between points of one line."""
 
-MOST_LINES = 20
+MOST_LINES = 12
 """Of more limits than these, one a seed, their means are drawn."""
 
 MEAN = Look("mean", line=1.2, mark=5)

@@ -1,5 +1,5 @@
-// Draws the pictures that results/plots/picture.py describes, with plotly: panels of series, words and cells. What they show was
-// decided and computed before; here methods and tasks are shown and hidden, axes turned logarithmic, trials selected.
+// Draws the pictures that results/plots/picture.py describes, with plotly. What they show was decided and computed before; here
+// methods and tasks are shown and hidden, axes turned logarithmic, trials selected.
 
 const SYMBOLS = {
   o: "circle", s: "square", "^": "triangle-up", D: "diamond", v: "triangle-down", P: "cross", X: "hexagon", "*": "star",
@@ -14,6 +14,8 @@ const BELOW = 36; // and below one, for its numbers
 const LINE = 24; // of a row's name
 const INCH = 84;
 const TOLD = 3;
+const SILENT = /^(scale|group|stem|selected.*)$/;
+const HOVER = "%{text}<br>step %{x}: %{y:.4~g}<extra></extra>";
 
 // These buttons only: plotly would add one that uploads the plot's data.
 const BUTTONS = [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]];
@@ -46,7 +48,8 @@ function seriesOf(picture, panel) {
       const one = Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, values[index]]));
       const { rows, y, x } = one;
       const places = Array.isArray(y) ? y : rows.map((row) => y + look.spread * (((row * 0.618034) % 1) - 0.5));
-      const steps = x === undefined ? rows.map((row) => byName.get(picture.column)?.[row]) : Array.isArray(x) ? x : data.grids[x];
+      const column = byName.get(picture.column);
+      const steps = x === undefined ? rows.map((row) => column?.[row]) : Array.isArray(x) ? x : data.grids[x];
       return { ...look, style: style ?? data.methods[one.method], ...one, x: steps, y: places };
     }));
 }
@@ -124,21 +127,17 @@ function gaps(values, axis) {
 
 /** Text under the mouse, a point a text. */
 function hoverOf(one, picture, panel) {
+  const value = picture.y.names ? picture.x.title : picture.y.title;
+  const at = (i) => (picture.y.names ? [] : [`${picture.x.title}: ${short(one.x[i])}`]);
   if (one.rows && one.role !== "mean") {
-    return one.rows.map((row, i) => {
-      const value = one.edge ? status[row] : `${picture.y.names ? short(one.x[i]) : `${short(one.y[i])} at ${short(one.x[i])}`}`;
-      return `${safe(trialLabel(row))}<br>${safe(picture.y.names ? picture.x.title : picture.y.title)}: ${safe(value)}`;
-    });
+    const said = (i) => (one.edge ? status[one.rows[i]] : `${value}: ${short((picture.y.names ? one.x : one.y)[i])}`);
+    return one.rows.map((row, i) => [trialLabel(row), ...at(i), said(i)].map(safe).join("<br>"));
   }
-  const where = [one.method === undefined ? NAMES[one.role] ?? "" : methodName(one.method), panel.title].filter(Boolean);
-  const ends = (i) => [one.low?.[i] ?? null, one.high?.[i] ?? null];
+  const where = [one.method === undefined ? nameOf(one) : methodName(one.method), panel.title].filter(Boolean);
   return one.y.map((y, i) => {
-    const [low, high] = ends(i);
-    const mean = interval({ mean: one.across ? one.x[i] : y, low, high });
-    const told = `${one.across ? picture.x.title : picture.y.title}: ${mean}`;
-    const at = one.across ? [] : [`${picture.x.title}: ${short(one.x[i])}`];
+    const found = { mean: one.across ? one.x[i] : y, low: one.low?.[i] ?? null, high: one.high?.[i] ?? null };
     const count = one.seeds ? [plural(one.seeds[i], "seed")] : [];
-    return [...where, ...at, told, ...count].map(safe).join("<br>");
+    return [...where, ...at(i), `${value}: ${interval(found)}`, ...count].map(safe).join("<br>");
   });
 }
 
@@ -151,31 +150,36 @@ function labelsOf(rows) {
   });
 }
 
+/** What a series is called. */
+function nameOf(one) {
+  if (one.method === undefined || one.role === "failed") return NAMES[one.role] ?? one.role;
+  return one.role === "mean" ? legendName(one.method) : `${legendName(one.method)} ${one.role}`;
+}
+
 /** Plotly's traces of a series. */
-function tracesOf(one, axes, picture, panel) {
-  const { x: across, y: up, anchor } = axes;
+function tracesOf(one, { x: across, y: up, anchor }, picture, panel) {
   const colour = ink(one.style.colour);
-  const [x, y] = [gaps(one.x, across), gaps(one.y, up)];
-  const base = { type: "scatter", x, ...anchor, showlegend: false };
-  const trace = { ...base, y, cliponaxis: one.role !== "scale" && one.role !== "rank", opacity: one.opacity ?? 1, name: one.method === undefined || one.role === "failed" ? NAMES[one.role] ?? one.role
-    : one.role === "mean" ? legendName(one.method) : `${legendName(one.method)} ${one.role}` };
+  const group = { showlegend: false, legendgroup: String(one.method ?? one.role) };
+  const base = { type: "scatter", x: gaps(one.x, across), ...anchor, ...group };
+  const trace = { ...base, y: gaps(one.y, up), name: nameOf(one), opacity: one.opacity ?? 1 };
+  trace.cliponaxis = one.role !== "scale" && one.role !== "rank";
   trace.mode = [one.line && "lines", one.mark && "markers"].filter(Boolean).join("+") || "none";
   if (one.line) trace.line = { color: colour, width: 1.3 * one.line, dash: DASHES[one.style.dash] };
   if (one.mark) trace.marker = markerOf(one, colour);
-  if (one.role === "scale" || one.role === "group" || one.role === "stem" || one.role.startsWith("selected")) trace.hoverinfo = "skip";
-  else if (one.role === "trial") Object.assign(trace, { text: labelsOf(one.rows), hovertemplate: "%{text}<br>step %{x}: %{y:.4~g}<extra></extra>" });
-  else [trace.text, trace.hoverinfo] = [hoverOf(one, picture, panel), "text"];
+  if (SILENT.test(one.role)) trace.hoverinfo = "skip";
+  else if (one.role === "trial") Object.assign(trace, { text: labelsOf(one.rows), hovertemplate: HOVER });
+  else Object.assign(trace, { text: hoverOf(one, picture, panel), hoverinfo: "text" });
   if (one.rows) trace.customdata = one.rows;
   if (!one.low) return [trace];
-  const [low, high] = [one.low, one.high];
+  const { low, high } = one;
   if (one.band) {
     const edge = { ...base, name: "interval", mode: "lines", line: { width: 0 }, hoverinfo: "skip" };
     const fill = { fill: "tonexty", fillcolor: translucent(colour, one.band) };
     return [{ ...edge, y: gaps(low, up) }, { ...edge, y: gaps(high, up), ...fill }, trace];
   }
-  const middle = one.across ? one.x : one.y;
-  const away = (ends) => ends.map((end, i) => (end === null ? 0 : Math.abs(end - middle[i])));
-  const bars = { type: "data", symmetric: false, array: away(high), arrayminus: away(low), color: colour, thickness: 1.6, width: 3 };
+  const away = (ends) => ends.map((end, i) => (end === null ? 0 : Math.abs(end - (one.across ? one.x : one.y)[i])));
+  const ends = { array: away(high), arrayminus: away(low) };
+  const bars = { type: "data", symmetric: false, ...ends, color: colour, thickness: 1.6, width: 3 };
   return [{ ...trace, [one.across ? "error_x" : "error_y"]: bars }];
 }
 
@@ -222,6 +226,50 @@ function drawnIn(picture, panel, metric) {
   return [...series, ...selectedOf(picture.y.names ? null : metric, panel, series)];
 }
 
+/** Where panels stand, and how large they are. */
+function gridOf(picture, count, width, kept) {
+  const columns = Math.max(1, Math.min(count, picture.columns, Math.floor(width / (picture.y.names ? 250 : 290))));
+  const lines = kept.map((place) => wrapped(picture.y.names[place], narrow() ? 14 : 30).split("<br>").length);
+  const rows = Math.max(60, LINE * Math.max(1.2, ...lines) * kept.length);
+  const room = picture.y.names ? rows : picture.y.ticks ? INCH * picture.size[1] : narrow() ? 220 : 270;
+  const pitch = room + TITLE + BELOW;
+  const height = Math.ceil(count / columns) * pitch - BELOW;
+  const letters = Math.floor((width - (picture.y.names ? 180 : 60)) / columns / 8);
+  return { count, columns, room, pitch, height, letters, kept };
+}
+
+/** Both axes of a panel, and its title. */
+function axesOf(picture, panel, place, { count, columns, room, pitch, height, letters, kept }) {
+  const [column, row, n] = [place % columns, Math.floor(place / columns), place ? place + 1 : ""];
+  const [first, last, gap] = [column === 0, place + columns >= count, columns > 1 ? 0.015 : 0];
+  const [from, top] = [column / columns + (first ? 0 : gap), 1 - (row * pitch + TITLE) / height];
+  const title = (text, wide) => ({ title: { text: wrapped(text, wide), standoff: 6, font: { size: 13 } } });
+  const ticks = (names) => {
+    return { tickvals: names.map((_, i) => i), ticktext: names.map((name) => wrapped(name, narrow() ? 14 : 30)), nticks: 0 };
+  };
+  const x = axisOf(picture.x, {
+    domain: [from, (column + 1) / columns - (column < columns - 1 ? gap : 0)], anchor: `y${n}`,
+    ...(last ? title(picture.x.title, letters) : {}),
+  });
+  const y = axisOf(picture.y, {
+    domain: [top - room / height, top], anchor: `x${n}`, showticklabels: first, visible: !picture.y.ticks,
+    ...(first ? title(picture.y.title, 36) : {}), ...(place ? { matches: "y" } : {}),
+  });
+  if (picture.y.names) {
+    Object.assign(y, ticks(kept.map((one) => picture.y.names[one])), { range: [kept.length - 0.4, -0.6] });
+  }
+  if (picture.x.names) {
+    const range = [-0.5, picture.x.names.length - 0.5];
+    Object.assign(x, ticks(picture.x.names), { tickangle: -40, showgrid: false, showticklabels: last, range });
+    y.showgrid = false;
+  }
+  const heading = {
+    text: `<b>${wrapped(panel.title, letters)}</b>`, showarrow: false, xref: "paper", yref: "paper", align: "left",
+    x: from, xanchor: "left", y: top, yanchor: "bottom", font: { size: 12 },
+  };
+  return { layout: { [`xaxis${n}`]: x, [`yaxis${n}`]: y }, heading: picture.panels.length > 1 ? [heading] : [], n };
+}
+
 /** Draw panels of a picture into an element. */
 function drawPicture(id, picture, panels, metric) {
   const box = at(id);
@@ -231,45 +279,12 @@ function drawPicture(id, picture, panels, metric) {
     for (const one of all.flat()) one.y = one.y.map((y) => places.get(Math.round(y)) + y - Math.round(y));
   }
   const least = picture.y.ticks ? INCH * picture.size[0] : 0; // names of fixed width need room
-  const width = Math.max(box.clientWidth || 600, least);
-  const columns = Math.max(1, Math.min(panels.length, picture.columns, Math.floor(width / (picture.y.names ? 250 : 290))));
-  const down = Math.ceil(panels.length / columns);
-  const lines = kept.map((place) => wrapped(picture.y.names[place], narrow() ? 14 : 30).split("<br>").length);
-  const rows = Math.max(60, LINE * Math.max(1.2, ...lines) * kept.length);
-  const room = picture.y.names ? rows : picture.y.ticks ? INCH * picture.size[1] : narrow() ? 220 : 270;
-  const [pitch, height] = [room + TITLE + BELOW, down * (room + TITLE + BELOW) - BELOW];
-  const layout = { annotations: [], shapes: [] };
-  const traces = [];
-  const legend = new Set();
+  const grid = gridOf(picture, panels.length, Math.max(box.clientWidth || 600, least), kept);
+  const [layout, traces, legend] = [{ annotations: [], shapes: [] }, [], new Set()];
   panels.forEach((panel, place) => {
-    const [column, row, n] = [place % columns, Math.floor(place / columns), place ? place + 1 : ""];
-    const top = 1 - (row * pitch + TITLE) / height;
-    const [first, last] = [column === 0, place + columns >= panels.length];
-    const gap = columns > 1 ? 0.03 : 0;
-    const from = column / columns + (column ? gap / 2 : 0);
-    const domain = { x: [from, (column + 1) / columns - (column < columns - 1 ? gap / 2 : 0)], y: [top - room / height, top] };
-    const letters = Math.floor((width - (picture.y.names ? 180 : 60)) / columns / 8);
-    const title = (text, wide) => ({ title: { text: wrapped(text, wide), standoff: 6, font: { size: 13 } } });
-    layout[`xaxis${n}`] = axisOf(picture.x, { domain: domain.x, anchor: `y${n}`, ...(last ? title(picture.x.title, letters) : {}) });
-    layout[`yaxis${n}`] = axisOf(picture.y, { domain: domain.y, anchor: `x${n}`, showticklabels: first, ...(first ? title(picture.y.title, 36) : {}) });
-    if (place) layout[`yaxis${n}`].matches = "y";
-    if (picture.y.ticks) layout[`yaxis${n}`].visible = false;
-    const ticks = (names, wide) => ({ tickvals: names.map((_, i) => i), ticktext: names.map((name) => wrapped(name, wide)), nticks: 0 });
-    if (picture.y.names) {
-      const names = kept.map((one) => picture.y.names[one]);
-      Object.assign(layout[`yaxis${n}`], ticks(names, narrow() ? 14 : 30), { range: [names.length - 0.4, -0.6] });
-    }
-    if (picture.x.names) {
-      Object.assign(layout[`xaxis${n}`], ticks(picture.x.names, 30), { tickangle: -40, showgrid: false, showticklabels: last });
-      Object.assign(layout[`xaxis${n}`], { range: [-0.5, picture.x.names.length - 0.5] });
-      layout[`yaxis${n}`].showgrid = false;
-    }
-    if (panels.length > 1 || picture.panels.length > 1) {
-      layout.annotations.push({
-        text: `<b>${wrapped(panel.title, Math.floor(width / columns / 8))}</b>`, showarrow: false, xref: "paper", yref: "paper",
-        x: from, xanchor: "left", y: top, yanchor: "bottom", font: { size: 12 }, align: "left",
-      });
-    }
+    const { layout: own, heading, n } = axesOf(picture, panel, place, grid);
+    Object.assign(layout, own);
+    layout.annotations.push(...heading, ...panel.texts.map((text) => wordsIn(text, n, picture)));
     const axes = { x: picture.x, y: picture.y, anchor: { xaxis: `x${n}`, yaxis: `y${n}` } };
     for (const one of all[place]) {
       const made = tracesOf(one, axes, picture, panel);
@@ -278,21 +293,29 @@ function drawPicture(id, picture, panels, metric) {
       if (named && !legend.has(shown.name)) [shown.showlegend] = [true, legend.add(shown.name)];
       traces.push(...made);
     }
-    layout.annotations.push(...panel.texts.map((text) => wordsIn(text, n, picture)));
-    for (const [x, y, colour, words, written, edge] of panel.cells) {
-      const own = { xref: `x${n}`, yref: `y${n}` };
-      const line = { color: ink(edge || "paper"), width: edge ? 2 : 1 };
-      const box = { x0: x - 0.47, x1: x + 0.47, y0: y - 0.45, y1: y + 0.45, fillcolor: ink(colour), line, layer: "below" };
-      layout.shapes.push({ type: "rect", ...own, ...box });
-      const font = { color: ink(written), size: 11 };
-      layout.annotations.push({ ...own, x, y, text: safe(words).replace(/\n/g, "<br>"), showarrow: false, font });
+    for (const cell of panel.cells) {
+      const { shape, words } = cellIn(cell, n);
+      layout.shapes.push(shape);
+      layout.annotations.push(words);
     }
   });
   const extra = legend.size ? 24 + (narrow() ? 22 : 14) * Math.min(legend.size, 20) : 0;
-  layout.legend = { orientation: "h", x: 0, xanchor: "left", y: -48 / height, yanchor: "top", font: { size: 12 } };
+  layout.legend = { orientation: "h", x: 0, xanchor: "left", y: -48 / grid.height, yanchor: "top", font: { size: 12 } };
   layout.showlegend = legend.size > 0;
   if (least > box.clientWidth) layout.width = least;
-  show(box, traces, layout, height + 54 + extra);
+  show(box, traces, layout, grid.height + 54 + extra);
+}
+
+/** A coloured cell with its words. */
+function cellIn([x, y, colour, text, written, edge], n) {
+  const own = { xref: `x${n}`, yref: `y${n}` };
+  const line = { color: ink(edge || "paper"), width: edge ? 2 : 1 };
+  const sides = { x0: x - 0.47, x1: x + 0.47, y0: y - 0.45, y1: y + 0.45 };
+  const font = { color: ink(written), size: 11 };
+  return {
+    shape: { type: "rect", ...own, ...sides, fillcolor: ink(colour), line, layer: "below" },
+    words: { ...own, x, y, text: safe(text).replace(/\n/g, "<br>"), showarrow: false, font },
+  };
 }
 
 /** Words at a place, as plotly's annotation. */
@@ -354,8 +377,10 @@ function drawFigure(id, pictures, metric, title, log = {}) {
   at(`${id}-title`).textContent = picture.title;
   const drawn = panels.length && (picture.x.names || panels.some((panel) => seriesOf(picture, panel).length));
   drawPicture(id, picture, panels, metric);
-  const sentences = picture.words.map((one) => `${one.charAt(0).toUpperCase()}${one.slice(1)}.`);
+  const capital = (text) => (/^\w+_/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1));
+  const sentences = picture.words.map((one) => `${capital(one)}.`);
   const more = !own.length && picture.panels.length > panels.length && panels.length;
   if (more) sentences.push(`The first ${panels.length} of ${picture.panels.length} are drawn: choose one.`);
-  at(`${id}-text`).textContent = drawn ? [...extremes(picture, panels), ...sentences].join(" ") : "Nothing of the methods and task shown.";
+  const words = drawn ? [...extremes(picture, panels), ...sentences] : ["Nothing of the methods and task shown."];
+  at(`${id}-text`).textContent = words.join(" ");
 }
