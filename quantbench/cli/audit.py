@@ -1,0 +1,34 @@
+"""`quantbench audit`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from quantbench.cli.options import FORMATS
+
+
+def add(commands: Any) -> None:
+    audit = commands.add_parser(
+        "audit",
+        help="compare each strategy's gradient with the true one: quantbench audit quantizer=vq gradient=ste,mste",
+        description="Audits all pairs that fit, or those of the choices given, on a small problem.",
+    )
+    audit.add_argument("overrides", nargs="*", help="as for run: GROUP=CHOICE,CHOICE or GROUP.SETTING=VALUE")
+    audit.add_argument("--seeds", type=int, default=3, help="number of seeds (3)")
+    audit.add_argument("--sigma", type=float, default=0.5, help="width of the smoothing, in quantization errors (0.5)")
+    audit.add_argument("--config-dir", type=Path, help="a folder with choices of your own")
+    audit.add_argument("--output", help="folder of all results (outputs)")
+    audit.add_argument("--format", default="table", choices=FORMATS)
+    audit.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from quantbench.sweeps.audit import run_audit
+    from quantbench.sweeps.grid import word_of
+    from quantbench.training.fidelity import FidelitySettings
+
+    overrides = [*arguments.overrides, *([word_of("output", arguments.output)] if arguments.output else [])]
+    settings = FidelitySettings(sigma=arguments.sigma)
+    return 0 if run_audit(overrides, arguments.seeds, arguments.config_dir, settings, arguments.format) else 1

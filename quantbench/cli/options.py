@@ -1,0 +1,41 @@
+"""Options and output that subcommands share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from quantbench.terminal import visible
+
+FORMATS = ("table", "csv", "json", "markdown")
+USUAL = "mel_distance_db of waveforms, nmse_db of all else"
+BY = "settings that make a method, separated by commas (quantizer, gradient and their settings)"
+WITHIN = "settings that make a task, separated by commas (what else varies, and the rate)"
+
+
+def add_layout(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--by", help=BY)
+    command.add_argument("--within", help=WITHIN)
+
+
+def add_failures(
+    command: argparse.ArgumentParser, usual: str, choices: Sequence[str] = ("worst", "drop", "whole-seed")
+) -> None:
+    command.add_argument(
+        "--failures",
+        default=usual,
+        choices=choices,
+        help="a trial that diverged or failed is the worst of all; is in no mean; or takes its seed with it, for all methods "
+        f"({usual})",
+    )
+
+
+def words_of(names: str | None) -> list[str] | None:
+    """Names that are separated by commas; None where none are given."""
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+
+
+def show(text: str, form: str = "table") -> None:
+    """Print what came out of files that others may have written."""
+    print(text if form == "csv" and not sys.stdout.isatty() else visible(text))

@@ -1,0 +1,38 @@
+"""`quantbench plot`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from quantbench.cli.options import add_layout, show, words_of
+
+
+def add(commands: Any) -> None:
+    plot = commands.add_parser(
+        "plot",
+        help="pictures of one or several runs: quantbench plot outputs/ste_vs_anneal/... --kind growth --output growth.pdf",
+        description="Draws every kind of picture that the results support into a folder, or one kind. Kinds: rate_distortion, "
+        "curves, growth, usage, gradient (of an audit), heatmap, critical_difference.",
+    )
+    plot.add_argument("results", type=Path, nargs="+", help="results.csv, audit.csv, or the folder of a run or of an audit")
+    plot.add_argument("--kind", help="one kind of picture (all that the results support)")
+    plot.add_argument("--metric", help="what to draw (each kind's own: nmse_db, mse, encoder_std, usage)")
+    add_layout(plot)
+    plot.add_argument(
+        "--output", type=Path, default=Path("plots"), help="a folder, or with --kind an .svg, .png or .pdf (plots)"
+    )
+    plot.add_argument("--format", default="svg", choices=["svg", "png", "pdf"], help="of the files in a folder (svg)")
+    plot.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from quantbench.results.plots.data import gather
+    from quantbench.results.plots.draw import check_output, draw, report
+
+    check_output(arguments.kind, arguments.output)
+    data = gather(arguments.results, words_of(arguments.by), words_of(arguments.within))
+    drawn = draw(data, arguments.kind, arguments.metric, arguments.output, f".{arguments.format}")
+    show("\n".join([report(drawn), *(f"note: {note}" for note in (data.runs.notes if data.runs else []))]))
+    return 0

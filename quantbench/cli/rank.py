@@ -1,0 +1,52 @@
+"""`quantbench rank`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from quantbench.cli.options import FORMATS, USUAL, add_failures, add_layout, show, words_of
+
+
+def add(commands: Any) -> None:
+    rank = commands.add_parser(
+        "rank",
+        help="rank methods, with intervals, groups that do not differ, the Pareto set and BD-rates",
+        description="Ranks the methods of one or several runs over tasks and paired seeds; failures count as worst.",
+    )
+    rank.add_argument("results", type=Path, nargs="+", help="results.csv or the folder of a run")
+    rank.add_argument("--metric", help=f"what to rank by ({USUAL})")
+    add_layout(rank)
+    rank.add_argument(
+        "--over",
+        default="seeds",
+        choices=["seeds", "tasks"],
+        help="what intervals and letters speak of: other seeds of these tasks alone, or other tasks like these (seeds)",
+    )
+    add_failures(rank, "worst")
+    rank.add_argument("--against", metavar="METHOD", help="compare rate-distortion curves with this method's (BD)")
+    rank.add_argument(
+        "--rate", help="rate of the Pareto set and of BD (rate_bits, and spent_bits of quantizers that have no nominal rate)"
+    )
+    rank.add_argument("--table", choices=["ranking", "pareto", "bd"], help="print this table only")
+    rank.add_argument("--format", default="table", choices=FORMATS)
+    rank.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from quantbench.results.reading import rank
+
+    read = rank(
+        *arguments.results,
+        metric=arguments.metric,
+        by=words_of(arguments.by),
+        within=words_of(arguments.within),
+        over=arguments.over,
+        failures=arguments.failures,
+        against=arguments.against,
+        rate=arguments.rate,
+        table=arguments.table,
+    )
+    show(read.text(arguments.format), arguments.format)
+    return 0

@@ -1,0 +1,32 @@
+"""`quantbench report`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from quantbench.cli.options import USUAL, add_layout, words_of
+
+
+def add(commands: Any) -> None:
+    report = commands.add_parser(
+        "report",
+        help="write a page with findings, plots, a table of trials and comparisons",
+        description="One HTML file that needs no network. Several runs become one.",
+    )
+    report.add_argument("results", type=Path, nargs="+", metavar="DIR", help="the folder of a run, or its results.csv")
+    report.add_argument("--output", type=Path, default=Path("report.html"), help="the file (report.html)")
+    report.add_argument("--metric", help=f"what findings are about, and the first plots ({USUAL})")
+    add_layout(report)
+    report.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from quantbench.results.report import report
+
+    by, within = words_of(arguments.by), words_of(arguments.within)
+    made = report(arguments.results, arguments.output, arguments.metric, by, within)
+    size = arguments.output.stat().st_size / 1e6
+    print(f"{arguments.output}: {len(made.data['method']):,} trials, {size:.1f} MB")
+    return 0

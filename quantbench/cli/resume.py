@@ -1,0 +1,33 @@
+"""`quantbench resume`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    resume = commands.add_parser("resume", help="finish an interrupted sweep")
+    resume.add_argument("folder", type=Path, help="the folder of the run")
+    resume.add_argument(
+        "--config-dir", type=Path, action="append", default=[], help="a folder with classes of your own that the sweep may use"
+    )
+    resume.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="an installed package that the sweep may use, or the address of its Dask scheduler",
+    )
+    resume.add_argument(
+        "--collect", action="store_true", help="take what Slurm's jobs finished, submit what is missing, and do not wait"
+    )
+    resume.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from quantbench.sweeps.runner import resume
+
+    resume(arguments.folder, arguments.config_dir, arguments.allow, arguments.collect)
+    return 0
