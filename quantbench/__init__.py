@@ -7,8 +7,9 @@ first used, so that ``import quantbench`` takes no time.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
+
+from quantbench.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from quantbench import codecs as codecs
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from quantbench.training import Stack as Stack
     from quantbench.training import TrainSettings as TrainSettings
     from quantbench.training import train as train
-
-__version__ = version("quantbench")
 
 _PLACES = {
     "quantbench.errors": ("ConfigError", "QuantBenchError"),

@@ -92,7 +92,7 @@ def _command(words: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from quantbench import __version__
+    from quantbench.version import __version__
 
     parser = argparse.ArgumentParser(
         prog="quantbench", description="Which quantizer, trained with which gradient-passing strategy, for my neural codec?"

@@ -20,7 +20,7 @@ from quantbench.results.schema import CURVES, GROUPS, IDENTITY, NOTES, WHOLE, St
 from quantbench.results.tables import read_results, results_path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """What one or several runs found.
 
@@ -46,6 +46,12 @@ class Results:
     apart: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        counts = self.results["status"].astype(str).value_counts()
+        told = ", ".join(f"{number} {status}" for status, number in counts.items()) or "none"
+        places = ", ".join(map(str, self.folders)) or "a table in memory"
+        return f"<Results of {len(self.results)} trials ({told}), {len(self.curves)} points of curves: {places}>"
 
     @property
     def folder(self) -> Path:

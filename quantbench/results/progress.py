@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
@@ -16,6 +15,7 @@ from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
 from quantbench.results.cells import unguarded
 from quantbench.results.facts import COLUMNS_FILE, read_facts
+from quantbench.results.records import read_records
 from quantbench.results.tables import read_results, results_path
 
 RUNNING, SUBMITTED, STOPPED, COMPLETE = "running", "submitted", "stopped", "complete"
@@ -67,7 +67,7 @@ class Watch:
     """
 
     folder: Path
-    _records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    _records: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     _times: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,7 +92,7 @@ class Watch:
             raise ConfigError(f"{journal / 'plan.csv'}: cannot be read ({str(error).splitlines()[0]})") from error
         if missing := [name for name in ("trial", "status", "error") if name not in plan]:
             raise ConfigError(f"{journal / 'plan.csv'}: is no plan of QuantBench, it has no column {', '.join(missing)}")
-        rows = {one["trial"]: one["row"] for records in self._records.values() for one in records}
+        rows = {trial: row for rows in self._records.values() for trial, row in rows.items()}
         measured = pd.DataFrame.from_dict(rows, orient="index").drop(columns=["status", "error"], errors="ignore")
         measured.index = measured.index.astype(str)  # an empty one is of numbers
         known = {name: plan["trial"].map({trial: row.get(name) for trial, row in rows.items()}) for name in ("status", "error")}
@@ -111,11 +111,9 @@ class Watch:
         for path in journal.glob("*.json"):
             if path.name not in self._records and path.is_file():  # a device has no end
                 try:
-                    records = json.loads(path.read_text())
-                    self._records[path.name] = [{"trial": str(one["trial"]), "row": dict(one["row"])} for one in records]
+                    self._records[path.name] = {one.trial: one.row for one in read_records(path)}
                     self._times[path.name] = path.stat().st_mtime
-                # Tidied away meanwhile, or damaged: `resume` says more.
-                except (OSError, ValueError, TypeError, KeyError, RecursionError):
+                except (OSError, ValueError):  # tidied away meanwhile, or damaged: `resume` says more
                     continue
 
     def _without_journal(self, journal: Path) -> Progress:

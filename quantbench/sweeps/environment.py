@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
-from quantbench import __version__, kernels
+from quantbench import kernels
 from quantbench.paths import config_folder
+from quantbench.version import __version__
 
 
 def environment(device: torch.device) -> dict[str, Any]:

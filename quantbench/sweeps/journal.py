@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -13,13 +12,10 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from quantbench.errors import QuantBenchError
-from quantbench.files import replace_file
-from quantbench.points import Points
+from quantbench.results.records import Record, read_records, write_records
 from quantbench.results.schema import Status
-from quantbench.sweeps.trial import Record
 
 
 def new_folder(output: str, experiment: str) -> Path:
@@ -74,11 +70,8 @@ class Journal:
     def write(self, records: Sequence[Record]) -> None:
         """Keep the records of a stack. Raises QuantBenchError; earlier records stay intact."""
         path = self.part([record.trial for record in records])
-        items = [{"trial": one.trial, "row": one.row, "curves": list(one.curves)} for one in records]
-        for item in items:
-            item["checksum"] = _checksum(item)
         try:
-            replace_file(path, lambda file: json.dump(items, file))
+            write_records(path, records)
         except OSError as error:
             raise QuantBenchError(
                 f"{self.folder}: cannot be written ({error.strerror}). Finished stacks are kept; "
@@ -97,9 +90,9 @@ class Journal:
         found: dict[str, Record] = {}
         for path in sorted(self.folder.glob("*.json") if parts is None else parts, key=_written):
             try:
-                records = [_record(item) for item in json.loads(path.read_text(encoding="utf-8"))]
-            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                print(f"{path}: is damaged ({type(error).__name__}: {error}); its trials are trained again", file=sys.stderr)
+                records = read_records(path)
+            except (OSError, ValueError) as error:
+                print(f"{path}: is damaged ({error}); its trials are trained again", file=sys.stderr)
                 continue
             for record in records:
                 before = found.get(record.trial)
@@ -124,19 +117,3 @@ def _written(path: Path) -> tuple[int, str]:
         return path.stat().st_mtime_ns, path.name
     except OSError:
         return 0, path.name
-
-
-def _checksum(item: dict[str, Any]) -> str:
-    """Of what a record says; a disk may give back other digits than it was given."""
-    content = json.dumps([item["trial"], item["row"], item["curves"]])
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _record(item: dict[str, Any]) -> Record:
-    """A record as it was written. Raises ValueError where it is not that any more."""
-    if item.get("checksum", _checksum(item)) != _checksum(item):  # journals of before this check have none
-        raise ValueError("its checksum is another one")
-    record = Record(item["trial"], item["row"], Points(map(tuple, item["curves"])))
-    if not isinstance(record.trial, str) or record.row["status"] not in list(Status):
-        raise ValueError("it holds no record of a trial")
-    return record

@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from quantbench import __version__
 from quantbench.files import write_cache
 from quantbench.paths import cache_folder, config_folder
+from quantbench.version import __version__
 
 
 def kept(name: str, make: Callable[[], str]) -> str:

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from quantbench import __version__
 from quantbench.errors import QuantBenchError
 from quantbench.imports import import_from
+from quantbench.version import __version__
 
 DEATH = "its worker process died (out of memory, or killed)"
 

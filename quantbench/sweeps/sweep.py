@@ -14,10 +14,10 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from quantbench import __version__
 from quantbench.errors import ConfigError
 from quantbench.files import write_text
 from quantbench.resolvers import interpolated, register
+from quantbench.version import __version__
 
 register()
 

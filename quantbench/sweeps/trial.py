@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from quantbench.config import Settings
 from quantbench.points import Points
+from quantbench.results.records import Record as Record
 from quantbench.results.schema import Status
 
 
@@ -27,21 +27,6 @@ class Trial:
     config: Settings
     shape: int
     skipped: str | None = None
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is known of a finished trial.
-
-    Attributes:
-        trial: its identity.
-        row: status, error, metrics and cost, by column.
-        curves: packed ``(step, metric, value)``.
-    """
-
-    trial: str
-    row: dict[str, Any]
-    curves: Points
 
 
 def failure(trial: Trial, error: str) -> Record:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from quantbench import __version__, imports
+from quantbench import imports
 from quantbench.components import at_least, component
 from quantbench.config import find_device
 from quantbench.errors import ConfigError, QuantBenchError
@@ -26,6 +26,7 @@ from quantbench.sweeps.remote import DEATH, join_driver, own_folders
 from quantbench.sweeps.trial import Record, Trial
 from quantbench.sweeps.worker import Advance, Job, describe, keep_memory, run_stack
 from quantbench.training import NOTHING, Keep
+from quantbench.version import __version__
 
 CONNECT_SECONDS = 10
 CLOSE_SECONDS = 5

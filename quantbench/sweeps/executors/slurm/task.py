@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from quantbench import __version__
 from quantbench.config import COMPONENTS, Settings, check_settings, find_class, without_target
 from quantbench.errors import QuantBenchError
 from quantbench.files import write_text
 from quantbench.sweeps.remote import own_folders
 from quantbench.sweeps.trial import Trial
 from quantbench.training import Keep, TrainSettings
+from quantbench.version import __version__
 
 
 def write_task(path: Path, stacks: Sequence[Sequence[Trial]], device: str, keep: Keep, cpus: int) -> None:
