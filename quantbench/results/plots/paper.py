@@ -204,6 +204,8 @@ def _axis(axes: Axes, which: str, axis: Axis, titled: bool, edges: set[str]) -> 
         set_label(axis.title, color=INK)
     if axis.log:
         _logarithmic(axes, which)
+    elif which == "x":
+        axes.locator_params(axis="x", nbins=6)
     if axis.names:
         turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if which == "x" else {}
         set_ticks(np.arange(len(axis.names)), axis.names, fontsize=8, **turned)
@@ -343,7 +345,7 @@ def _name_points(axes: Axes, panel: Panel) -> None:
         nearest = np.clip(centre, corner, corner + size)
         if np.hypot(*(nearest - centre)) > FAR:
             ends = to_data([nearest, centre])
-            axes.plot(*ends.T, color=MUTED, linewidth=0.6, zorder=3, scalex=False, scaley=False)
+            axes.plot(*ends.T, color=MUTED, linewidth=0.6, zorder=1.9, scalex=False, scaley=False)
 
 
 def _written(axes: Axes, text: Text) -> Any:
