@@ -18,25 +18,9 @@ from quantbench.errors import ConfigError
 from quantbench.gradients import Gradient
 from quantbench.losses import Loss
 from quantbench.quantizers import Quantizer
-from quantbench.schema import Settings, check_settings, construct, find_class, holds_component, structural, without_target
+from quantbench.schema import construct, find_class, holds_component, without_target
 from quantbench.simulators import Simulator
 from quantbench.training import Stack, TrainSettings
-
-__all__ = [
-    "COMPONENTS",
-    "RunSettings",
-    "Settings",
-    "build_stack",
-    "canonical",
-    "check_settings",
-    "construct",
-    "find_class",
-    "find_device",
-    "instance",
-    "setting",
-    "structural",
-    "without_target",
-]
 
 COMPONENTS: dict[str, type[Component]] = {
     "simulator": Simulator,

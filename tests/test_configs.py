@@ -4,9 +4,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from quantbench.choices import GROUPS, choices, description
-from quantbench.config import COMPONENTS, RunSettings, check_settings, construct, find_class, without_target
+from quantbench.config import COMPONENTS, RunSettings
 from quantbench.paths import config_folder
-from quantbench.schema import plain
+from quantbench.schema import check_settings, construct, find_class, plain, without_target
 from quantbench.sweeps.choice_files import filled
 from quantbench.training import TrainSettings
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from quantbench.config import find_device
+from quantbench.devices import find_device
 from quantbench.errors import ConfigError
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from quantbench.config import COMPONENTS, build_stack, find_device, instance, setting
+from quantbench.config import COMPONENTS, build_stack, instance, setting
+from quantbench.devices import find_device
 from quantbench.errors import ConfigError, QuantBenchError, interrupted
 from quantbench.points import Points
 from quantbench.results.audit_table import audit_summary, audit_table

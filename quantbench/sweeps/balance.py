@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from quantbench.components import Component
-from quantbench.config import Settings, canonical, find_class, instance
+from quantbench.config import canonical, instance
+from quantbench.schema import Settings, find_class
 from quantbench.sweeps.trial import Trial
 
 STEP = 2.5

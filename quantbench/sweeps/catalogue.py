@@ -8,8 +8,9 @@ from typing import Any
 
 from quantbench.choices import choices
 from quantbench.components import Component
-from quantbench.config import COMPONENTS, check_settings, construct, find_class, without_target
+from quantbench.config import COMPONENTS
 from quantbench.errors import ConfigError
+from quantbench.schema import check_settings, construct, find_class, without_target
 from quantbench.sweeps.choice_files import filled, read
 
 

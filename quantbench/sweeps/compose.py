@@ -19,9 +19,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from quantbench.choices import choices
-from quantbench.config import COMPONENTS, Settings, canonical
+from quantbench.config import COMPONENTS, canonical
 from quantbench.errors import ConfigError
 from quantbench.paths import config_folder
+from quantbench.schema import Settings
 from quantbench.sweeps import grid
 from quantbench.sweeps.choice_files import filled, read
 from quantbench.sweeps.grid import Axis, Grid, IsGroup, must_compose, point_word

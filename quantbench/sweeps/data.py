@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from quantbench.components import Component
-from quantbench.config import COMPONENTS, Settings, find_class, instance, setting
+from quantbench.config import COMPONENTS, instance, setting
 from quantbench.errors import ConfigError
+from quantbench.schema import Settings, find_class
 from quantbench.sweeps.sweep import Combination, Sweep, copy_nodes
 
 DATA = "_data_"

@@ -8,10 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from quantbench.components import Component, size_settings, within
-from quantbench.config import COMPONENTS, Settings, instance
+from quantbench.config import COMPONENTS, instance
 from quantbench.files import write_text
 from quantbench.metrics import Metric, declared
 from quantbench.results.facts import COLUMNS_FILE
+from quantbench.schema import Settings
 from quantbench.sweeps.trial import Trial
 
 

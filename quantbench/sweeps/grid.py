@@ -11,8 +11,9 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString
 
-from quantbench.config import PER_RUN, Settings, canonical
+from quantbench.config import PER_RUN, canonical
 from quantbench.errors import ConfigError
+from quantbench.schema import Settings
 
 MOST_TRIALS = 1_000_000
 """Points of a grid: a range with a few zeros too many is told, and does not take all memory."""

@@ -9,21 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quantbench.components import Component
-from quantbench.config import (
-    COMPONENTS,
-    RunSettings,
-    Settings,
-    canonical,
-    check_settings,
-    find_class,
-    flat,
-    instance,
-    structural,
-    without_target,
-)
+from quantbench.config import COMPONENTS, RunSettings, canonical, flat, instance
 from quantbench.errors import ConfigError
 from quantbench.gradients import misfit
 from quantbench.metrics import Metric
+from quantbench.schema import Settings, check_settings, find_class, structural, without_target
 from quantbench.sweeps.data import identity
 from quantbench.sweeps.executors import Executor
 from quantbench.sweeps.facts import added_metrics

@@ -12,12 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from quantbench import imports, kernels
-from quantbench.config import COMPONENTS, build_stack, find_class, find_device, without_target
+from quantbench.config import COMPONENTS, build_stack
+from quantbench.devices import find_device
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.files import write_text
 from quantbench.results.facts import COLUMNS_FILE
 from quantbench.results.schema import Status
 from quantbench.results.tables import read_results, results_path
+from quantbench.schema import find_class, without_target
 from quantbench.sweeps.data import check_unchanged, with_absolute_paths
 from quantbench.sweeps.environment import environment
 from quantbench.sweeps.execute import execute

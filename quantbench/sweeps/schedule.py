@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
-from quantbench.config import COMPONENTS, find_class, find_device, instance
+from quantbench.config import COMPONENTS, instance
+from quantbench.devices import find_device
+from quantbench.schema import find_class
 from quantbench.simulators.base import memory_allowed
 from quantbench.sweeps.balance import cut
 from quantbench.sweeps.executors import Claim, make_executor

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from quantbench.config import build_stack, find_device
+from quantbench.config import build_stack
+from quantbench.devices import find_device
 from quantbench.results.schema import Status
 from quantbench.sweeps.balance import evenly
 from quantbench.sweeps.trial import Record, Trial

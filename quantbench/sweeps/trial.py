@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quantbench.config import Settings
 from quantbench.points import Points
 from quantbench.results.records import Record as Record
 from quantbench.results.schema import Status
+from quantbench.schema import Settings
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from quantbench.components import Component, size_settings
-from quantbench.config import build_stack, find_device, instance, setting
+from quantbench.config import build_stack, instance, setting
+from quantbench.devices import find_device
 from quantbench.errors import interrupted
 from quantbench.points import Points
 from quantbench.results.schema import Status

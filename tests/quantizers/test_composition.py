@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from quantbench.components import component, joined
-from quantbench.config import COMPONENTS, check_settings, construct, find_class
+from quantbench.config import COMPONENTS
 from quantbench.errors import ConfigError
 from quantbench.gradients import STE, Moment, Noise, RotationTrick, SoftToHard, Universal, misfit
 from quantbench.quantizers import (
@@ -28,6 +28,7 @@ from quantbench.quantizers import (
     Uniform,
     VectorQuantizer,
 )
+from quantbench.schema import check_settings, construct, find_class
 from quantbench.streams import Streams
 from tests.conformance import checks
 from tests.training.test_every_choice import outcome, stack

@@ -6,9 +6,10 @@ import pytest
 
 from quantbench.choices import choices
 from quantbench.components import size_settings
-from quantbench.config import COMPONENTS, find_class
+from quantbench.config import COMPONENTS
 from quantbench.gradients import STE, WarmUp
 from quantbench.quantizers import BSQ, LFQ, External, Product, Residual, Uniform, VectorQuantizer
+from quantbench.schema import find_class
 from quantbench.sweeps.catalogue import default_component
 
 

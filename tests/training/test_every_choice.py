@@ -8,9 +8,9 @@ import torch
 from quantbench.choices import choices
 from quantbench.codecs import MLP
 from quantbench.components import Component, hints, over_trials
-from quantbench.config import check_settings, without_target
 from quantbench.gradients import STE, Moment, Own, misfit
 from quantbench.quantizers import FSQ, External, Lattice, VectorQuantizer
+from quantbench.schema import check_settings, without_target
 from quantbench.simulators import Codeword
 from quantbench.streams import Streams
 from quantbench.sweeps.catalogue import default_component

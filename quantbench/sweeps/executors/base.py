@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 
 from quantbench.components import Component, at_least, component
-from quantbench.config import Settings, construct, find_class, without_target
+from quantbench.schema import Settings, construct, find_class, without_target
 from quantbench.sweeps.trial import Record, Trial
 from quantbench.sweeps.worker import Advance, Job, run_stack
 from quantbench.training import NOTHING, Keep

@@ -17,7 +17,7 @@ import torch
 
 from quantbench import imports
 from quantbench.components import at_least, component
-from quantbench.config import find_device
+from quantbench.devices import find_device
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
 from quantbench.sweeps.executors.processes import cores

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from quantbench.components import at_least, component
-from quantbench.config import find_device
+from quantbench.devices import find_device
 from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
 from quantbench.sweeps.executors.inline import InlineEngine
 from quantbench.sweeps.interrupts import without_ctrl_c

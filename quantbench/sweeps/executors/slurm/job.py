@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from quantbench.config import find_device
+from quantbench.devices import find_device
 from quantbench.errors import QuantBenchError
 from quantbench.sweeps.drive import drive
 from quantbench.sweeps.executors import Processes

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from quantbench.config import COMPONENTS, Settings, check_settings, find_class, without_target
+from quantbench.config import COMPONENTS
 from quantbench.errors import QuantBenchError
 from quantbench.files import write_text
+from quantbench.schema import Settings, check_settings, find_class, without_target
 from quantbench.sweeps.remote import own_folders
 from quantbench.sweeps.trial import Trial
 from quantbench.training import Keep, TrainSettings
