@@ -126,8 +126,8 @@ def _group(word: str) -> str:
     return word.lstrip("+").partition("=")[0].partition("@")[0]
 
 
-def _written(axis: Axis) -> str:
-    return f"{axis.key}={','.join(map(str, axis.values))}"
+def _written(axis: Axis, most: int = 3) -> str:
+    return f"{axis.key}={','.join(map(str, axis.values[:most]))}{',...' * (len(axis.values) > most)}"
 
 
 def _sweep(asked: Grid, once: Compose, is_group: IsGroup, command: list[str], folders: list[str]) -> Sweep:

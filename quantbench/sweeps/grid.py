@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString
+from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString, Transformer
 
 from quantbench.config import PER_RUN, canonical
 from quantbench.errors import ConfigError
@@ -60,22 +60,24 @@ class Grid:
 
 
 def of_command(overrides: Sequence[Override], is_group: IsGroup) -> Grid:
-    """The grid of a command line alone. Raises ConfigError."""
+    """The grid of a command line alone; of a key that is there twice the last word counts. Raises ConfigError."""
     hydra: list[str] = []
     fixed: list[str] = []
     values: Settings = {}
-    axes: list[Axis] = []
+    axes: dict[str, Axis] = {}
     for one in overrides:
         key, word = one.get_key_element(), str(one.input_line)
         if for_hydra(one):
             hydra.append(word)
         elif one.is_sweep_override():
-            axes.append(_axis(key, one, is_group))
+            values.pop(key, None)
+            axes[key] = _axis(key, one, is_group)
         elif composed(one, is_group):
             fixed.append(word)
         else:
+            axes.pop(key, None)
             values[key] = plain(one.value())
-    return Grid(hydra, fixed, values, axes, [], [])
+    return Grid(hydra, fixed, values, list(axes.values()), [], [])
 
 
 def for_hydra(one: Override) -> bool:
@@ -156,11 +158,11 @@ def left_out(point: Mapping[str, Any], exclude: Sequence[Mapping[str, Any]]) -> 
 def _axis(key: str, one: Override, is_group: IsGroup) -> Axis:
     if not one.is_discrete_sweep():
         raise ConfigError(f"{one.input_line}: a grid takes values, ranges and globs, no intervals")
-    values = [plain(value) for value in itertools.islice(one.sweep_iterator(), MOST_TRIALS + 1)]
-    if not values:
+    found = list(itertools.islice(one.sweep_iterator(), MOST_TRIALS + 1))  # once: a shuffle would give another order
+    if not found:
         raise ConfigError(f"{one.input_line}: this axis has no values")
-    words = [f"{key}={text}" for text in one.sweep_string_iterator()] if composed(one, is_group) else []
-    return Axis(key, values, words)
+    words = [f"{key}={Transformer.str(value)}" for value in found] if composed(one, is_group) else []
+    return Axis(key, [plain(value) for value in found], words)
 
 
 def _param(key: str, value: Any, parser: OverridesParser, is_group: IsGroup) -> Axis:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from quantbench.errors import ConfigError
 from quantbench.metrics import METRICS, MORE
+from quantbench.results.schema import Status
 from quantbench.results.tables import read_results
 from quantbench.sweeps.compose import OURS, of_configs
 from quantbench.sweeps.plan import plan
@@ -40,7 +41,8 @@ def launch(jobs: Sequence[Sequence[str]], config: DictConfig, loader: ConfigLoad
 def run_one(config: DictConfig, hydra: DictConfig) -> float | str | None:
     """Train one trial that a launcher of Hydra's composed; gives what its sweeper asks for, else the folder."""
     name = objective(config, hydra)
-    with_hydra = OmegaConf.merge({"hydra": {"runtime": {"choices": hydra.runtime.choices}}}, config)
+    known = {"runtime": {"choices": hydra.runtime.choices}, "searchpath": hydra.searchpath}
+    with_hydra = OmegaConf.merge({"hydra": known}, config)
     sweep = of_configs([with_hydra], hydra)  # type: ignore[list-item]
     folder = run(sweep)
     if folder is None:
@@ -64,7 +66,7 @@ def objective(config: DictConfig, hydra: DictConfig) -> str | None:
 def value(folder: Path, trial: str, name: str) -> float:
     """A trial's metric; a trial that did not complete has the worst there is."""
     row = read_results(folder).set_index("trial").loc[trial].to_dict()
-    if row["status"] != "completed":
+    if row["status"] != Status.COMPLETED:
         return -math.inf if METRICS[name].better == MORE else math.inf
     if pd.isna(found := row.get(name)):
         raise ConfigError(f"objective={name}: these trials have no such metric")

@@ -227,3 +227,17 @@ def test_a_setting_that_a_choice_within_a_choice_lacks_is_still_told():
         configs(*words, "quantizer.stage.codes=4")
     with pytest.raises(ConfigError, match=r"quantizer.stage.new=4: unknown setting"):
         plan(compose([*words, "+quantizer.stage.new=4"]))
+
+
+def test_an_axis_in_random_order_names_what_it_composes():
+    for _ in range(4):
+        sweep = compose(["quantizer=shuffle(fsq,vq,scalar,lfq)", "hydra.sweeper.exclude=[{quantizer:vq}]"])
+        classes = {
+            one.choices["quantizer"]: one.config["quantizer"]["_target_"].rpartition(".")[2] for one in sweep.combinations
+        }
+        assert classes == {"fsq": "FSQ", "scalar": "Uniform", "lfq": "LFQ"}
+
+
+def test_of_a_key_that_is_there_twice_the_last_counts():
+    assert [one["seed"] for one in configs("seed=0,1", "seed=3")] == [3]
+    assert [one["seed"] for one in configs("seed=3", "seed=0,1")] == [0, 1]
