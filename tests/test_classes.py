@@ -9,9 +9,11 @@ import pytest
 import quantbench
 from quantbench.codecs import Codec
 from quantbench.components import Component
+from quantbench.gradients import Gradient
 from quantbench.losses import Loss
 from quantbench.quantizers import Quantizer
 from quantbench.simulators import Simulator
+from quantbench.sweeps.executors import Executor
 
 
 def derived(base: type[Component]) -> list[type[Component]]:
@@ -25,7 +27,7 @@ def derived(base: type[Component]) -> list[type[Component]]:
     return found
 
 
-@pytest.mark.parametrize("group", [Codec, Loss, Quantizer, Simulator])
+@pytest.mark.parametrize("group", [Codec, Executor, Gradient, Loss, Quantizer, Simulator])
 def test_a_class_is_abstract_or_final(group: type[Component]) -> None:
     every = derived(group)
     assert len(every) > 3

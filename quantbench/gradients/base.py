@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from torch import Tensor
@@ -25,6 +26,7 @@ class Gradient(Component):
         """What the quantizer must offer."""
         return frozenset()
 
+    @abstractmethod
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         """What the decoder receives in place of ``code.values``.
 
@@ -34,7 +36,6 @@ class Gradient(Component):
             code: its hard code Q(y).
             moment: how far training is, and random numbers.
         """
-        raise NotImplementedError
 
     def hard(self, quantizer: Quantizer, state: State, latents: Tensor, moment: Moment) -> Code:
         """The code that evaluation decodes; other than the quantizer's own only where the strategy stays at test time."""
@@ -53,6 +54,9 @@ class Own(Gradient):
     Source: the module's.
     Recommended: nothing to set.
     """
+
+    def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
+        raise AssertionError("the quantizer asks no strategy")
 
 
 def misfit(quantizer: Quantizer, gradient: Gradient) -> str | None:

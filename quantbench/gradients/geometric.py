@@ -41,13 +41,8 @@ class RotationTrick(Gradient):
 
 
 @component
-class DiVeQ(Gradient):
-    """``y + |c - y| sg(u)`` with u the unit vector from y to the codeword c, slightly disturbed; the length is differentiated.
-
-    Formula: ``y + |c - y| sg(u)``
-    Source: Vali et al. (2025), arXiv 2509.26469.
-    Recommended: no loss of the codebook (quantizer.commitment=0, quantizer.codebook_weight=0), restarts every 50 to 300 steps
-    of rarely used codes; noise 1e-3, which the authors' code takes as the standard deviation and calls a variance.
+class Towards(Gradient):
+    """A strategy that moves y towards codewords, by the distance and in a direction that is slightly disturbed.
 
     Attributes:
         noise: standard deviation of the disturbance of ``c - y`` before it is brought to unit length.
@@ -62,17 +57,29 @@ class DiVeQ(Gradient):
     def needs(self) -> frozenset[str]:
         return frozenset({CODEBOOK})
 
-    def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
-        return latents + self._towards(latents, code.values, moment)
-
-    def _towards(self, latents: Tensor, codewords: Tensor, moment: Moment) -> Tensor:
+    def towards(self, latents: Tensor, codewords: Tensor, moment: Moment) -> Tensor:
+        """``|c - y| sg(u)``, u the disturbed unit vector; the length is differentiated."""
         error = codewords - latents
         disturbed = error + self.noise * moment.normal(latents)
         return length(error) * nn.functional.normalize(disturbed, dim=-1).detach()
 
 
 @component
-class SFDiVeQ(DiVeQ):
+class DiVeQ(Towards):
+    """``y + |c - y| sg(u)`` with u the unit vector from y to the codeword c, slightly disturbed; the length is differentiated.
+
+    Formula: ``y + |c - y| sg(u)``
+    Source: Vali et al. (2025), arXiv 2509.26469.
+    Recommended: no loss of the codebook (quantizer.commitment=0, quantizer.codebook_weight=0), restarts every 50 to 300 steps
+    of rarely used codes; noise 1e-3, which the authors' code takes as the standard deviation and calls a variance.
+    """
+
+    def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
+        return latents + self.towards(latents, code.values, moment)
+
+
+@component
+class SFDiVeQ(Towards):
     """Space-filling DiVeQ: the codebook is a curve through its codewords, and y moves to a random point of the nearest piece.
 
     Each pair of neighbouring codewords has a weight drawn from U(0, 1) at every step; the nearest of these points of the curve
@@ -94,8 +101,8 @@ class SFDiVeQ(DiVeQ):
         with torch.no_grad():
             index = nearest(first + weight * (second - first), latents)
         chosen = take(weight, index)
-        to_first = self._towards(latents, take(first, index), moment)
-        to_second = self._towards(latents, take(second, index), moment)
+        to_first = self.towards(latents, take(first, index), moment)
+        to_second = self.towards(latents, take(second, index), moment)
         return latents + (1 - chosen) * to_first + chosen * to_second
 
 

@@ -68,31 +68,37 @@ class Noise(Gradient):
 
 
 @component
-class NoiseSTEMix(Noise):
+class NoiseSTEMix(Gradient):
     """A mixture frame by frame: clean latents, STE, or noise.
 
     Formula: per frame ``y``, ``y + sg(Q(y) - y)`` or ``y + s e``
     Source: Parker et al. (2024), arXiv 2411.19842 (TAAE), for its mixture of a quarter clean, a quarter STE and half uniform
     noise of one step (the choice ``taae``).
-    Recommended: clean 0.25, ste 0.25, match step.
+    Recommended: clean 0.25, ste 0.25, noise.match step.
 
     Attributes:
         clean: share of frames that pass unquantized.
         ste: share of frames that pass with STE; the others get noise.
+        noise: which noise.
     """
 
     clean: Factor = 0.0
     ste: Factor = 0.5
+    noise: Noise = Noise()
 
     def check(self) -> None:
-        super().check()
+        self.noise.check()
         for name in ("clean", "ste"):
             between(f"gradient.{name}", getattr(self, name), 0, 1)
         if self.clean + self.ste > 1:
             raise ConfigError(f"gradient.clean={self.clean}, gradient.ste={self.ste}: must add up to at most 1")
 
+    @property
+    def needs(self) -> frozenset[str]:
+        return self.noise.needs
+
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
-        noisy = super().pass_through(quantizer, state, latents, code, moment)
+        noisy = self.noise.pass_through(quantizer, state, latents, code, moment)
         drawn = moment.uniform(latents[..., :1])
         quantized = latents + (code.values - latents).detach()
         return torch.where(drawn < self.clean, latents, torch.where(drawn < self.clean + self.ste, quantized, noisy))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor
 
@@ -28,9 +30,9 @@ class OnGrid(Gradient):
         hard = (code.values - grid.lowest) / grid.step
         return grid.lowest + grid.step * self.rounded(level, grid.clamp(level), hard, moment)
 
+    @abstractmethod
     def rounded(self, level: Tensor, clamped: Tensor, hard: Tensor, moment: Moment) -> Tensor:
         """What the decoder receives for ``level``, also given clamped to the levels and quantized, in units of the step."""
-        raise NotImplementedError
 
 
 @component

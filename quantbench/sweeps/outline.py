@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from quantbench.results.schema import Status
 from quantbench.sweeps.plan import Plan
 from quantbench.sweeps.schedule import Schedule
 from quantbench.sweeps.tables import identity_of
@@ -40,7 +41,7 @@ def details(planned: Plan, scheduled: Schedule) -> str:
 
 def left_to_jobs(planned: Plan, folder: Path, records: Mapping[str, Record]) -> str:
     """What to say of a sweep that jobs go on with."""
-    failed = sum(record.row["status"] == "failed" for record in records.values())
+    failed = sum(record.row["status"] == Status.FAILED for record in records.values())
     return (
         f"\n{len(records)} of {len(planned.trials)} trials are in the table, {failed} of them failed\n"
         f"`quantbench resume {folder} --collect` shows how far the jobs are; without --collect it waits for them"

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from quantbench.config import setting
-from quantbench.results.schema import IDENTITY
+from quantbench.results.schema import IDENTITY, Status
 from quantbench.results.tables import curves_table, results_table, write
 from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.plan import Plan
@@ -42,5 +42,5 @@ def identity_of(trial: Trial, planned: Plan) -> dict[str, Any]:
 def _outcome(trial: Trial, record: Record | None = None) -> dict[str, Any]:
     """Status, error and what was measured; both empty while a trial is not trained."""
     if trial.skipped:
-        return {"status": "skipped", "error": trial.skipped}
+        return {"status": Status.SKIPPED, "error": trial.skipped}
     return record.row if record else {"status": None, "error": None}

@@ -134,7 +134,7 @@ def test_noise_ste_mix():
     """A quarter of the frames is clean, a quarter carries codes, half has uniform noise of one step (TAAE)."""
     y = 2 * torch.rand(1, 20000, 2) - 1
     code = GRID.quantize({}, y)
-    got = received(G.NoiseSTEMix(match="step", clean=0.25, ste=0.25), GRID, {}, y, code)
+    got = received(G.NoiseSTEMix(noise=G.Noise(match="step"), clean=0.25, ste=0.25), GRID, {}, y, code)
     clean, hard = (got == y).all(-1), torch.isclose(got, code.values, atol=1e-6).all(-1)
     assert clean.float().mean().item() == pytest.approx(0.25, abs=0.015)
     assert hard.float().mean().item() == pytest.approx(0.25, abs=0.015)

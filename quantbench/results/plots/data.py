@@ -17,7 +17,7 @@ from quantbench.results.frame import Counts, Frame, frame
 from quantbench.results.layout import Layout, layout
 from quantbench.results.load import Results, load
 from quantbench.results.palette import Style, styles
-from quantbench.results.schema import BAD
+from quantbench.results.schema import BAD, Status
 from quantbench.results.statistics import INTERVAL
 
 FAILURES = BAD
@@ -43,7 +43,7 @@ class Data:
     def ran(self) -> Results:
         """Results, with a trial that ran. Raises ConfigError where there is none."""
         runs = self.given()
-        if (runs.results["status"] == "skipped").all():
+        if (runs.results["status"] == Status.SKIPPED).all():
             raise ConfigError("every trial was skipped, for its quantizer and gradient do not fit")
         return runs
 
@@ -83,11 +83,11 @@ class Data:
     def counts(self) -> dict[str, Counts]:
         """Of each method, how many of its trials ended how."""
         status = self.given().results["status"].astype(str).to_numpy()
-        methods, names = pd.factorize(self.layout.methods.to_numpy(object)[status != "skipped"])
-        ended = status[status != "skipped"]
+        methods, names = pd.factorize(self.layout.methods.to_numpy(object)[status != Status.SKIPPED])
+        ended = status[status != Status.SKIPPED]
         trials, diverged, completed = (
             np.bincount(methods[chosen], minlength=len(names)).tolist()
-            for chosen in (slice(None), ended == "diverged", ended == "completed")
+            for chosen in (slice(None), ended == Status.DIVERGED, ended == Status.COMPLETED)
         )
         failed = [all_of - some - good for all_of, some, good in zip(trials, diverged, completed, strict=True)]
         return dict(zip(map(str, names), map(Counts, trials, diverged, failed), strict=True))

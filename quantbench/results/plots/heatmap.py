@@ -15,6 +15,7 @@ from quantbench.results.layout import layout, text
 from quantbench.results.plots.data import Data, axis_title
 from quantbench.results.plots.picture import BAD, PAPER, Axis, Cell, Panel, Picture
 from quantbench.results.render import number
+from quantbench.results.schema import Status
 
 SKIPPED = "#e3e6ea"
 CELL = (0.62, 0.4)
@@ -45,7 +46,9 @@ def heatmap(data: Data, metric: str | None) -> Picture:
     pairs = pd.Series(list(zip(*choices, strict=True)), index=table.index)
     names = dict(zip(layout(table, None, PAIR).methods, pairs, strict=True))
     rows, columns = (sorted(set(one)) for one in choices)
-    skipped = set(pairs[(table["status"] == "skipped").to_numpy()]) - set(pairs[(table["status"] != "skipped").to_numpy()])
+    skipped = set(pairs[(table["status"] == Status.SKIPPED).to_numpy()]) - set(
+        pairs[(table["status"] != Status.SKIPPED).to_numpy()]
+    )
     means = {(names[method], task): one.mean for (method, task), (one, _) in found.means().items()}
     if not means:
         raise ConfigError(f"--metric {found.metric.name}: no pair completed")

@@ -12,7 +12,7 @@ from quantbench.results.layout import RATE, Layout, layout, nominal_rate, text
 from quantbench.results.palette import Style
 from quantbench.results.plots.data import FAILURES, Data, axis_title, interval_words
 from quantbench.results.plots.picture import BAD, MUTED, Axis, Floats, Look, Panel, Picture, Series, Text, literal, with_counts
-from quantbench.results.schema import setting_columns
+from quantbench.results.schema import Status, setting_columns
 
 SAME, NEAR = 0.15, 0.02
 """Decibels and bits between points of one line."""
@@ -86,7 +86,7 @@ def _rows(data: Data, metric: str | None) -> tuple[pd.DataFrame, Frame]:
     rows = found.rows.copy()
     rows["source"] = base.tasks[rows.index]
     rows["block"] = _blocks(table)[rows.index]
-    completed = (table["status"] == "completed").to_numpy()
+    completed = (table["status"] == Status.COMPLETED).to_numpy()
     rows["limit"] = np.where(completed, _limits(table, found.metric.name), np.nan)[rows.index]
     # A trial that failed before it was measured stands where others with its settings do.
     rows["rate"] = rows["rate"].fillna(rows.groupby(["method", "task"])["rate"].transform("mean"))
@@ -112,7 +112,7 @@ def _limits(table: pd.DataFrame, metric: str) -> Floats:
 
 def _points(rows: pd.DataFrame, found: Frame) -> pd.DataFrame:
     """``source``, ``method``, ``rate``, ``mean``, ``low``, ``high``, ``seeds``, a ``row`` of each rate that was set."""
-    good = rows[rows["status"] == "completed"].assign(row=rows.index[rows["status"] == "completed"])
+    good = rows[rows["status"] == Status.COMPLETED].assign(row=rows.index[rows["status"] == Status.COMPLETED])
     placed = good.groupby(["method", "task"], sort=False).agg({"rate": "mean", "row": "first", "source": "first"})
     means = [(*key, *one, seeds) for key, (one, seeds) in found.means().items()]
     table = pd.DataFrame(means, columns=["method", "task", "mean", "low", "high", "seeds"])

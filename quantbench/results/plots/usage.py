@@ -6,6 +6,7 @@ import numpy as np
 
 from quantbench.results.plots.data import Data, axis_title, interval_words
 from quantbench.results.plots.picture import CROSS, Axis, Look, Panel, Picture, Series, with_counts
+from quantbench.results.schema import Status
 
 MEAN = Look("mean", mark=6, across=True)
 TRIALS = Look("trials", mark=2.6, opacity=0.45, spread=0.5)
@@ -27,7 +28,7 @@ def usage(data: Data, metric: str | None) -> Picture:
     methods = sorted(found.methods, key=lambda name: (name not in levels, np.mean(levels.get(name, [0.0]))))
     places = {name: float(place) for place, name in enumerate(methods)}
     panels = {task: Panel(task) for task in found.tasks}
-    good = rows["status"] == "completed"
+    good = rows["status"] == Status.COMPLETED
     for chosen, look, cross in ((rows[good], TRIALS, None), (rows[~good], FAILED[found.sign], CROSS)):
         for (name, where), part in chosen.groupby(["method", "task"], sort=False):
             x, y = part["value"].to_numpy(float), np.full(len(part), places[str(name)])

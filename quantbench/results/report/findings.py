@@ -20,6 +20,7 @@ from quantbench.results.rank_text import rate_words
 from quantbench.results.render import estimate, number
 from quantbench.results.report.embed import shown_p
 from quantbench.results.report.lines import Lines
+from quantbench.results.schema import Status
 from quantbench.results.statistics import Difference, Estimate, paired_difference
 
 GREW = 10
@@ -214,17 +215,17 @@ def _alike(ranking: Ranking) -> Iterator[Finding]:
 def _ended(table: pd.DataFrame, parts: Layout) -> Iterator[Finding]:
     statuses = table["status"].astype(object).where(table["status"].notna(), "of no status").astype(str)
     counts = Counter(statuses)
-    ran = len(table) - counts["skipped"]
-    if counts["skipped"]:
+    ran = len(table) - counts[Status.SKIPPED]
+    if counts[Status.SKIPPED]:
         yield Finding("note", f"{counted(counts['skipped'], 'trial')} skipped: their quantizer and gradient do not fit.")
-    bad = {status: count for status, count in counts.items() if status not in ("completed", "skipped")}
+    bad = {status: count for status, count in counts.items() if status not in (Status.COMPLETED, Status.SKIPPED)}
     if not bad:
         if ran:
             yield Finding("result", "No trial diverged or failed.")
         return
     for status, count in bad.items():
         of = Counter(parts.methods[statuses == status])
-        totals = Counter(parts.methods[statuses != "skipped"])
+        totals = Counter(parts.methods[statuses != Status.SKIPPED])
         methods = listed([f"{name} ({some} of {totals[name]})" for name, some in of.most_common()])
         yield Finding("warning", f"{count:,} of {counted(ran, 'trial')} {status}: {methods}.")
         reasons = (
@@ -264,7 +265,7 @@ def _limit(runs: Results, parts: Layout, ranking: Ranking) -> Iterator[Finding]:
     table = runs.results
     if LIMIT not in table or not ranking.blocks:
         return
-    mine = (table["status"] == "completed") & parts.tasks.isin(ranking.tasks)
+    mine = (table["status"] == Status.COMPLETED) & parts.tasks.isin(ranking.tasks)
     excess = table[LIMIT].astype(float)[mine]
     excess = excess[np.isfinite(excess)]
     if not len(excess):

@@ -21,6 +21,7 @@ from quantbench.results.plots.usage import usage
 from quantbench.results.rank import Ranking
 from quantbench.results.report.embed import picture
 from quantbench.results.report.lines import Grids
+from quantbench.results.schema import Status
 
 MOST_RANKED, MOST_CELLS = 40, 4000
 """Methods of a critical-difference diagram and cells of a heat map: of more nobody can read them."""
@@ -30,7 +31,7 @@ Kind = Callable[[Data, str | None], Picture]
 
 def drawable(runs: Results) -> list[str]:
     """Metrics that a completed trial has, in the order in which they are told of."""
-    completed = runs.results[runs.results["status"] == "completed"]
+    completed = runs.results[runs.results["status"] == Status.COMPLETED]
     there = [name for name in runs.metrics if name in completed and pd.api.types.is_numeric_dtype(completed[name])]
     return [name for name in there if np.isfinite(completed[name].to_numpy(float, na_value=np.nan)).any()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -107,6 +108,7 @@ class Executor(Component):
         """
         return []
 
+    @abstractmethod
     def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING, job: Job = run_stack) -> Engine:
         """Start for so many stacks.
 
@@ -115,10 +117,9 @@ class Executor(Component):
             keep: what trainings leave in the folder of the run.
             job: what a worker does with a stack; it can be pickled.
         """
-        raise NotImplementedError
 
 
 def make_executor(node: Settings) -> Executor:
     """The executor of checked settings, with the name of its class among them."""
-    executor: Executor = construct(find_class(node["_target_"], Executor, "executor"), without_target(node))
-    return executor
+    cls = find_class(node["_target_"], Executor, "executor")  # type: ignore[type-abstract]
+    return construct(cls, without_target(node))
