@@ -14,15 +14,8 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "methods.md"
-MODULES = [
-    "conformance.test_gradients",
-    "conformance.test_packages",
-    "conformance.test_quantizers",
-    "quantizers.test_composition",
-    "quantizers.test_lattice",
-    "quantizers.test_trellis",
-]
-"""Tests that say what they check."""
+FOLDERS = ("conformance", "quantizers", "gradients")
+"""Of tests that say what they check."""
 
 
 def field(docstring: str, name: str) -> str:
@@ -40,7 +33,7 @@ def row(group: str, name: str, component: Any) -> list[str]:
     summary = description(choices(group)[name]).rstrip(".")
     own = "; our reading" if "our reading" in docstring.lower() else ""
     kind = ", ".join(sorted(component.offers if group == "quantizer" else component.needs)) or "nothing"
-    checked = "; ".join(dict.fromkeys(CHECKS[name])) or "trains and decodes (see below)"
+    checked = "; ".join(sorted(set(CHECKS[name]))) or "trains and decodes (see below)"
     formula = field(docstring, "Formula").replace("``", "`")
     cells = [f"`{name}`", summary, formula, field(docstring, "Source") + own, field(docstring, "Recommended"), kind, checked]
     return [cell.replace("|", "\\|") for cell in cells]
@@ -61,8 +54,9 @@ def table(group: str) -> str:
 def page(text: str) -> str:
     """The page with its generated parts renewed."""
     sys.path.insert(0, str(ROOT))
-    for module in MODULES:
-        importlib.import_module(f"tests.{module}")
+    for folder in FOLDERS:
+        for path in sorted((ROOT / "tests" / folder).glob("test_*.py")):
+            importlib.import_module(f"tests.{folder}.{path.stem}")
     for group in ("quantizer", "gradient"):
         mark = f"<!-- {group}s -->\n"
         before, _, rest = text.partition(mark)

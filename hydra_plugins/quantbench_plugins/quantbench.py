@@ -123,11 +123,14 @@ class ChoiceSource(ConfigSource):
 
 
 class OurChoices(SearchPathPlugin):
-    """Has Hydra read the project's own choices through ``ChoiceSource``; applications of others are left as they are."""
+    """Has Hydra read the project's and the user's choices through ``ChoiceSource``; other applications are left alone."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         from quantbench.paths import config_folder
+        from quantbench.sweeps.hydra_tools import OWN, own
 
         folder = str(config_folder())
         if any(one.path.removeprefix("file://") == folder for one in search_path.get_path() if one.path):
             search_path.prepend(provider="quantbench", path=f"{SCHEME}://{folder}")
+            for one in own:
+                search_path.append(provider=OWN, path=f"{SCHEME}://{one}")

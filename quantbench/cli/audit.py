@@ -26,9 +26,8 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from quantbench.sweeps.audit import run_audit
-    from quantbench.sweeps.grid import word_of
     from quantbench.training.fidelity import FidelitySettings
 
-    overrides = [*arguments.overrides, *([word_of("output", arguments.output)] if arguments.output else [])]
     settings = FidelitySettings(sigma=arguments.sigma)
-    return 0 if run_audit(overrides, arguments.seeds, arguments.config_dir, settings, arguments.format) else 1
+    task = (arguments.overrides, arguments.seeds, arguments.config_dir, settings)
+    return 0 if run_audit(*task, arguments.output, arguments.format) else 1

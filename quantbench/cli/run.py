@@ -30,6 +30,9 @@ def run(words: list[str]) -> int:
     overrides = [*arguments.overrides, *arguments.added]
     if arguments.experimental_rerun:
         raise ConfigError("--experimental-rerun: would run what a file holds; `quantbench resume FOLDER` goes on with a sweep")
+    flags = {flag.partition("=")[0] for flag in arguments.hydra}
+    if flags and flags <= {"--package", "--resolve"}:
+        raise ConfigError(f"{', '.join(sorted(flags))}: says how --cfg shows a configuration; give --cfg job, too")
     if not arguments.hydra:
         from quantbench.sweeps import runner
         from quantbench.sweeps.compose import OtherEngine, compose
@@ -63,9 +66,8 @@ def _hydra(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from hydra import main as hydra_main
 
     from quantbench.paths import config_folder
-    from quantbench.sweeps.hydra_tools import search_path, searched, told
+    from quantbench.sweeps.hydra_tools import search_path, searching, told
 
-    overrides = [*overrides, *searched(search_path(arguments.config_dir), overrides)]
     # Hydra would print errors itself and exit with 1; ours are shorter, and bad input exits with 2.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["quantbench", *arguments.hydra, *(["--multirun"] if arguments.multirun else []), *overrides]
@@ -90,7 +92,7 @@ def _hydra(arguments: argparse.Namespace, overrides: list[str]) -> int:
             raise
 
     try:
-        with told():
+        with told(), searching(search_path(arguments.config_dir)):
             hydra_main(config_path=str(config_folder()), config_name="config", version_base="1.3")(job)()
     except ConfigError:
         if bugs:

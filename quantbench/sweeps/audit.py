@@ -53,13 +53,19 @@ PAIRS_A_STACK = 4
 
 
 def run_audit(
-    overrides: Sequence[str], seeds: int, config_dir: Path | None, settings: FidelitySettings, form: str = "table"
+    overrides: Sequence[str],
+    seeds: int,
+    config_dir: Path | None,
+    settings: FidelitySettings,
+    output: str | None = None,
+    form: str = "table",
 ) -> bool:
     """Audit, write ``audit.csv``, print a table; whether nothing was found.
 
     Args:
-        overrides: as for ``quantbench run``; they take the place of ``SMALL``.
+        overrides: as for ``quantbench run``; they take the place of ``SMALL``. Of an experiment its own trials are audited.
         settings: how gradients are compared.
+        output: folder of all results; the setting of the same name where it is not given.
 
     Raises:
         ConfigError: an override is wrong, or no pair fits.
@@ -68,14 +74,14 @@ def run_audit(
     if seeds < 1:
         raise ConfigError(f"seeds={seeds}: must be at least 1")
     planned = plan(compose(with_small(overrides, seeds), config_dir))
-    _refuse_waveforms(planned)
+    _refuse(planned)
     device = find_device(planned.run.device)
     executor = make_executor(planned.executor)
     if executor.outlives:
         raise ConfigError("executor: an audit's driver waits for its pairs; use inline, processes or dask")
     executor.ready(device)
     stacks = list(_stacks(planned.trials))
-    folder = new_folder(planned.run.output, "audit")
+    folder = new_folder(output or planned.run.output, "audit")
     trials = {trial.id: trial for stack in stacks for trial in stack}
     varying = [group for group in COMPONENTS if len({trial.choices[group] for trial in planned.trials}) > 1]
     rows: list[dict[str, Any]] = []
@@ -104,15 +110,26 @@ def run_audit(
 
 
 def with_small(overrides: Sequence[str], seeds: int) -> list[str]:
-    """The overrides, and those of ``SMALL`` of which they do not speak; a choice of theirs has its own settings."""
+    """The overrides, after those of ``SMALL`` of which they do not speak; a choice of theirs has its own settings."""
+    if any(word.startswith("+experiment=") for word in overrides):
+        return list(overrides)
     given = {word.lstrip("+~").partition("=")[0] for word in overrides}
     small = [*SMALL, f"seed=range(0,{seeds})"]
-    return [word for word in small if not given & {word.partition("=")[0], word.partition("=")[0].partition(".")[0]}] + [
-        *overrides
-    ]
+
+    def spoken_of(key: str) -> bool:
+        group = key.partition(".")[0]
+        return key in given or (group in COMPONENTS and group in given)
+
+    return [*(word for word in small if not spoken_of(word.partition("=")[0])), *overrides]
 
 
-def _refuse_waveforms(planned: Plan) -> None:
+def _refuse(planned: Plan) -> None:
+    """Raise ConfigError for what an audit cannot do."""
+    for name in ("checkpoint_every", "export", "dry_run"):
+        if value := getattr(planned.run, name):
+            raise ConfigError(f"{name}={str(value).lower()}: an audit keeps nothing but audit.csv, and has no dry run")
+    if planned.run.format != "csv":
+        raise ConfigError(f"format={planned.run.format}: an audit writes audit.csv")
     for trial in planned.trials:
         if not trial.skipped and instance("simulator", trial.config["simulator"]).waveform_rate is not None:
             raise ConfigError(f"simulator={trial.choices['simulator']}: an audit takes frames of features, not waveforms")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,10 +55,7 @@ def filled(path: Path) -> dict[str, Any]:
 def _ours() -> dict[str, Any]:
     """Every file of the project."""
     root = config_folder()
-    made: dict[str, Any] = json.loads(
-        kept("choices", lambda: json.dumps({path.relative_to(root).as_posix(): _filled(path) for path in root.rglob("*.yaml")}))
-    )
-    return made
+    return kept("choices", lambda: {path.relative_to(root).as_posix(): _filled(path) for path in root.rglob("*.yaml")})
 
 
 def _filled(path: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from quantbench.schema import Settings
 from quantbench.sweeps import grid
 from quantbench.sweeps.choice_files import filled, read
 from quantbench.sweeps.grid import Axis, Grid, IsGroup, must_compose, point_word
-from quantbench.sweeps.hydra_tools import own_folders, search_path, searched, told
+from quantbench.sweeps.hydra_tools import own_folders, search_path, searching, told
 from quantbench.sweeps.sweep import Combination, Sweep, copy_nodes, put
 
 OURS = "hydra_plugins.quantbench_plugins."
@@ -54,6 +54,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None, multirun: 
         with told():
             words = parser.parse_overrides(list(overrides))
         for one in words:
+            grid.check_choice(one, is_group)
             if one.input_line and one.input_line.startswith("experiment="):
                 raise ConfigError(
                     f"{one.input_line}: choose one with +{one.input_line}; `quantbench list experiment` shows them"
@@ -61,6 +62,9 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None, multirun: 
         # Which sweeper is asked for does not follow from single settings, and some of these need a choice that is an axis.
         chosen = [one for one in words if is_group(one.key_or_group) and not (one.is_delete() or one.is_sweep_override())]
         hydra = once([str(one.input_line) for one in words if grid.for_hydra(one) or one in chosen]).hydra
+        for part in ("sweeper", "launcher"):
+            if not OmegaConf.is_dict(hydra.get(part)):
+                raise ConfigError(f"hydra.{part}={hydra.get(part)}: must hold settings; leave it as it is for QuantBench's own")
         if not all(str(hydra[part].get("_target_")).startswith(OURS) for part in ("sweeper", "launcher")):
             raise OtherEngine("hydra/sweeper, hydra/launcher: another than QuantBench's own is for `quantbench run` alone")
         with told():
@@ -97,17 +101,16 @@ def component(group: str, name: str, config_dir: Path | None = None) -> Settings
 @contextmanager
 def _composer(config_dir: Path | None) -> Iterator[tuple[Compose, OverridesParser, IsGroup]]:
     """Hydra over the project's choices and the user's; a configuration is composed once, and must not be changed."""
-    folders = search_path(config_dir)
     known: dict[tuple[str, ...], DictConfig] = {}
 
     def once(words: Sequence[str]) -> DictConfig:
         key = tuple(words)
         if key not in known:
             with told():
-                known[key] = hydra_compose("config", [*key, *searched(folders, key)], return_hydra_config=True)
+                known[key] = hydra_compose("config", list(key), return_hydra_config=True)
         return known[key]
 
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with searching(search_path(config_dir)), initialize_config_dir(str(config_folder()), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         yield once, OverridesParser.create(config_loader=loader), _groups(loader)
 

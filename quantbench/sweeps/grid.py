@@ -10,6 +10,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, Quote, QuotedString, Transformer
+from hydra.errors import HydraException
 
 from quantbench.config import PER_RUN, canonical
 from quantbench.errors import ConfigError
@@ -62,22 +63,41 @@ class Grid:
 def of_command(overrides: Sequence[Override], is_group: IsGroup) -> Grid:
     """The grid of a command line alone; of a key that is there twice the last word counts. Raises ConfigError."""
     hydra: list[str] = []
-    fixed: list[str] = []
+    fixed: dict[str, str] = {}
     values: Settings = {}
     axes: dict[str, Axis] = {}
     for one in overrides:
         key, word = one.get_key_element(), str(one.input_line)
+        bare = _bare(key)
         if for_hydra(one):
             hydra.append(word)
-        elif one.is_sweep_override():
-            values.pop(key, None)
-            axes[key] = _axis(key, one, is_group)
+            continue
+        values.pop(bare, None)
+        axes.pop(bare, None)
+        if one.type != OverrideType.CHANGE or is_group(one.key_or_group):  # a plain value needs an addition before it
+            fixed.pop(bare, None)
+        if one.is_sweep_override():
+            axes[bare] = _axis(key, one, is_group)
         elif composed(one, is_group):
-            fixed.append(word)
+            fixed[bare] = word
+        elif any(_overlap(bare, other) for other in axes):
+            axes[bare] = Axis(key, [plain(one.value())])  # after that axis, whose settings it changes
         else:
-            axes.pop(key, None)
-            values[key] = plain(one.value())
-    return Grid(hydra, fixed, values, list(axes.values()), [], [])
+            values[bare] = plain(one.value())
+    return Grid(hydra, list(fixed.values()), values, list(axes.values()), [], [])
+
+
+def check_choice(one: Override, is_group: IsGroup) -> None:
+    """Raise ConfigError where a choice is no name."""
+    value = plain(one.value())
+    if is_group(one.key_or_group) and not (one.is_delete() or one.is_sweep_override() or isinstance(value, str | list)):
+        group = one.key_or_group
+        raise ConfigError(f"{one.input_line}: must name a choice; `quantbench list {group}` shows those of {group}")
+
+
+def _overlap(first: str, second: str) -> bool:
+    """Whether two keys are of settings one of which is within the other."""
+    return first != second and (first.startswith(f"{second}.") or second.startswith(f"{first}."))
 
 
 def for_hydra(one: Override) -> bool:
@@ -95,18 +115,39 @@ def with_experiment(grid: Grid, sweeper: Mapping[str, Any], parser: OverridesPar
     Raises:
         ConfigError: an axis is empty or no list of values, or there are far too many points.
     """
+    params, told, exclude = _checked(sweeper)
     given = {_bare(key) for key in [*grid.values, *(axis.key for axis in grid.axes), *map(_key, grid.fixed)]}
-    axes = {_bare(key): _param(key, value, parser, is_group) for key, value in (sweeper.get("params") or {}).items()}
-    axes = {key: axis for key, axis in axes.items() if key not in given} | {_bare(axis.key): axis for axis in grid.axes}
-    points = [{key: value for key, value in one.items() if _bare(key) not in given} for one in sweeper.get("points") or []]
+    axes = {_bare(key): _param(key, value, parser, is_group) for key, value in params.items() if _bare(key) not in given}
+    points = [{key: value for key, value in one.items() if _bare(key) not in given} for one in told]
     points = list({canonical(one): one for one in points}.values())  # once, where the command line took a place
-    for key, axis in axes.items():
-        if key.partition(".")[0] in PER_RUN and len(axis.values) > 1:
-            raise ConfigError(f"{axis.key}: is a setting of the whole run and cannot vary within it")
+    others = [*axes, *(_bare(key) for one in points for key in one)]
+    late = {key: value for key, value in grid.values.items() if any(_overlap(key, other) for other in others)}
+    values = {key: value for key, value in grid.values.items() if key not in late}
+    axes |= {_bare(axis.key): axis for axis in grid.axes} | {key: Axis(key, [value]) for key, value in late.items()}
+    varying = {axis.key for axis in axes.values() if len(axis.values) > 1} | {
+        key for one in points for key, value in one.items() if any(other.get(key) != value for other in points)
+    }
+    for key in varying:
+        if _bare(key).partition(".")[0] in PER_RUN:
+            raise ConfigError(f"{key}: is a setting of the whole run and cannot vary within it")
     if max(1, len(points)) * math.prod(len(axis.values) for axis in axes.values()) > MOST_TRIALS:
         raise ConfigError(f"{' '.join(axes)}: these axes have more than {MOST_TRIALS} points; run several sweeps")
-    exclude = [{_bare(key): value for key, value in one.items()} for one in sweeper.get("exclude") or []]
-    return Grid(grid.hydra, grid.fixed, grid.values, list(axes.values()), points, exclude)
+    return Grid(grid.hydra, grid.fixed, values, list(axes.values()), points, exclude)
+
+
+def _checked(sweeper: Mapping[str, Any]) -> tuple[Settings, list[Settings], list[Settings]]:
+    """Axes, points and exclusions of an experiment, the latter without a plus. Raises ConfigError for what is none of these."""
+    params: Any = sweeper.get("params") or {}
+    points: Any = sweeper.get("points") or []
+    exclude: Any = sweeper.get("exclude") or []
+    if not isinstance(params, Mapping):
+        raise ConfigError(f"hydra.sweeper.params={params}: must hold axes by key")
+    for name, some in (("points", points), ("exclude", exclude)):
+        if not isinstance(some, list) or not all(isinstance(one, Mapping) for one in some):
+            raise ConfigError(f"hydra.sweeper.{name}={some}: must be a list, each {{key: value}}")
+    if any(not _bare(str(key)) for one in (params, *points, *exclude) for key in one):
+        raise ConfigError("hydra.sweeper: holds a key without a name")
+    return dict(params), [dict(one) for one in points], [{_bare(key): value for key, value in one.items()} for one in exclude]
 
 
 def composed(one: Override, is_group: IsGroup) -> bool:
@@ -170,7 +211,11 @@ def _param(key: str, value: Any, parser: OverridesParser, is_group: IsGroup) -> 
     if value is None or value == "" or value == []:
         raise ConfigError(f"hydra.sweeper.params.{key}: this axis has no values")
     if isinstance(value, str):
-        one = parser.parse_override(f"{key}={value}")
+        try:
+            one = parser.parse_override(f"{key}={value}")
+        except HydraException as error:
+            reason = str(error).splitlines()[1:2] or [str(error)]
+            raise ConfigError(f"hydra.sweeper.params.{key}={value}: cannot be read in Hydra's grammar ({reason[0]})") from error
         if one.is_sweep_override():
             return _axis(one.get_key_element(), one, is_group)
         return Axis(key, [plain(one.value())], [f"{key}={value}"] if composed(one, is_group) else [])

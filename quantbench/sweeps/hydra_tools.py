@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
+
 from quantbench.errors import ConfigError, QuantBenchError, interrupted
 from quantbench.imports import import_from_config_dir
+
+OWN = "config-dir"
+"""Hydra's provider of the user's folder."""
+own: list[str] = []
+"""The user's folder, if there is one: Hydra's plugin puts it on the search path."""
+_turn = threading.RLock()
+"""Hydra is one a process."""
 
 
 def search_path(config_dir: Path | None) -> list[str]:
@@ -20,18 +30,24 @@ def search_path(config_dir: Path | None) -> list[str]:
     return [os.path.abspath(config_dir)]
 
 
-def searched(folders: Sequence[str], overrides: Sequence[str]) -> list[str]:
-    """What tells Hydra of the user's folder; a search path among the overrides stays."""
-    if not folders:
-        return []
-    own = [word.partition("=")[2].strip().strip("[]") for word in overrides if word.startswith("hydra.searchpath=")]
-    ours = [f"'quantbench://{path}'" for path in folders]
-    return [f"hydra.searchpath=[{','.join([*ours, *own])}]"]
+@contextmanager
+def searching(folders: Sequence[str]) -> Iterator[None]:
+    """Have Hydra find choices in the user's folder meanwhile; a Hydra that somebody else began is there again afterwards."""
+    with _turn:
+        instance = GlobalHydra.instance()
+        theirs, before = instance.hydra, list(own)
+        instance.clear()
+        own[:] = folders
+        try:
+            yield
+        finally:
+            own[:] = before
+            GlobalHydra.instance().hydra = theirs
 
 
 def own_folders(hydra: Any) -> list[str]:
     """The user's folder, of a configuration's ``hydra`` node."""
-    return [path.removeprefix("quantbench://") for path in hydra.searchpath or [] if path.startswith("quantbench://")]
+    return [str(source.path) for source in hydra.runtime.config_sources if source.provider == OWN]
 
 
 @contextmanager

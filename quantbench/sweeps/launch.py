@@ -12,10 +12,12 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, OmegaConf
 
 from quantbench.errors import ConfigError
+from quantbench.imports import import_from
 from quantbench.metrics import METRICS, MORE
 from quantbench.results.schema import Status
 from quantbench.results.tables import read_results
 from quantbench.sweeps.compose import OURS, of_configs
+from quantbench.sweeps.hydra_tools import own_folders
 from quantbench.sweeps.plan import plan
 from quantbench.sweeps.runner import run
 from quantbench.sweeps.sweep import Sweep
@@ -41,8 +43,9 @@ def launch(jobs: Sequence[Sequence[str]], config: DictConfig, loader: ConfigLoad
 def run_one(config: DictConfig, hydra: DictConfig) -> float | str | None:
     """Train one trial that a launcher of Hydra's composed; gives what its sweeper asks for, else the folder."""
     name = objective(config, hydra)
-    known = {"runtime": {"choices": hydra.runtime.choices}, "searchpath": hydra.searchpath}
-    with_hydra = OmegaConf.merge({"hydra": known}, config)
+    for path in own_folders(hydra):
+        import_from(path)  # a launcher of Hydra's may be in a process of its own
+    with_hydra = OmegaConf.merge({"hydra": {"runtime": hydra.runtime}}, config)
     sweep = of_configs([with_hydra], hydra)  # type: ignore[list-item]
     folder = run(sweep)
     if folder is None:

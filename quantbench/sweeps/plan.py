@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quantbench.components import Component
-from quantbench.config import COMPONENTS, RunSettings, canonical, flat, instance
+from quantbench.config import COMPONENTS, RunSettings, canonical, flat
 from quantbench.errors import ConfigError
-from quantbench.gradients import misfit
 from quantbench.metrics import Metric
 from quantbench.schema import Settings, check_settings, find_class, structural, without_target
 from quantbench.sweeps.data import identity
 from quantbench.sweeps.executors import Executor
 from quantbench.sweeps.facts import added_metrics
+from quantbench.sweeps.fit import Fit
 from quantbench.sweeps.sweep import Sweep
 from quantbench.sweeps.trial import Trial
 from quantbench.training import TrainSettings
-from quantbench.training.stack import check_fit, check_seed
+from quantbench.training.stack import check_seed
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class _Planner:
     """Checks each distinct group of settings once, however many trials share it."""
 
     nodes: dict[tuple[str, str], Settings] = field(default_factory=dict)
-    misfits: dict[tuple[int, ...], str | None] = field(default_factory=dict)
+    fit: Fit = field(default_factory=Fit)
     shapes: dict[int, str] = field(default_factory=dict)
     texts: dict[int, str] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class _Planner:
         check_seed(seed)
         texts = [self.texts[id(node)] for node in checked.values()]
         digest = hashlib.sha256(canonical([choices, texts]).encode()).hexdigest()[:12]
-        misfit = self._misfit(checked, choices)
+        misfit = self.fit.misfit(checked, choices)
         shape = "\n".join(self.shapes[id(node)] for node in checked.values())
         return Trial(
             f"{digest}-{seed}", choices, checked | {"seed": seed}, self.numbers.setdefault(shape, len(self.numbers)), misfit
@@ -128,35 +128,6 @@ class _Planner:
             self.texts[id(node)] = canonical(identity(group, node, self.data))
             self.shapes[id(node)] = canonical(_structural(group, node))
         return self.nodes[key]
-
-    def _misfit(self, checked: Settings, choices: dict[str, str]) -> str | None:
-        """Why quantizer and gradient do not fit together, or None. Raises ConfigError where other parts do not."""
-        key = tuple(id(checked[group]) for group in COMPONENTS)
-        if key not in self.misfits:
-            parts = {group: instance(group, checked[group]) for group in COMPONENTS}
-            try:
-                parts["quantizer"].check_dim(parts["codec"].latent_dim)
-            except ConfigError as error:
-                self.misfits[key] = f"quantizer={choices['quantizer']}: {error}"
-                return self.misfits[key]
-            check_fit(*(parts[group] for group in ("simulator", "codec", "quantizer", "loss")))
-            reason = misfit(parts["quantizer"], parts["gradient"])
-            self.misfits[key] = (
-                f"gradient={choices['gradient']} does not fit quantizer={choices['quantizer']}: {reason}; "
-                f"{_fitting(parts['quantizer'])}"
-                if reason
-                else None
-            )
-        return self.misfits[key]
-
-
-def _fitting(quantizer: Any) -> str:
-    """The gradients of this project that fit a quantizer, in words."""
-    from quantbench.choices import choices
-    from quantbench.sweeps.catalogue import default_component
-
-    fitting = [name for name in choices("gradient") if misfit(quantizer, default_component("gradient", name)) is None]
-    return f"gradients that fit it: {', '.join(fitting)}"
 
 
 def _structural(group: str, node: Settings) -> Settings:

@@ -102,6 +102,11 @@ def check_seed(seed: object) -> None:
 def check_fit(simulator: Simulator, codec: Codec, quantizer: Quantizer, loss: Loss) -> None:
     """Raise ConfigError where the parts of a trial cannot work on each other's frames and latents."""
     quantizer.check_dim(codec.latent_dim)
+    check_inputs(simulator, codec, loss)
+
+
+def check_inputs(simulator: Simulator, codec: Codec, loss: Loss) -> None:
+    """Raise ConfigError where a codec or a loss cannot work on a source's frames."""
     codec.check_input(simulator.waveform_rate, simulator.lengths)
     loss.check_input(simulator.waveform_rate, simulator.lengths)
 

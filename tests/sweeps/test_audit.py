@@ -82,6 +82,8 @@ def test_pairs_that_kill_their_worker_are_audited_once_more(tmp_path, monkeypatc
         (["quantizer=fsq", "quantizer.codes=3"], "quantizer.codes=3: unknown setting"),
         (["quantizer=fsq", "gradient=rotation"], "the quantizer offers no codebook"),
         (["train.steps=0"], "train.steps=0: must be at least 1"),
+        (["dry_run=true"], "dry_run=true: an audit keeps nothing but audit.csv"),
+        (["format=parquet"], "format=parquet: an audit writes audit.csv"),
         (["--seeds", "0"], "seeds=0: must be at least 1"),
     ],
 )
@@ -89,3 +91,18 @@ def test_bad_input_is_refused(tmp_path, capsys, words, message):
     assert main(["audit", *words, "--output", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("audit/*"))
+
+
+def test_an_experiments_own_trials_are_audited(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "few.yaml").write_text(
+        "# @package _global_\ntrain: {steps: 5, batch: 8, log_every: 5}\nsimulator: {bits: 3}\n"
+        "hydra: {mode: MULTIRUN, sweeper: {params: {quantizer.codes: [4, 8], gradient: 'ste,mste', seed: '1,2'}}}\n"
+    )
+    words = ["+experiment=few", "quantizer=vq", "codec.latent_dim=2", "codec.hidden=8", "--config-dir", str(tmp_path)]
+    assert main(["audit", *words, "--output", str(tmp_path / "o ${seed}")]) == 0
+    (file,) = (tmp_path / "o ${seed}" / "audit").glob("*/audit.csv")
+    table = pd.read_csv(file)
+    assert sorted(table["quantizer.codes"].unique()) == [4, 8]
+    assert sorted(table["seed"].unique()) == [1, 2]
+    assert len(table) == 2 * 2 * 2 * 2

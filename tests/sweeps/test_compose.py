@@ -1,4 +1,5 @@
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hydra import compose as hydra_compose
@@ -241,3 +242,105 @@ def test_an_axis_in_random_order_names_what_it_composes():
 def test_of_a_key_that_is_there_twice_the_last_counts():
     assert [one["seed"] for one in configs("seed=0,1", "seed=3")] == [3]
     assert [one["seed"] for one in configs("seed=3", "seed=0,1")] == [0, 1]
+
+
+ORDER = {
+    "a forced addition": (["train.steps=9", "++train.steps=7"], "train.steps", [7]),
+    "a value after an axis": (["quantizer.codes=16,32", "quantizer.codes=8"], "quantizer.codes", [8]),
+    "an axis after a value": (["quantizer.codes=8", "quantizer.codes=16,32"], "quantizer.codes", [16, 32]),
+    "an axis between": (["seed=1", "seed=2,3", "seed=4"], "seed", [4]),
+    "a choice after an axis": (["loss=mse,audio", "loss=mse"], "loss.weight", [1.0]),
+    "forced after an axis": (["seed=1,2", "++seed=5"], "seed", [5]),
+    "within an axis of dictionaries": (["train={steps:30},{batch:3}", "train.batch=5"], "train.batch", [5, 5]),
+    "before an axis of dictionaries": (["train.batch=5", "train={steps:30},{batch:3}"], "train.batch", [5, 3]),
+    "around a dictionary": (["train.steps=9", "train={steps:7}", "train.steps=8"], "train.steps", [8]),
+    "over an experiment's": (
+        ["+hydra.sweeper.params={train:[{batch:3},{steps:2}]}", "train.batch=5"],
+        "train.batch",
+        [5, 5],
+    ),
+    "over a point's": (["hydra.sweeper.points=[{train:{batch:3}},{train:{steps:2}}]", "train.batch=5"], "train.batch", [5, 5]),
+}
+
+
+@pytest.mark.parametrize("case", ORDER)
+def test_the_last_word_counts(case):
+    words, name, values = ORDER[case]
+    found = [OmegaConf.select(OmegaConf.create(one), name) for one in configs(*words)]
+    assert found == values
+
+
+def test_globs_see_the_users_own_choices(mine):
+    folder = mine("_target_: quantbench.gradients.STE\n", "gradient", "dampened", "# Mine.\n")
+    sweep = compose(["gradient=glob(dam*)"], folder)
+    assert [one.choices["gradient"] for one in sweep.combinations] == ["dampened"]
+    assert len(compose(["gradient=glob(*)"]).combinations) == len(choices("gradient"))  # and not those of another command
+
+
+def test_within_an_application_of_hydras_and_in_threads(tmp_path):
+    (tmp_path / "config.yaml").write_text("theirs: 3\n")
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        assert len(configs("seed=1,2")) == 2
+        assert hydra_compose("config").theirs == 3
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda seeds: len(configs(f"seed=range(0,{seeds})")), [1, 2, 3, 4]))
+    assert found == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["it's", "a,b=c", "[x] y", "über"])
+def test_folders_with_any_name(mine, tmp_path, quantbench, name):
+    folder = mine("_target_: quantbench.gradients.STE\n", "gradient", "dampened", "# Mine.\n")
+    place = folder / name
+    place.mkdir()
+    (folder / "gradient").rename(place / "gradient")
+    assert compose(["gradient=dampened"], place).search_path == [str(place)]
+    code, out, err = quantbench("run", "--config-dir", str(place), "--cfg", "job", "gradient=dampened")
+    assert code == 0, err
+    assert "quantbench.gradients.STE" in out
+
+
+WRONG = {
+    "a choice that is null": (["gradient=null"], "gradient=null: must name a choice"),
+    "no sweeper": (["hydra.sweeper=null"], "hydra.sweeper=None: must hold settings"),
+    "no launcher": (["~hydra/launcher"], "hydra.launcher"),
+    "settings of a run in points": (
+        ["hydra.sweeper.points=[{seed:1,output:a},{seed:2,output:b}]"],
+        "output: is a setting of the whole run and cannot vary within it",
+    ),
+    "text that is no grammar": (["+hydra.sweeper.params={seed:'1,2,'}"], "hydra.sweeper.params.seed=1,2,: cannot be read"),
+}
+
+
+@pytest.mark.parametrize(
+    ("sweeper", "message"),
+    [
+        ("    points: [{seed: 1}, {'': 2}]\n", "holds a key without a name"),
+        ("    params: {seed: }\n", "params.seed: this axis has"),
+    ],
+)
+def test_an_experiment_that_is_wrong_is_told(mine, sweeper, message):
+    with pytest.raises(ConfigError, match=message):
+        compose(["+experiment=mine"], mine(sweeper))
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_named(case):
+    words, message = WRONG[case]
+    with pytest.raises(ConfigError) as told:
+        compose(words)
+    assert message in str(told.value)
+
+
+def test_hydras_launcher_with_a_choice_within_a_choice(quantbench, tmp_path):
+    words = ["-m", "hydra/launcher=basic", "quantizer=residual", "+quantizer@quantizer.stage=fsq,scalar", "train.steps=5"]
+    code, _, err = quantbench("run", "executor=inline", *words, "codec.latent_dim=2", "train.batch=8")
+    assert code == 0, err
+    classes = {read_results(folder)["quantizer"].item() for folder in (tmp_path / "outputs" / "default").iterdir()}
+    assert classes == {"residual"}
+
+
+def test_flags_of_cfg_alone_train_nothing(quantbench, tmp_path):
+    code, _, err = quantbench("run", "--package", "train")
+    assert code == 2
+    assert "give --cfg job" in err
+    assert not (tmp_path / "outputs").exists()

@@ -4,8 +4,8 @@ from collections import Counter
 from concurrent.futures import Future
 
 import pytest
-from quantbench.curves import Points
 
+from quantbench.points import Points
 from quantbench.sweeps.drive import drive
 from quantbench.sweeps.executors import Claim, Engine, WorkerDied
 from quantbench.sweeps.supply import Supply

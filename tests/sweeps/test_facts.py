@@ -1,5 +1,6 @@
 """What classes say of themselves, and ``columns.json``, which tells it to readers that do not import them."""
 
+import dataclasses
 import json
 
 import pytest
@@ -41,9 +42,12 @@ def test_what_decides_the_bits_of_a_quantizer(quantizer, expected):
 
 
 def test_every_quantizer_of_fixed_rate_names_what_decides_it():
-    """But for those whose rate is the number of latent dimensions alone."""
-    unnamed = {name for name in choices("quantizer") if not default_component("quantizer", name).sizes}
-    assert unnamed == {"none", "lfq", "bsq"}
+    """But for those whose rate is the number of latent dimensions alone, so that no whole number is among their settings."""
+    for name in choices("quantizer"):
+        one = default_component("quantizer", name)
+        values = [getattr(one, field.name) for field in dataclasses.fields(one)]
+        whole = [value for value in values if isinstance(value, int | tuple) and not isinstance(value, bool)]
+        assert one.sizes or not whole, name
 
 
 def test_sizes_within_a_component_are_found(monkeypatch):

@@ -4,24 +4,40 @@ import sys
 
 import pytest
 
-from quantbench.sweeps import listing
+from quantbench.sweeps import choice_files, kept, listing
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    choice_files._ours.cache_clear()
     return tmp_path / "cache" / "quantbench"
 
 
 def test_the_table_of_pairs_is_kept(cache, monkeypatch):
     first = listing.pairs(None)
     assert "ste" in first
-    (kept,) = cache.iterdir()
-    assert kept.read_text() == first
+    (file,) = cache.glob("pairs-*")
+    assert json.loads(file.read_text())["found"] == first
     monkeypatch.setattr(listing, "_find_pairs", lambda folder: "other")
     assert listing.pairs(None) == first
-    monkeypatch.setattr(listing, "__version__", "another")  # as any change of code would
+    monkeypatch.setattr(kept, "__version__", "another")  # as any change of code would
     assert listing.pairs(None) == "other"
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"{}", b"\xff\xfe", b'{"found": {}, "checksum": "0"}'])
+def test_a_damaged_cache_is_made_anew(cache, quantbench, content):
+    assert quantbench("run", "dry_run=true")[0] == 0
+    assert "ste" in listing.pairs(None)
+    files = list(cache.iterdir())
+    assert len(files) == 2
+    for file in files:
+        file.write_bytes(content)
+    choice_files._ours.cache_clear()
+    code, _, err = quantbench("run", "dry_run=true")
+    assert code == 0, err
+    assert "ste" in listing.pairs(None)
+    assert {json.loads(file.read_text())["checksum"] for file in files} != {"0"}
 
 
 def test_a_listing_from_the_cache_does_without_torch(cache):

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from quantbench.config import COMPONENTS
@@ -117,7 +119,7 @@ def test_pairs_that_do_not_fit_are_skipped_or_refused():
     planned = plan(sweep(combinations=[none, Combination(CHOICES, config())]))
     reason = planned.trials[0].skipped
     assert "gradient=soft_to_hard does not fit quantizer=none: the quantizer offers no soft assignment" in reason
-    assert "gradients that fit it: curriculum, mste, noise" in reason
+    assert re.search("gradients that fit it: .*mste, .*noise", reason)
     assert [len(stack) for stack in schedule(planned).stacks] == [1]
     with pytest.raises(ConfigError, match="nothing to train: gradient=soft_to_hard does not fit"):
         plan(sweep(combinations=[none]))

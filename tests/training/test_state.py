@@ -58,12 +58,13 @@ def adversarial(folder: Path) -> Stack:
 def diverging(folder: Path) -> Stack:
     """One trial of three goes wrong in its first steps."""
     quantizer, gradient, simulator = CASES["ema"]
-    whole = stack(3, replace(quantizer, commitment=0.25), gradient, simulator, lr=torch.tensor([1e-3, 30.0, 1e-2]))
+    quantizer = quantizer[:3] if isinstance(quantizer, list) else quantizer
+    whole = stack(3, quantizer, gradient, simulator, lr=(1e-3, 30.0, 1e-2))
     return replace(whole, train=replace(whole.train, explode=5.0))
 
 
 def ordinary(case: str) -> Callable[[Path], Stack]:
-    settings = {"lr_end": torch.tensor([1.0, 0.1, 1.0, 0.0, 0.5]), "clip": torch.tensor([0.0, 1.0, 0.1, 0.0, 1.0])}
+    settings = {"lr_end": (1.0, 0.1, 1.0, 0.0, 0.5), "clip": (0.0, 1.0, 0.1, 0.0, 1.0)}
     return lambda folder: stack(5, *CASES[case], **settings)
 
 
