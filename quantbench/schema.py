@@ -52,7 +52,12 @@ def _checked_within(one: One, where: str) -> One:
     try:
         return checked(one, where)
     except ConfigError as error:
-        raise error if where in str(error) else ConfigError(f"{where}: {error}") from error
+        message, group = str(error), where.partition(".")[0]
+        if message.startswith(where):
+            raise
+        if message.startswith(f"{group}."):  # it speaks of its settings as if it were not within another
+            raise ConfigError(where + message.removeprefix(group)) from error
+        raise ConfigError(f"{where}: {message}") from error
 
 
 def _is_component(hint: Any) -> bool:

@@ -117,7 +117,7 @@ BAD = {
     "no strategy": (["run", "gradient=warm_up", "gradient.then=5"], ["gradient.then=5: must hold settings"]),
     "a nested strategy": (
         ["run", "quantizer=fsq", "gradient=warm_up", "+gradient@gradient.then=ewgs", "gradient.then.delta=-1"],
-        ["gradient.delta=-1", "at least 0"],
+        ["gradient.then.delta=-1", "at least 0"],
     ),
     "a nested misfit": (["run", "gradient=warm_up", "+gradient@gradient.then=dsq"], ["no grid of levels"]),
     "own gradient": (["run", "quantizer=external"], ["gradient of its own", "gradients that fit it: own"]),
@@ -127,7 +127,7 @@ BAD = {
         ["run", "quantizer=residual", "+quantizer@quantizer.stage=none"],
         ["quantizer.stage=Identity: cannot be a stage"],
     ),
-    "a setting of stages": (["run", "quantizer=rvq", "quantizer.stage.codes=1"], ["quantizer.stage: quantizer.codes=1"]),
+    "a setting of stages": (["run", "quantizer=rvq", "quantizer.stage.codes=1"], ["error: quantizer.stage.codes=1: must be at least 2"]),
     "a setting that stages have": (
         ["run", "quantizer=rfsq", "quantizer.range=0.5"],
         ["quantizer.range=0.5: unknown setting; quantizer takes stage"],
