@@ -6,6 +6,7 @@ theirs to decide. A sweep that somebody else wrote may ask for classes of this p
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,8 +37,9 @@ class Policy:
 
 def import_from(folder: Path | str) -> None:
     """Have this process find modules in a folder, too, after all others."""
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
+    path = os.path.abspath(folder)  # of a relative one Python keeps where it was at first
+    if path not in sys.path:
+        sys.path.append(path)
 
 
 def import_from_config_dir(folder: Path) -> None:
