@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from quantbench.errors import ConfigError
 from quantbench.paths import config_folder
 
 GROUPS = ("experiment", "simulator", "codec", "quantizer", "gradient", "loss", "executor")
@@ -19,8 +20,12 @@ def choices(group: str, config_dir: Path | None = None) -> dict[str, Path]:
 
 
 def description(path: Path) -> str:
-    """The first comment of a choice's file that is no directive of Hydra's."""
-    for line in path.read_text().splitlines():
+    """The first comment of a choice's file that is no directive of Hydra's. Raises ConfigError."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    for line in lines:
         if line.startswith("#") and "@package" not in line:
             return line.lstrip("# ")
     return ""

@@ -1,5 +1,9 @@
 """What can go wrong by a user's hand. The command line prints these without a traceback."""
 
+from __future__ import annotations
+
+import textwrap
+
 
 class QuantBenchError(Exception):
     """Something went wrong that the message explains; exit code 1."""
@@ -11,6 +15,11 @@ class ConfigError(QuantBenchError):
     """A setting cannot be used. The message names the setting, its value and what is allowed; exit code 2."""
 
     exit_code = 2
+
+
+def brief(value: object) -> str:
+    """A value in one short line, for a message."""
+    return textwrap.shorten(repr(value), 100, placeholder=" ...")
 
 
 def interrupted(error: BaseException) -> bool:

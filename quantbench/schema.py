@@ -117,8 +117,9 @@ def find_class(target: Any, base: type[One], where: str) -> type[One]:
     module, _, name = target.rpartition(".")
     try:
         cls = getattr(importlib.import_module(module), name)
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except (Exception, SystemExit) as error:
+        reason = "" if isinstance(error, SystemExit) else str(error).strip()
+        reason = (reason or repr(error)).splitlines()[0]
         raise ConfigError(f"{where}._target_={target}: cannot be loaded ({reason})") from error
     if not (isinstance(cls, type) and issubclass(cls, base) and dataclasses.is_dataclass(cls)):
         raise ConfigError(f"{where}._target_={target}: must be a dataclass that derives from {base.__qualname__}")

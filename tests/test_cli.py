@@ -127,7 +127,10 @@ BAD = {
         ["run", "quantizer=residual", "+quantizer@quantizer.stage=none"],
         ["quantizer.stage=Identity: cannot be a stage"],
     ),
-    "a setting of stages": (["run", "quantizer=rvq", "quantizer.stage.codes=1"], ["error: quantizer.stage.codes=1: must be at least 2"]),
+    "a setting of stages": (
+        ["run", "quantizer=rvq", "quantizer.stage.codes=1"],
+        ["error: quantizer.stage.codes=1: must be at least 2"],
+    ),
     "a setting that stages have": (
         ["run", "quantizer=rfsq", "quantizer.range=0.5"],
         ["quantizer.range=0.5: unknown setting; quantizer takes stage"],

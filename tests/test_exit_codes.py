@@ -53,7 +53,7 @@ def mine(tmp_path):
     (tmp_path / "mine" / "gradient" / "bad.yaml").write_text("# Mine.\n_target_: my_failing.Bad\n")
     (tmp_path / "mine" / "my_failing.py").write_text(
         "from quantbench.components import component\nfrom quantbench.gradients import Gradient\n\n\n"
-        "@component\nclass Bad(Gradient):\n    pass\n"
+        "@component\nclass Bad(Gradient):\n    def pass_through(self, *rest):\n        raise ValueError\n"
     )
     yield str(tmp_path / "mine")
     sys.modules.pop("my_failing", None)

@@ -1,18 +1,25 @@
 import subprocess
 import sys
+from functools import partial
+from importlib import import_module
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import quantbench as qb
+from quantbench import imports
 from quantbench.results.tables import read_results
 from tests.conftest import SMALL
 
+READERS = (qb.load, qb.rank, lambda one: qb.diff(one, one), lambda one: qb.transfer(one, one))
 WORDS = ["executor=inline", *SMALL]
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     return tmp_path
 
 
@@ -87,6 +94,18 @@ def test_a_plan_trains_nothing(folder):
         (lambda: qb.plan(["seed=0"], config_dir="nowhere"), "nowhere: no such folder"),
         (lambda: qb.resume("nowhere"), "no folder of a run"),
         (lambda: qb.rank("nowhere.csv"), "no such file"),
+        (lambda: qb.plan(None), "None: must be a list of overrides"),
+        (lambda: qb.sweep(3), "3: must be a list of overrides"),
+        (lambda: qb.plan([], config_dir=3), "config_dir=3: must be the path of a folder"),
+        (lambda: qb.resume(None), "folder=None: must be the path of a folder"),
+        (lambda: qb.resume("nowhere", config_dirs=3), "config_dirs=3: must be the path of a folder"),
+        (lambda: qb.resume("nowhere", allow=3), "allow=3: must be the name of a package"),
+        (lambda: qb.train(3), "stack=3: must be a Stack"),
+        *(
+            (partial(call, one), "must be a results.csv")
+            for call in READERS
+            for one in (None, 3, [3], pd.DataFrame({"a": [1]}))
+        ),
     ],
 )
 def test_mistakes_are_told_as_on_the_command_line(call, message):
@@ -106,6 +125,25 @@ def test_a_stack_has_the_messages_of_the_command_line(quantbench):
         stack(qb.quantizers.Identity(), qb.gradients.SoftToHard())
     made = stack(qb.quantizers.VectorQuantizer(codes=16), qb.gradients.MSTE(), seeds=range(3), train=qb.TrainSettings(steps=5))
     assert [outcome.metrics["steps"] for outcome in qb.train(made)] == [5, 5, 5]
+
+
+def test_a_single_text_is_one_folder_and_one_name(folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr("quantbench.sweeps.face.runner.resume", lambda *rest: asked.append(rest))
+    monkeypatch.setattr("quantbench.sweeps.face.load", lambda path: path)
+    qb.resume("run", config_dirs="mine", allow="package")
+    qb.resume(folder, config_dirs=["mine", folder], allow=("package", "other"))
+    assert asked[0][:3] == (Path("run"), [Path("mine")], ["package"])
+    assert asked[1][:3] == (folder, [Path("mine"), folder], ["package", "other"])
+
+
+def test_a_relative_folder_is_that_of_the_working_directory(folder, monkeypatch):
+    for place in ("one", "two"):
+        (folder / place / "mine").mkdir(parents=True)
+        (folder / place / "mine" / f"face_{place}.py").write_text("")
+        monkeypatch.chdir(folder / place)
+        imports.import_from_config_dir(Path("mine"))
+        import_module(f"face_{place}")
 
 
 SCRIPT = """

@@ -102,8 +102,9 @@ class ChoiceSource(ConfigSource):
         from quantbench.sweeps.choice_files import file_of, filled
 
         path = file_of(self.path, config_path)
+        content = OmegaConf.create(filled(path))  # first, for it names a file that cannot be read
         header = self._get_header_dict(path.read_text(encoding="utf-8")[:512])
-        return ConfigResult(self.provider, self.full_path(), OmegaConf.create(filled(path)), header)
+        return ConfigResult(self.provider, self.full_path(), content, header)
 
     def available(self) -> bool:
         return self.is_group("")

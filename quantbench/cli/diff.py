@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from quantbench.cli.options import FORMATS, USUAL, add_layout, show, words_of
+from quantbench.cli.options import FORMATS, USUAL, add_layout, show
 
 
 def add(commands: Any) -> None:
@@ -23,6 +23,6 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from quantbench.results.reading import diff
 
-    read = diff(arguments.a, arguments.b, words_of(arguments.metric), words_of(arguments.by), words_of(arguments.within))
+    read = diff(arguments.a, arguments.b, arguments.metric, arguments.by, arguments.within)
     show(read.text(arguments.format), arguments.format)
     return 1 if arguments.fail_on_regression and read.found.regressions else 0

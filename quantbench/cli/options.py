@@ -31,11 +31,6 @@ def add_failures(
     )
 
 
-def words_of(names: str | None) -> list[str] | None:
-    """Names that are separated by commas; None where none are given."""
-    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
-
-
 def show(text: str, form: str = "table") -> None:
     """Print what came out of files that others may have written."""
     print(text if form == "csv" and not sys.stdout.isatty() else visible(text))

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from quantbench.cli.options import add_layout, show, words_of
+from quantbench.cli.options import add_layout, show
 
 
 def add(commands: Any) -> None:
@@ -30,9 +30,10 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from quantbench.results.plots.data import gather
     from quantbench.results.plots.draw import check_output, draw, report
+    from quantbench.results.reading import words_of
 
     check_output(arguments.kind, arguments.output)
-    data = gather(arguments.results, words_of(arguments.by), words_of(arguments.within))
+    data = gather(arguments.results, words_of("by", arguments.by), words_of("within", arguments.within))
     drawn = draw(data, arguments.kind, arguments.metric, arguments.output, f".{arguments.format}")
     show("\n".join([report(drawn), *(f"note: {note}" for note in (data.runs.notes if data.runs else []))]))
     return 0

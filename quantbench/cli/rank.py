@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from quantbench.cli.options import FORMATS, USUAL, add_failures, add_layout, show, words_of
+from quantbench.cli.options import FORMATS, USUAL, add_failures, add_layout, show
 
 
 def add(commands: Any) -> None:
@@ -15,7 +15,7 @@ def add(commands: Any) -> None:
         help="rank methods, with intervals, groups that do not differ, the Pareto set and BD-rates",
         description="Ranks the methods of one or several runs over tasks and paired seeds; failures count as worst.",
     )
-    rank.add_argument("results", type=Path, nargs="+", help="results.csv or the folder of a run")
+    rank.add_argument("results", type=Path, nargs="+", help="results.csv or the folder of a run, or 'outputs/*'")
     rank.add_argument("--metric", help=f"what to rank by ({USUAL})")
     add_layout(rank)
     rank.add_argument(
@@ -40,8 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     read = rank(
         *arguments.results,
         metric=arguments.metric,
-        by=words_of(arguments.by),
-        within=words_of(arguments.within),
+        by=arguments.by,
+        within=arguments.within,
         over=arguments.over,
         failures=arguments.failures,
         against=arguments.against,

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from quantbench.cli.options import USUAL, add_layout, words_of
+from quantbench.cli.options import USUAL, add_layout
 
 
 def add(commands: Any) -> None:
@@ -23,9 +23,10 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from quantbench.results.reading import words_of
     from quantbench.results.report import report
 
-    by, within = words_of(arguments.by), words_of(arguments.within)
+    by, within = words_of("by", arguments.by), words_of("within", arguments.within)
     made = report(arguments.results, arguments.output, arguments.metric, by, within)
     size = arguments.output.stat().st_size / 1e6
     print(f"{arguments.output}: {len(made.data['method']):,} trials, {size:.1f} MB")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from quantbench.cli.options import BY, FORMATS, USUAL, add_failures, show, words_of
+from quantbench.cli.options import BY, FORMATS, USUAL, add_failures, show
 from quantbench.errors import ConfigError
 
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         from quantbench.results.scatter import scatter
 
         check_picture(arguments.plot, "--plot")
-    read = transfer(arguments.toy, arguments.real, metrics, words_of(arguments.by), arguments.failures)
+    read = transfer(arguments.toy, arguments.real, metrics, arguments.by, arguments.failures)
     found = read.found
     show(read.text(arguments.format), arguments.format)
     if arguments.plot is not None:

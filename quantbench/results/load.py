@@ -10,14 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from quantbench.errors import ConfigError
+from quantbench.errors import ConfigError, brief
 from quantbench.metrics import METRICS, Metric
 from quantbench.results import parquet
 from quantbench.results.cells import unguarded
 from quantbench.results.facts import COLUMNS_FILE, Facts, read_facts
 from quantbench.results.merge import Configuration, read_configuration, told_apart
 from quantbench.results.schema import CURVES, GROUPS, IDENTITY, NOTES, WHOLE, Status
-from quantbench.results.tables import read_results, results_path
+from quantbench.results.tables import matching, read_results, results_path
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,8 +61,8 @@ class Results:
         return self.folders[0]
 
 
-def load(*paths: str | Path, curves: bool = True) -> Results:
-    """Read runs, each a results.csv or the folder of a run, into one.
+def load(*runs: str | Path | Sequence[str | Path], curves: bool = True) -> Results:
+    """Read runs, each a results.csv or the folder of a run, into one; ``outputs/*`` are all runs that match.
 
     A trial that several runs have counts once, as in the last of them. A setting in which runs differ becomes a column, with
     the value that each run's sweep.yaml tells.
@@ -71,13 +71,12 @@ def load(*paths: str | Path, curves: bool = True) -> Results:
         curves: whether to read the curves.csv beside each results.csv, too.
 
     Raises:
-        ConfigError: no path; a file that is missing or no table of QuantBench's.
+        ConfigError: no path; a file that is missing or no table of QuantBench's; a pattern that nothing matches.
     """
-    if not paths:
-        raise ConfigError("no results given: name a results.csv or the folder of a run")
-    files = [results_path(path) for path in map(Path, paths)]
+    paths = _paths(runs)
+    files = [results_path(path) for path in paths]
     names = _names(files)
-    tables = [read_results(Path(path)).assign(run=name) for path, name in zip(paths, names, strict=True)]
+    tables = [read_results(path).assign(run=name) for path, name in zip(paths, names, strict=True)]
     configurations, unread = _configurations(files)
     tables, apart, notes = told_apart(tables, configurations, names)
     notes = [
@@ -107,6 +106,18 @@ def load(*paths: str | Path, curves: bool = True) -> Results:
         notes,
         [file.parent if file.stem == "results" else file for file in files],
     )
+
+
+def _paths(runs: Sequence[str | Path | Sequence[str | Path]]) -> list[Path]:
+    """Where all runs are, each there. Raises ConfigError."""
+    found: list[Path] = []
+    for one in [one for given in runs for one in (given if isinstance(given, list | tuple) else [given])]:
+        if not isinstance(one, str | Path):
+            raise ConfigError(f"{brief(one)}: must be a results.csv or the folder of a run, or a list of these")
+        found += matching(Path(one))
+    if not found:
+        raise ConfigError("no results given: name a results.csv or the folder of a run")
+    return found
 
 
 def _configurations(files: Sequence[Path]) -> tuple[list[Configuration | None], list[str]]:

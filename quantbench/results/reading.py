@@ -6,14 +6,14 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 import pandas as pd
 
-from quantbench.errors import ConfigError
+from quantbench.errors import ConfigError, brief
 from quantbench.results.diff import Comparison, compare
 from quantbench.results.diff_text import render_comparison
-from quantbench.results.frame import DROP, WORST, find_metric, frame, has_goal
+from quantbench.results.frame import DROP, POLICIES, WHOLE_SEED, WORST, find_metric, frame, has_goal
 from quantbench.results.load import Results, load
 from quantbench.results.rank import Over, Ranking
 from quantbench.results.rank import rank as rank_frame
@@ -23,9 +23,11 @@ from quantbench.results.transfer import Transfer
 from quantbench.results.transfer import transfer as transfer_runs
 from quantbench.results.transfer_text import render_transfer
 
-Runs = Results | str | Path | Sequence[str | Path]
-"""Results that are loaded, or where they are: a results.csv, the folder of a run, or several."""
-Names = Sequence[str] | None
+Runs = Results | str | Path | Sequence[Results | str | Path]
+"""Results that are loaded, or where they are: a results.csv, the folder of a run, or a pattern of these; or several."""
+Names = str | Sequence[str] | None
+"""Names, in a list or separated by commas."""
+TABLES = ("ranking", "pareto", "bd")
 Found = TypeVar("Found")
 
 
@@ -86,6 +88,10 @@ def rank(
     Raises:
         ConfigError: no such metric, setting or method, or nothing to rank.
     """
+    _check("over", over, get_args(Over))
+    _check("failures", failures, tuple(POLICIES))
+    _check("table", table, (None, *TABLES))
+    by, within = words_of("by", by), words_of("within", within)
     every = _loaded(*runs)
     found = rank_frame(frame(every, metric, by, within, goal=True), over, failures)
     found[0].notes[:0] = every.notes
@@ -101,7 +107,7 @@ def rank(
     )
 
 
-def diff(a: Runs, b: Runs, metric: str | Names = None, by: Names = None, within: Names = None) -> Reading[Comparison]:
+def diff(a: Runs, b: Runs, metric: Names = None, by: Names = None, within: Names = None) -> Reading[Comparison]:
     """Compare results ``b`` with the baseline ``a``, as ``quantbench diff`` does.
 
     Args:
@@ -111,7 +117,7 @@ def diff(a: Runs, b: Runs, metric: str | Names = None, by: Names = None, within:
         ConfigError: a metric or a setting that is in neither.
     """
     one, other = _loaded(a), _loaded(b)
-    metrics = [metric] if isinstance(metric, str) else metric
+    metrics, by, within = words_of("metric", metric), words_of("by", by), words_of("within", within)
     if metrics is None:
         usual = [find_metric(one if has_goal(one) else other, None).name, "usage", "encoder_growth"]
         tables = (one.results, other.results)
@@ -136,22 +142,43 @@ def transfer(
         ConfigError: no such metric, or too few methods in both.
     """
     metrics = metric if isinstance(metric, tuple) else (metric, metric)
+    if len(metrics) != 2:
+        raise ConfigError(f"metric={brief(metric)}: must be one metric, or the toy's and the real codec's")
     if failures == WORST:
         raise ConfigError("failures=worst: has no meaning for an order of means; use drop or whole-seed")
-    found = transfer_runs(_loaded(toy), _loaded(real), metrics, by, failures)
+    _check("failures", failures, (DROP, WHOLE_SEED))
+    found = transfer_runs(_loaded(toy), _loaded(real), metrics, words_of("by", by), failures)
     return Reading(found, lambda form: render_transfer(found, form))
+
+
+def words_of(option: str, names: Names) -> list[str] | None:
+    """Names that are in a list, or separated by commas; None where none are given. Raises ConfigError."""
+    if names is None:
+        return None
+    if isinstance(names, str):
+        return [name.strip() for name in names.split(",") if name.strip()]
+    if not (isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)):
+        raise ConfigError(f"{option}={brief(names)}: must be a list of names")
+    return list(names)
+
+
+def _check(option: str, value: object, allowed: Sequence[str | None]) -> None:
+    """Raise ConfigError unless an option has a value that is allowed."""
+    if value not in allowed:
+        raise ConfigError(f"{option}={brief(value)}: must be one of {', '.join(filter(None, allowed))}")
 
 
 def _loaded(*runs: Runs) -> Results:
     """Results of one or several runs. Raises ConfigError."""
-    if len(runs) == 1 and isinstance(runs[0], Results):
-        return runs[0]
+    each: list[Any] = [one for given in runs for one in (given if isinstance(given, list | tuple) else [given])]
+    if len(each) == 1 and isinstance(each[0], Results):
+        return each[0]
     paths: list[str | Path] = []
-    for one in runs:
+    for one in each:
         if isinstance(one, Results):
             if not one.folders:
                 raise ConfigError("these results are not of a folder, and can be ranked by themselves alone")
             paths += one.folders
         else:
-            paths += [one] if isinstance(one, str | Path) else one
+            paths.append(one)
     return load(*paths, curves=False)

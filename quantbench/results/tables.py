@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,6 +114,32 @@ def results_path(path: Path) -> Path:
         return path
     csv, other = path / "results.csv", path / f"results{parquet.SUFFIX}"
     return other if other.exists() and not csv.exists() else csv
+
+
+def matching(path: Path) -> list[Path]:
+    """The runs that a path names: itself, or, where it is no file but a pattern, all that match, in the order of their names.
+
+    Of a folder that is no run those within count: ``outputs/*`` are the runs of all experiments. Files match only a pattern
+    that ends as theirs do, so that ``run/*`` is not every table of a run.
+
+    Raises:
+        ConfigError: a pattern that no run matches.
+    """
+    if os.path.lexists(path) or not glob.has_magic(str(path)):
+        return [path]
+    found: list[Path] = []
+    for one in map(Path, sorted(glob.glob(str(path), recursive=True))):
+        if one.is_dir():
+            found += [folder for folder in ([one] if _is_run(one) else sorted(one.glob("*"))) if _is_run(folder)]
+        elif path.suffix in (".csv", parquet.SUFFIX):
+            found.append(one)
+    if not found:
+        raise ConfigError(f"{path}: there is no such file, and no run that this matches as a pattern")
+    return list(dict.fromkeys(found))
+
+
+def _is_run(path: Path) -> bool:
+    return path.is_dir() and results_path(path).is_file()
 
 
 def _read(file: Path) -> pd.DataFrame:

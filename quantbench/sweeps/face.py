@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from quantbench.errors import ConfigError
+from quantbench.errors import ConfigError, brief
 from quantbench.results.load import Results, load
 from quantbench.sweeps import runner
 from quantbench.sweeps.compose import compose
@@ -44,31 +44,49 @@ def plan(overrides: Sequence[str] = (), config_dir: str | Path | None = None) ->
 
 
 def resume(
-    folder: str | Path, config_dirs: Sequence[str | Path] = (), allow: Sequence[str] = (), collect: bool = False
+    folder: str | Path,
+    config_dirs: str | Path | Sequence[str | Path] = (),
+    allow: str | Sequence[str] = (),
+    collect: bool = False,
 ) -> Results:
     """Finish an interrupted sweep, as ``quantbench resume`` does, and read what it found.
 
     Args:
-        config_dirs: folders with classes of your own that the sweep may use.
-        allow: installed packages that it may use, or the address of its Dask scheduler.
+        config_dirs: one or several folders with classes of your own that the sweep may use.
+        allow: one or several installed packages that it may use, or the address of its Dask scheduler.
         collect: of a Slurm sweep: take what is finished, submit what is missing, and do not wait.
 
     Raises:
         ConfigError: there is no sweep, or it is not what it was.
     """
+    place, packages = _folder("folder", folder), [one for one in _each(allow) if isinstance(one, str)]
+    if len(packages) != len(_each(allow)):
+        raise ConfigError(f"allow={brief(allow)}: must be the name of a package, or a list of names")
     try:
-        runner.resume(Path(folder), [Path(one) for one in config_dirs], allow, collect)
+        runner.resume(place, [_folder("config_dirs", one) for one in _each(config_dirs)], packages, collect)
     except SweepFailed as error:
         warnings.warn(str(error), stacklevel=2)
-    return load(folder)
+    return load(place)
 
 
 def _words(overrides: Sequence[str]) -> Sequence[str]:
     """Overrides; a single text is a mistake that would be read letter by letter. Raises ConfigError."""
-    if isinstance(overrides, str) or not all(isinstance(one, str) for one in overrides):
-        raise ConfigError(f"{overrides!r}: must be a list of overrides, as ['+experiment=smoke', 'seed=0,1']")
+    if not (isinstance(overrides, list | tuple) and all(isinstance(one, str) for one in overrides)):
+        raise ConfigError(f"{brief(overrides)}: must be a list of overrides, as ['+experiment=smoke', 'seed=0,1']")
     return overrides
 
 
 def _path(config_dir: str | Path | None) -> Path | None:
-    return None if config_dir is None else Path(config_dir)
+    return None if config_dir is None else _folder("config_dir", config_dir)
+
+
+def _folder(argument: str, given: object) -> Path:
+    """The path of a folder. Raises ConfigError."""
+    if not isinstance(given, str | Path):
+        raise ConfigError(f"{argument}={brief(given)}: must be the path of a folder")
+    return Path(given)
+
+
+def _each(given: object) -> Sequence[object]:
+    """One or several: a single text is one, and not its letters."""
+    return given if isinstance(given, list | tuple) else [given]

@@ -49,8 +49,8 @@ class FidelitySettings(Component):
         at_least("frames", self.frames, 2)
         at_least("draws", self.draws, 2)
         at_least("most_pairs", self.most_pairs, GROUPS * PAIRS_AT_ONCE)
-        if self.sigma <= 0 or self.error <= 0:
-            raise ConfigError(f"sigma={self.sigma}, error={self.error}: must be above 0")
+        if not all(math.isfinite(value) and value > 0 for value in (self.sigma, self.error)):
+            raise ConfigError(f"sigma={self.sigma}, error={self.error}: must be finite and above 0")
 
 
 @dataclass(frozen=True)

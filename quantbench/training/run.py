@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from quantbench.errors import ConfigError, brief
 from quantbench.training import checkpoint
 from quantbench.training.configuration import configuration
 from quantbench.training.export import export
@@ -28,8 +29,10 @@ def train(stack: Stack, report: Report = lambda steps: None, keep: Keep = NOTHIN
         keep: what to leave in the folder of the run.
 
     Raises:
-        ConfigError: the checkpoint in the folder is of another configuration, or cannot be read.
+        ConfigError: this is no stack; the checkpoint in the folder is of another configuration, or cannot be read.
     """
+    if not isinstance(stack, Stack):
+        raise ConfigError(f"stack={brief(stack)}: must be a Stack, as Stack.of gives it")
     began = time.perf_counter()
     if keep.folder and keep.checkpoint_every:
         training = _with_checkpoints(stack, report, checkpoint.path(keep.folder, stack.names), keep)

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 import torch
 
 from quantbench.codecs import Codec
 from quantbench.components import Component, joined
 from quantbench.devices import find_device
-from quantbench.errors import ConfigError
+from quantbench.errors import ConfigError, brief
 from quantbench.gradients import Gradient, misfit
 from quantbench.losses import MSE, Loss
 from quantbench.quantizers import Quantizer
 from quantbench.schema import checked
 from quantbench.simulators import Simulator
 from quantbench.training.settings import TrainSettings
+
+BASES: dict[str, type[Component]] = {
+    "simulator": Simulator,
+    "codec": Codec,
+    "quantizer": Quantizer,
+    "gradient": Gradient,
+    "loss": Loss,
+    "train": TrainSettings,
+}
+"""Parts of a stack, and the class that each derives from."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,7 @@ class Stack:
         gradient: Gradient | Sequence[Gradient],
         loss: Loss | Sequence[Loss] = MSE(),  # noqa: B008 (nothing can change it)
         train: TrainSettings | Sequence[TrainSettings] = TrainSettings(),  # noqa: B008
-        seeds: Iterable[int] = (0,),
+        seeds: Iterable[SupportsIndex] = (0,),
         device: str = "auto",
         names: Sequence[str] = (),
     ) -> Stack:
@@ -62,16 +74,16 @@ class Stack:
         Raises:
             ConfigError: a setting cannot be used, parts do not fit together, or trials cannot share a stack.
         """
-        given: dict[str, Any] = {"simulator": simulator, "codec": codec, "quantizer": quantizer}
-        given |= {"gradient": gradient, "loss": loss, "train": train}
-        seeds = list(seeds)
-        for seed in seeds:
-            check_seed(seed)
-        trials: list[dict[str, Any]] = [{} for _ in seeds]
+        given: dict[str, Any] = dict(zip(BASES, (simulator, codec, quantizer, gradient, loss, train), strict=True))
+        whole = _whole(seeds)
+        trials: list[dict[str, Any]] = [{} for _ in whole]
         for name, one in given.items():
-            each = list(one) if isinstance(one, Sequence) else [one] * len(seeds)
-            if len(each) != len(seeds) or not seeds:
-                raise ConfigError(f"{name}: {len(each)} are given for {len(seeds)} seeds; give one, or one a seed")
+            each = list(one) if isinstance(one, list | tuple) else [one] * len(whole)
+            if len(each) != len(whole) or not whole:
+                raise ConfigError(f"{name}: {len(each)} are given for {len(whole)} seeds; give one, or one a seed")
+            for other in each:
+                if not isinstance(other, BASES[name]):
+                    raise ConfigError(f"{name}={brief(other)}: must be a {BASES[name].__name__}, or a list of one a seed")
             usable = {id(one): checked(one, name) for one in each}
             for trial, one in zip(trials, each, strict=True):
                 trial[name] = usable[id(one)]
@@ -80,7 +92,7 @@ class Stack:
             if reason := misfit(trial["quantizer"], trial["gradient"]):
                 pair = f"gradient={type(trial['gradient']).__name__} does not fit quantizer={type(trial['quantizer']).__name__}"
                 raise ConfigError(f"{pair}: {reason}")
-        return cls.join(trials, seeds, find_device(device), names)
+        return cls.join(trials, whole, find_device(device), names)
 
     @classmethod
     def join(
@@ -89,6 +101,19 @@ class Stack:
         """A stack from each trial's checked components, by the name that they have here."""
         parts: dict[str, Any] = {name: joined([trial[name] for trial in trials], device) for name in trials[0]}
         return cls(**parts, seeds=tuple(seeds), device=device, names=tuple(names))
+
+
+def _whole(seeds: Iterable[SupportsIndex]) -> list[int]:
+    """Seeds as plain integers, whatever kind of integer they are. Raises ConfigError."""
+    try:
+        given: list[Any] = list(seeds)
+    except TypeError as error:
+        raise ConfigError(f"seeds={brief(seeds)}: must be a list of integers, as range(8)") from error
+    for place, seed in enumerate(given):
+        with suppress(TypeError):
+            given[place] = seed if isinstance(seed, bool) else index(seed)
+        check_seed(given[place])
+    return given
 
 
 def check_seed(seed: object) -> None:

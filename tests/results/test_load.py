@@ -104,6 +104,62 @@ def test_nothing_to_load():
         package.load()
 
 
+def test_patterns_and_lists(run, tmp_path, quantbench, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    b, a = (
+        run(f"outputs/two/{name}", [row(gradient, 0), row(gradient, 1)]) for name, gradient in (("b", "ste"), ("a", "mste"))
+    )
+    run("outputs/alone", [row("noise", 0), row("noise", 1)])
+    (tmp_path / "outputs" / "audit").mkdir()
+    assert list(dict.fromkeys(package.load("outputs/*").results["run"])) == ["alone", "a", "b"]
+    for many in (["outputs/two/*"], ["outputs/two/*/results.csv"], ["outputs/two/[ab]"], [[a, str(b)]], ["outputs/**/[ab]"]):
+        assert list(dict.fromkeys(package.load(*many).results["run"])) == ["a", "b"]
+    for none in ("outputs/three*", "outputs/two/a/*"):
+        with pytest.raises(ConfigError, match=r"no run that this matches as a pattern"):
+            package.load(none)
+    assert quantbench("rank", "outputs/two/*", "--format", "csv") == quantbench("rank", str(a), str(b), "--format", "csv")
+    both = package.load(a), package.load(b)
+    assert str(package.rank(list(both))) == str(package.rank(*both)) == str(package.rank("outputs/two/*"))
+    with pytest.raises(ConfigError, match="not of a folder"):
+        package.rank([both[0], package.Results(both[1].results)])
+
+
+def test_a_name_with_brackets_that_is_there_is_no_pattern(run):
+    run("run1", [row("ste", 0)])
+    assert list(package.load(run("run[1]", [row("mste", 0)])).results["gradient"]) == ["mste"]
+
+
+def test_names_may_be_separated_by_commas(run):
+    found = package.load(run("a", [row(name, seed) for name in ("ste", "mste") for seed in (0, 1)]))
+    assert str(package.rank(found, by="quantizer, gradient")) == str(package.rank(found, by=["quantizer", "gradient"]))
+    assert str(package.diff(found, found, "nmse_db,dead_codes", "gradient")) == str(
+        package.diff(found, found, ["nmse_db", "dead_codes"], ["gradient"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"failures": "x"}, "failures='x': must be one of worst, drop, whole-seed"),
+        ({"over": "x"}, "over='x': must be one of seeds, tasks"),
+        ({"table": "x"}, "table='x': must be one of ranking, pareto, bd"),
+        ({"by": 3}, "by=3: must be a list of names"),
+        ({"within": [3]}, r"within=\[3\]: must be a list of names"),
+    ],
+)
+def test_options_that_rank_does_not_have(run, options, message):
+    with pytest.raises(ConfigError, match=message):
+        package.rank(run("a", [row("ste", 0), row("mste", 0)]), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"failures": "x"}, "drop, whole-seed"), ({"metric": ("mse",)}, "one metric")]
+)
+def test_options_that_transfer_does_not_have(run, options, message):
+    with pytest.raises(ConfigError, match=message):
+        package.transfer(*[run("a", [row("ste", 0), row("mste", 0)])] * 2, **options)
+
+
 def test_the_package_is_imported_without_pandas_or_torch():
     code = "import sys, quantbench; print('pandas' in sys.modules); quantbench.load; print('torch' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

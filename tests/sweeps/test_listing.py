@@ -64,3 +64,29 @@ def test_choices_for_machines(quantbench, monkeypatch):
     assert code == 0
     assert [row["choice"] for row in json.loads(out)] == ["audio", "audio_adversarial", "mse"]
     assert quantbench("list", "--format", "csv")[1].splitlines()[0] == "group,choice,description"
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "gradient").mkdir()
+    return tmp_path
+
+
+def test_a_choice_that_is_no_text_is_named(own, quantbench):
+    (own / "gradient" / "bin.yaml").write_bytes(b"_target_: \xff\xfe\n")
+    for words in (["list"], ["list", "gradient"], ["list", "gradient", "--format", "csv"], ["run", "gradient=bin"]):
+        code, _, err = quantbench(*words, "--config-dir", str(own))
+        assert code == 2
+        assert "bin.yaml: cannot be read" in err
+        assert "Traceback" not in err
+
+
+def test_a_class_whose_module_ends_the_program_is_named(own, quantbench):
+    (own / "leaves.py").write_text("raise SystemExit(3)\n")
+    (own / "gradient" / "leaves.yaml").write_text("_target_: leaves.Gone\n")
+    for words in (["list"], ["run", "gradient=leaves"]):
+        code, _, err = quantbench(*words, "--config-dir", str(own))
+        assert code == 2
+        assert "leaves.Gone: cannot be loaded (SystemExit(3))" in err

@@ -170,3 +170,9 @@ def test_settings_are_checked():
         FidelitySettings(draws=1).check()
     with pytest.raises(ConfigError, match="sigma=0"):
         FidelitySettings(sigma=0).check()
+
+
+@pytest.mark.parametrize("wrong", [{"sigma": math.nan}, {"sigma": math.inf}, {"sigma": 0.0}, {"error": math.nan}])
+def test_widths_and_errors_are_numbers_above_0(wrong):
+    with pytest.raises(ConfigError, match="must be finite and above 0"):
+        FidelitySettings(**wrong).check()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import is_dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -66,6 +67,14 @@ def test_a_stack_from_components_is_that_of_the_command_line() -> None:
         ({"quantizer": FSQ(levels=(8, 5))}, r"quantizer\.levels=\[8, 5\]: 2 entries for codec\.latent_dim=8"),
         ({"codec": SEANet()}, "waveform"),
         ({"seeds": (0.5,)}, r"seed=0\.5: must be an integer"),
+        ({"seeds": 3}, r"seeds=3: must be a list of integers"),
+        ({"seeds": (True,)}, r"seed=True: must be an integer"),
+        ({"quantizer": "vq"}, r"quantizer='vq': must be a Quantizer"),
+        ({"quantizer": None}, r"quantizer=None: must be a Quantizer"),
+        ({"quantizer": VectorQuantizer}, r"quantizer=<class '.*VectorQuantizer'>: must be a Quantizer"),
+        ({"quantizer": MSTE()}, r"quantizer=MSTE\(.*: must be a Quantizer"),
+        ({"quantizer": [FSQ(), MSTE()]}, r"quantizer=MSTE\(.*: must be a Quantizer"),
+        ({"train": {"steps": 3}}, r"train=\{'steps': 3\}: must be a TrainSettings"),
         ({"seeds": ()}, r"simulator: 0 are given for 0 seeds"),
         ({"quantizer": [FSQ()] * 3}, r"quantizer: 3 are given for 2 seeds"),
         ({"quantizer": [FSQ(levels=4), FSQ(levels=5)]}, r"FSQ\.levels=4, 5: trials of one stack must have the same"),
@@ -76,6 +85,12 @@ def test_a_stack_from_components_is_that_of_the_command_line() -> None:
 def test_what_the_command_line_refuses_is_refused(parts: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         of(**parts)
+
+
+def test_seeds_may_be_any_kind_of_integer() -> None:
+    stack = of(seeds=np.arange(2))
+    assert stack.seeds == (0, 1)
+    assert {type(seed) for seed in stack.seeds} == {int}
 
 
 def test_numbers_become_those_of_float32_once() -> None:

@@ -19,6 +19,7 @@ from quantbench.results.render import text
 from quantbench.results.report.embed import embedded
 from quantbench.results.report.findings import Finding, blocks_of
 from quantbench.results.report.payload import Report, make_report
+from quantbench.results.tables import matching
 
 INSTALL = "pip install 'quantbench[report]'"
 SCRIPTS = ("base.js", "draw.js", "trials.js", "compare.js", "main.js")
@@ -41,6 +42,7 @@ def report(
     """
     check_output(output)
     plotly = _plotly()
+    runs = [one for path in runs for one in matching(path)]
     made = make_report(load(*runs), runs, metric, by, within)
     try:
         content = page(made, plotly).encode("utf-8", "replace")
