@@ -13,21 +13,29 @@ from quantbench.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from quantbench import codecs as codecs
+    from quantbench import components as components
     from quantbench import gradients as gradients
+    from quantbench import limits as limits
     from quantbench import losses as losses
+    from quantbench import metrics as metrics
     from quantbench import quantizers as quantizers
     from quantbench import simulators as simulators
     from quantbench.errors import ConfigError as ConfigError
     from quantbench.errors import QuantBenchError as QuantBenchError
+    from quantbench.results.diff import Comparison as Comparison
     from quantbench.results.load import Results as Results
     from quantbench.results.load import load as load
+    from quantbench.results.reading import Ranked as Ranked
     from quantbench.results.reading import Reading as Reading
     from quantbench.results.reading import diff as diff
     from quantbench.results.reading import rank as rank
     from quantbench.results.reading import transfer as transfer
+    from quantbench.results.transfer import Transfer as Transfer
     from quantbench.sweeps.face import plan as plan
     from quantbench.sweeps.face import resume as resume
     from quantbench.sweeps.face import sweep as sweep
+    from quantbench.sweeps.plan import Plan as Plan
+    from quantbench.training import Outcome as Outcome
     from quantbench.training import Stack as Stack
     from quantbench.training import TrainSettings as TrainSettings
     from quantbench.training import train as train
@@ -35,11 +43,14 @@ if TYPE_CHECKING:
 _PLACES = {
     "quantbench.errors": ("ConfigError", "QuantBenchError"),
     "quantbench.results.load": ("Results", "load"),
-    "quantbench.results.reading": ("Reading", "diff", "rank", "transfer"),
+    "quantbench.results.diff": ("Comparison",),
+    "quantbench.results.transfer": ("Transfer",),
+    "quantbench.results.reading": ("Ranked", "Reading", "diff", "rank", "transfer"),
+    "quantbench.sweeps.plan": ("Plan",),
     "quantbench.sweeps.face": ("plan", "resume", "sweep"),
-    "quantbench.training": ("Stack", "TrainSettings", "train"),
+    "quantbench.training": ("Outcome", "Stack", "TrainSettings", "train"),
 }
-_MODULES = ("codecs", "gradients", "losses", "quantizers", "simulators")
+_MODULES = ("codecs", "components", "gradients", "limits", "losses", "metrics", "quantizers", "simulators")
 
 __all__ = ["__version__", *_MODULES, *(name for names in _PLACES.values() for name in names)]
 

@@ -6,6 +6,7 @@ theirs to decide. A sweep that somebody else wrote may ask for classes of this p
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -47,6 +48,22 @@ def import_from_config_dir(folder: Path) -> None:
     if not folder.is_dir():
         raise ConfigError(f"--config-dir {folder}: no such folder")
     import_from(folder)
+    _given.add(os.path.abspath(folder))
+
+
+_given: set[str] = set()
+"""Folders that were given with ``--config-dir``."""
+
+
+def forget_config_dirs() -> None:
+    """Have modules of these folders imported anew: a notebook's user changes them, or names another folder."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and any(Path(file).is_relative_to(folder) for folder in _given):
+            del sys.modules[name]
+    sys.path[:] = [one for one in sys.path if one not in _given]
+    _given.clear()
+    importlib.invalidate_caches()
 
 
 _policies: list[Policy] = []

@@ -53,7 +53,7 @@ def _checked_within(one: One, where: str) -> One:
         return checked(one, where)
     except ConfigError as error:
         message, group = str(error), where.partition(".")[0]
-        if message.startswith(where):
+        if message.startswith(tuple(f"{where}{sign}" for sign in ".=:,")):
             raise
         if message.startswith(f"{group}."):  # it speaks of its settings as if it were not within another
             raise ConfigError(where + message.removeprefix(group)) from error

@@ -1,5 +1,8 @@
 """The version of the package that is installed."""
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
-__version__ = version("quantbench")
+try:
+    __version__ = version("quantbench")
+except PackageNotFoundError:  # a checkout on the path that nothing installed
+    __version__ = "0+not.installed"

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from functools import partial
@@ -162,3 +163,52 @@ def test_a_script_needs_no_main_guard(folder):
     assert ended.stdout.count("once") == 1
     assert "['completed', 'completed', 'completed', 'completed']" in ended.stdout
     assert "Traceback" not in ended.stderr
+
+
+def own_class(folder, scale):
+    (folder / "gradient").mkdir(parents=True)
+    (folder / "gradient" / "jittery.yaml").write_text("_target_: face_jitter.Jitter\n")
+    edit(folder, scale)
+
+
+def edit(folder, scale):
+    (folder / "face_jitter.py").write_text(
+        "from quantbench.components import Factor, component\nfrom quantbench.gradients import Gradient\n\n@component\n"
+        f"class Jitter(Gradient):\n    scale: Factor = {scale}\n\n    def pass_through(self, q, s, latents, code, moment):\n"
+        "        return latents\n"
+    )
+
+
+def test_each_sweep_has_the_classes_that_are_in_its_folder_now(folder):
+    own_class(folder / "a", 0.25)
+    own_class(folder / "b", 0.5)
+
+    def scale(name):
+        return qb.plan(["gradient=jittery"], config_dir=name).trials[0].config["gradient"]["scale"]
+
+    assert [scale("a"), scale("b"), scale("a")] == [0.25, 0.5, 0.25]
+    edit(folder / "a", 0.75)
+    os.utime(folder / "a" / "face_jitter.py", (1, 1))  # Python tells a change by the time
+    assert scale("a") == 0.75
+
+
+def test_a_sweep_leaves_the_process_as_it_was():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        qb.sweep(["seed=0", *WORDS])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_resume_that_is_refused_lets_go_of_the_run(folder):
+    own_class(folder / "a", 0.25)
+    found = qb.sweep(["gradient=jittery", *WORDS], config_dir="a")
+    (found.folder / "results.csv").unlink()
+    with pytest.raises(qb.ConfigError, match="--config-dir") as kept:
+        qb.resume(found.folder)
+    assert kept.value  # whoever keeps the error keeps what it holds
+    assert len(qb.resume(found.folder, ["a"]).results) == 1

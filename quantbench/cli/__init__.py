@@ -9,10 +9,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from quantbench.cli import audit, diff, listing, plot, rank, report, resume, run, transfer, watch
-from quantbench.errors import QuantBenchError, interrupted
+from quantbench.errors import INTERRUPTED, QuantBenchError, interrupted
 from quantbench.terminal import visible
 
-INTERRUPTED = 130
 COMMANDS = {
     "run": run,
     "resume": resume,

@@ -16,7 +16,7 @@ def add(commands: Any) -> None:
         description="Audits all pairs that fit, or those of the choices given, on a small problem.",
     )
     audit.add_argument("overrides", nargs="*", help="as for run: GROUP=CHOICE,CHOICE or GROUP.SETTING=VALUE")
-    audit.add_argument("--seeds", type=int, default=3, help="number of seeds (3)")
+    audit.add_argument("--seeds", type=int, help="number of seeds (3)")
     audit.add_argument("--sigma", type=float, default=0.5, help="width of the smoothing, in quantization errors (0.5)")
     audit.add_argument("--config-dir", type=Path, help="a folder with choices of your own")
     audit.add_argument("--output", help="folder of all results (outputs)")

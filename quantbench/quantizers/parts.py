@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+
 from quantbench.components import State
 from quantbench.errors import ConfigError
 from quantbench.quantizers.base import CODEBOOK, GRID, SOFT, Quantizer, Trace
@@ -27,7 +30,7 @@ def check_part_dim(setting: str, one: Quantizer, dim: int) -> None:
         raise ConfigError(f"{setting}, of {dim} dimensions: {error}") from error
 
 
-def joined(states: Sequence[State]) -> State:
+def one_state(states: Sequence[State]) -> State:
     """One state of several."""
     return {f"{number}.{name}": tensor for number, state in enumerate(states) for name, tensor in state.items()}
 
@@ -36,6 +39,16 @@ def part_of(state: State, number: int) -> State:
     """One of the states that were joined; tensors are shared, so that changes in place reach the whole state."""
     prefix = f"{number}."
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def measured(one: Quantizer, states: Sequence[State], indices: Tensor) -> dict[str, Tensor]:
+    """A quantizer's own metrics where it is several parts: of each the mean over the parts.
+
+    Args:
+        indices: of all parts in a row, (trials, frames, slots).
+    """
+    each = [one.measure(state, part) for state, part in zip(states, indices.chunk(len(states), dim=-1), strict=True)]
+    return {name: torch.stack([found[name] for found in each]).mean(0) for name in each[0]}
 
 
 def traces(trace: Trace, count: int) -> list[Trace]:

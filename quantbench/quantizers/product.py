@@ -8,7 +8,7 @@ from torch import Tensor
 from quantbench.components import State, at_least, component
 from quantbench.errors import ConfigError
 from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer, Trace
-from quantbench.quantizers.parts import OFFERS, check_part, check_part_dim, joined, part_of, traces
+from quantbench.quantizers.parts import OFFERS, check_part, check_part_dim, measured, one_state, part_of, traces
 from quantbench.quantizers.vector import VectorQuantizer
 from quantbench.streams import Streams
 
@@ -64,7 +64,7 @@ class Product(Quantizer):
         return self.part.alphabet(dim // self.groups) * self.groups
 
     def init(self, streams: Streams, dim: int) -> State:
-        return joined([self.part.init(streams, dim // self.groups) for _ in range(self.groups)])
+        return one_state([self.part.init(streams, dim // self.groups) for _ in range(self.groups)])
 
     def fit_frames(self, batch: int) -> int:
         return self.part.fit_frames(batch)
@@ -98,6 +98,9 @@ class Product(Quantizer):
     def update(self, state: State, trace: Trace, streams: Streams, step: int) -> None:
         for number, own in enumerate(traces(trace, self.groups)):
             self.part.update(part_of(state, number), own, streams, step)
+
+    def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
+        return measured(self.part, [part_of(state, number) for number in range(self.groups)], indices)
 
     def _pairs(self, state: State, tensor: Tensor) -> list[tuple[State, Tensor]]:
         return [(part_of(state, number), part) for number, part in enumerate(self._split(tensor))]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from quantbench.components import State, at_least, between, component
 from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer, Trace
-from quantbench.quantizers.parts import OFFERS, check_part, check_part_dim, joined, part_of, traces
+from quantbench.quantizers.parts import OFFERS, check_part, check_part_dim, measured, one_state, part_of, traces
 from quantbench.quantizers.vector import VectorQuantizer
 from quantbench.streams import Streams
 
@@ -72,7 +72,7 @@ class Residual(Quantizer):
         return self.stage.alphabet(dim) * self.stages
 
     def init(self, streams: Streams, dim: int) -> State:
-        return joined([self.stage.init(streams, dim) for _ in range(1 if self.shared else self.stages)])
+        return one_state([self.stage.init(streams, dim) for _ in range(1 if self.shared else self.stages)])
 
     def fit_frames(self, batch: int) -> int:
         return self.stage.fit_frames(batch)
@@ -149,6 +149,9 @@ class Residual(Quantizer):
         drawn = moment.streams.integers("stages", self.stages, latents.shape[1], 1) + 1
         dropped = moment.streams.uniform("stages", latents.shape[1], 1) < self.dropout
         return torch.where(dropped, drawn, self.stages)
+
+    def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
+        return measured(self.stage, self._own(state), indices)
 
     def _own(self, state: State) -> list[State]:
         """The state of each stage."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
 from quantbench.results.cells import unguarded
 from quantbench.results.facts import COLUMNS_FILE, read_facts
-from quantbench.results.records import read_records
+from quantbench.results.records import Record, latest, read_records
 from quantbench.results.tables import read_results, results_path
 
 RUNNING, SUBMITTED, STOPPED, COMPLETE = "running", "submitted", "stopped", "complete"
@@ -60,14 +60,14 @@ class Progress:
 
 @dataclass
 class Watch:
-    """Reads a sweep's folder again and again; a file of the journal is read once.
+    """Reads a sweep's folder again and again; a file of the journal is read once, and again where it is another.
 
     Raises:
         ConfigError: the folder is none of a run.
     """
 
     folder: Path
-    _records: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    _records: dict[str, list[Record]] = field(default_factory=dict)
     _times: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,7 +92,8 @@ class Watch:
             raise ConfigError(f"{journal / 'plan.csv'}: cannot be read ({str(error).splitlines()[0]})") from error
         if missing := [name for name in ("trial", "status", "error") if name not in plan]:
             raise ConfigError(f"{journal / 'plan.csv'}: is no plan of QuantBench, it has no column {', '.join(missing)}")
-        rows = {trial: row for rows in self._records.values() for trial, row in rows.items()}
+        written = sorted(self._records, key=lambda name: (self._times[name], name))
+        rows = {trial: one.row for trial, one in latest(self._records[name] for name in written).items()}
         measured = pd.DataFrame.from_dict(rows, orient="index").drop(columns=["status", "error"], errors="ignore")
         measured.index = measured.index.astype(str)  # an empty one is of numbers
         known = {name: plan["trial"].map({trial: row.get(name) for trial, row in rows.items()}) for name in ("status", "error")}
@@ -109,12 +110,11 @@ class Watch:
 
     def _read(self, journal: Path) -> None:
         for path in journal.glob("*.json"):
-            if path.name not in self._records and path.is_file():  # a device has no end
-                try:
-                    self._records[path.name] = {one.trial: one.row for one in read_records(path)}
-                    self._times[path.name] = path.stat().st_mtime
-                except (OSError, ValueError):  # tidied away meanwhile, or damaged: `resume` says more
-                    continue
+            with suppress(OSError, ValueError):  # tidied away meanwhile, or damaged: `resume` says more
+                moment = path.stat().st_mtime
+                if self._times.get(path.name) != moment and path.is_file():  # a device has no end
+                    self._records[path.name] = read_records(path)
+                    self._times[path.name] = moment
 
     def _without_journal(self, journal: Path) -> Progress:
         if not results_path(self.folder).exists():

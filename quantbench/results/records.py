@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,16 @@ def read_records(path: Path) -> list[Record]:
         return [_record(item) for item in json.loads(path.read_text(encoding="utf-8"))]
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def latest(parts: Iterable[Sequence[Record]]) -> dict[str, Record]:
+    """Of each trial's records the last one that is no failure, else the last; ``parts`` as they were written."""
+    found: dict[str, Record] = {}
+    for record in (one for part in parts for one in part):
+        before = found.get(record.trial)
+        if before is None or record.row["status"] != Status.FAILED or before.row["status"] == Status.FAILED:
+            found[record.trial] = record
+    return found
 
 
 def _checksum(item: dict[str, Any]) -> str:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from quantbench.config import COMPONENTS, build_stack, instance, setting
 from quantbench.devices import find_device
@@ -26,11 +25,12 @@ from quantbench.sweeps.compose import compose
 from quantbench.sweeps.drive import drive
 from quantbench.sweeps.execute import advance, progress_bar
 from quantbench.sweeps.executors import make_executor
+from quantbench.sweeps.interrupts import terminate_as_interrupt
 from quantbench.sweeps.journal import new_folder
 from quantbench.sweeps.plan import Plan, plan
 from quantbench.sweeps.supply import Supply
 from quantbench.sweeps.trial import Record, Trial, failure
-from quantbench.sweeps.worker import Advance, describe
+from quantbench.sweeps.worker import Advance, describe, one_thread
 from quantbench.training import Keep
 from quantbench.training.fidelity import FidelitySettings, Reference, fidelity
 
@@ -48,13 +48,14 @@ SMALL = (
     "device=cpu",
 )
 """The small problem, and all pairs, where nothing else is asked for."""
+SEEDS = 3
 PAIRS_A_STACK = 4
 """Strategies audited one after the other, so that they share the reference at the start."""
 
 
 def run_audit(
     overrides: Sequence[str],
-    seeds: int,
+    seeds: int | None,
     config_dir: Path | None,
     settings: FidelitySettings,
     output: str | None = None,
@@ -64,6 +65,7 @@ def run_audit(
 
     Args:
         overrides: as for ``quantbench run``; they take the place of ``SMALL``. Of an experiment its own trials are audited.
+        seeds: how many; ``SEEDS`` where the overrides do not say either.
         settings: how gradients are compared.
         output: folder of all results; the setting of the same name where it is not given.
 
@@ -71,9 +73,11 @@ def run_audit(
         ConfigError: an override is wrong, or no pair fits.
     """
     settings.check()
-    if seeds < 1:
+    if seeds is not None and seeds < 1:
         raise ConfigError(f"seeds={seeds}: must be at least 1")
-    planned = plan(compose(with_small(overrides, seeds), config_dir))
+    if seeds is not None and (own := [word for word in overrides if word.startswith(("+experiment=", "seed="))]):
+        raise ConfigError(f"--seeds {seeds}: {own[0]} says which seeds there are; give one of the two")
+    planned = plan(compose(with_small(overrides, seeds or SEEDS), config_dir))
     _refuse(planned)
     device = find_device(planned.run.device)
     executor = make_executor(planned.executor)
@@ -81,24 +85,25 @@ def run_audit(
         raise ConfigError("executor: an audit's driver waits for its pairs; use inline, processes or dask")
     executor.ready(device)
     stacks = list(_stacks(planned.trials))
-    folder = new_folder(output or planned.run.output, "audit")
     trials = {trial.id: trial for stack in stacks for trial in stack}
     varying = [group for group in COMPONENTS if len({trial.choices[group] for trial in planned.trials}) > 1]
     rows: list[dict[str, Any]] = []
 
     def keep(new: list[Record], _: bool) -> None:
         for record in new:
+            kept.add(record.trial)
             trial = trials[record.trial]
             known = trial.choices | {name: setting(trial.config, name) for name in planned.columns if "." in name}
             failed = {"seed": trial.config["seed"], "findings": f"failed: {record.row['error']}"}
             rows.extend(known | row for row in record.row.get("rows", [failed]))
 
-    with progress_bar(len(trials)) as bar:
-        engine = executor.open(
-            len(stacks), str(device), lambda done: advance(bar, done), job=partial(_audit_stack, settings=settings)
-        )
+    kept: set[str] = set()
+    with terminate_as_interrupt(), progress_bar(len(trials)) as bar:
+        job = partial(_audit_stack, settings=settings)
+        engine = executor.open(len(stacks), str(device), lambda done: advance(bar, done), job=job)
+        folder = new_folder(output or planned.run.output, "audit")
         try:
-            drive(engine, Supply(stacks), keep)
+            drive(engine, Supply(stacks), keep, lambda: advance(bar, len(kept) - bar.n))
         finally:
             engine.close()
             table = audit_table(rows, [*varying, *planned.columns])
@@ -155,7 +160,6 @@ def _pair(trial: Trial) -> str:
 
 def _audit_stack(trials: Sequence[Trial], device: str, told: Advance, keep: Keep, settings: FidelitySettings) -> list[Record]:
     """Records of all seeds of a few pairs, each with its rows of the table; a pair that fails, fails alone."""
-    torch.set_num_threads(1)
     pairs: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
         pairs[_pair(trial)].append(trial)
@@ -163,7 +167,8 @@ def _audit_stack(trials: Sequence[Trial], device: str, told: Advance, keep: Keep
     known: dict[str, Reference] = {}
     for pair in pairs.values():
         try:
-            found = fidelity(build_stack([trial.config for trial in pair], find_device(device)), settings, known)
+            with one_thread():
+                found = fidelity(build_stack([trial.config for trial in pair], find_device(device)), settings, known)
             row = {"status": Status.COMPLETED, "error": "", "stack_size": len(trials)}
             for trial in pair:
                 own = [one for one in found if one["seed"] == trial.config["seed"]]

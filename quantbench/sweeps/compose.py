@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -18,20 +18,19 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from quantbench.choices import choices
-from quantbench.config import COMPONENTS, canonical
+from quantbench.config import canonical
 from quantbench.errors import ConfigError
+from quantbench.imports import forget_config_dirs
 from quantbench.paths import config_folder
 from quantbench.schema import Settings
 from quantbench.sweeps import grid
-from quantbench.sweeps.choice_files import filled, read
+from quantbench.sweeps.combine import Combine, Compose, combination, plain_node, with_values
 from quantbench.sweeps.grid import Axis, Grid, IsGroup, must_compose, point_word
-from quantbench.sweeps.hydra_tools import own_folders, search_path, searching, told
-from quantbench.sweeps.sweep import Combination, Sweep, copy_nodes, put
+from quantbench.sweeps.hydra_tools import search_path, searching, told, users_folders
+from quantbench.sweeps.sweep import Combination, Sweep
 
 OURS = "hydra_plugins.quantbench_plugins."
 """Where our sweeper and our launcher are."""
-Compose = Callable[[Sequence[str]], DictConfig]
 
 
 class OtherEngine(ConfigError):
@@ -50,6 +49,8 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None, multirun: 
         ConfigError: something in it is wrong, or names what is not there.
         OtherEngine: it asks for a sweeper or a launcher of Hydra's.
     """
+    if config_dir is not None:
+        forget_config_dirs()
     with _composer(config_dir) as (once, parser, is_group):
         with told():
             words = parser.parse_overrides(list(overrides))
@@ -88,7 +89,7 @@ def jobs(arguments: Sequence[str], sweeper: Mapping[str, Any], loader: ConfigLoa
 def of_configs(configs: Sequence[DictConfig], hydra: DictConfig) -> Sweep:
     """The sweep of trials that Hydra composed one by one, each with its ``hydra`` node."""
     command = [str(word) for word in hydra.overrides.task]
-    return Sweep(command, own_folders(hydra), [_combination(config) for config in configs])
+    return Sweep(command, users_folders(hydra), [combination(config) for config in configs])
 
 
 def component(group: str, name: str, config_dir: Path | None = None) -> Settings:
@@ -125,10 +126,6 @@ def _groups(loader: ConfigLoader) -> IsGroup:
     return is_group
 
 
-def _group(word: str) -> str:
-    return word.lstrip("+").partition("=")[0].partition("@")[0]
-
-
 def _written(axis: Axis, most: int = 3) -> str:
     return f"{axis.key}={','.join(map(str, axis.values[:most]))}{',...' * (len(axis.values) > most)}"
 
@@ -138,14 +135,15 @@ def _sweep(asked: Grid, once: Compose, is_group: IsGroup, command: list[str], fo
     plain_keys = [{key for key in point if not must_compose(key, is_group)} for point in asked.points]
     shared = [key for key in (asked.points or [{}])[0] if all(key in keys for keys in plain_keys)]
     together = {key: _distinct(point[key] for point in asked.points) for key in shared}
+    indices = {key: {canonical(value): i for i, value in enumerate(values)} for key, values in together.items()}
     axes = together | {axis.key: list(axis.values) for axis in asked.axes if not axis.words}
-    combine = _Combine(once, [*asked.hydra, *asked.fixed])
+    combine = Combine(once, [*asked.hydra, *asked.fixed])
     numbers: dict[str, int] = {}
     combinations: list[Combination] = []
     points: list[list[int]] = []
     for point, chosen in itertools.product(asked.points or [{}], itertools.product(*_composed(asked))):
-        first = [[canonical(value) for value in values].index(canonical(point[key])) for key, values in together.items()]
-        places = itertools.product(*([i] for i in first), *(range(len(axes[key])) for key in axes if key not in together))
+        first = [[indices[key][canonical(point[key])]] for key in together]
+        places = itertools.product(*first, *(range(len(axes[key])) for key in axes if key not in together))
         rows = [list(place) for place in places]
         if asked.exclude:
             settings = asked.choices | {key.lstrip("+"): value for key, value in point.items()}
@@ -158,53 +156,12 @@ def _sweep(asked: Grid, once: Compose, is_group: IsGroup, command: list[str], fo
         own = {key: value for key, value in point.items() if key not in shared and not must_compose(key, is_group)}
         number = numbers.setdefault(canonical([words, own]), len(combinations))
         if number == len(combinations):
-            combinations.append(_with(combine(words), asked.values | own))
+            combinations.append(with_values(combine(words), asked.values | own))
         points += [[number, *row] for row in rows]
     if not points:
         raise ConfigError("hydra.sweeper.exclude leaves out every point of this grid; hydra.sweeper.exclude=[] keeps them")
     full = len(points) == len(combinations) * math.prod(map(len, axes.values()))
     return Sweep(command, folders, combinations, axes, None if full else points)
-
-
-class _Combine:
-    """Combinations of choices. Hydra takes long for each, so choices of several groups are put together where that is the same.
-
-    It is where each choice, by itself, changes nothing but the settings of its group, and its file asks for no other choice.
-    """
-
-    def __init__(self, once: Compose, always: list[str]) -> None:
-        self.once, self.always = once, always
-        self.alone: dict[str, Combination | None] = {}
-
-    def __call__(self, words: Sequence[str]) -> Combination:
-        parts = [self._alone(word) for word in words] if len(words) > 1 else []
-        found = _combination(self.once(self.always)) if parts and all(parts) else None
-        if found is None:
-            return _combination(self.once([*self.always, *words]))
-        choices, config = dict(found.choices), dict(found.config)
-        for word, part in zip(words, parts, strict=True):
-            assert part is not None
-            group = _group(word)
-            choices[group], config[group] = part.choices[group], part.config[group]
-        return Combination(choices, config)
-
-    def _alone(self, word: str) -> Combination | None:
-        """The combination with one choice beside those that hold for all; None where it does more than to fill its group."""
-        if word not in self.alone:
-            self.alone[word] = self._found_alone(word)
-        return self.alone[word]
-
-    def _found_alone(self, word: str) -> Combination | None:
-        group, _, name = word.partition("=")
-        file = config_folder() / group / f"{name}.yaml"
-        if group not in COMPONENTS or not file.is_file() or "${" in str(read(file).get("defaults")):
-            return None
-        try:
-            base, found = _combination(self.once(self.always)), _combination(self.once([*self.always, word]))
-        except ConfigError:  # some settings fit only all of the choices together
-            return None
-        alike = all(base.config.get(key) == node for key, node in found.config.items() if key != group)
-        return found if alike and len(base.config) == len(found.config) else None
 
 
 def _composed(asked: Grid) -> list[list[tuple[str, str, Any]]]:
@@ -219,49 +176,3 @@ def _at(axes: Mapping[str, Sequence[Any]], place: Sequence[int]) -> Settings:
 
 def _distinct(values: Iterable[Any]) -> list[Any]:
     return list({canonical(value): value for value in values}.values())
-
-
-def plain_node(node: Any) -> dict[str, Any]:
-    """A node of a configuration as plain data, interpolations as they are written."""
-    found = OmegaConf.to_container(node, resolve=False)
-    assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items()}
-
-
-def _combination(config: DictConfig) -> Combination:
-    """Choices, and the settings with interpolations as they are written."""
-    chosen = {str(key): str(name) for key, name in config.hydra.runtime.choices.items()}
-    settings = {key: node for key, node in plain_node(config).items() if key != "hydra"}
-    if any("@" in key for key in chosen):
-        _forget_others(settings, chosen, next(map(Path, own_folders(config.hydra)), None))
-    return Combination({group: chosen.get(group, "None") for group in COMPONENTS}, settings)
-
-
-def _forget_others(settings: Settings, chosen: Mapping[str, str], config_dir: Path | None) -> None:
-    """Drop what is left of a default where another choice took its place, as a stage's by ``quantizer@quantizer.stage=fsq``.
-
-    Hydra merges choices, so settings that only the default has would stay.
-    """
-    defaults: Settings = {}
-    for key, name in sorted(chosen.items(), key=lambda item: (item[0].count("."), item[0])):
-        group, at, package = key.partition("@")
-        file = choices(group, config_dir).get(name) if group in COMPONENTS else None
-        if file is None:
-            continue
-        content = filled(file)
-        *parents, last = (package if at else group).split(".")
-        known, node = defaults, settings
-        for parent in parents:
-            known, node = known.get(parent) or {}, node.get(parent) or {}
-        if at and isinstance(node.get(last), dict):
-            for left in [name for name in node[last] if name in (known.get(last) or {}) and name not in content]:
-                del node[last][left]
-        known[last] = content
-
-
-def _with(combination: Combination, values: Settings) -> Combination:
-    """A combination with other values of some settings. Raises ConfigError where there is none of such a name."""
-    config = copy_nodes(combination.config)
-    for key, value in values.items():
-        put(config, key, value)
-    return Combination(combination.choices, config)

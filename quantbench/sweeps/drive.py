@@ -24,7 +24,7 @@ def drive(
     """Train all stacks of a supply; False where jobs go on with some of them.
 
     A stack that is lost with its worker is trained once more, alone, to find the culprit; lost again, its trials have failed.
-    After Ctrl-C, stacks that are finished are kept.
+    After Ctrl-C or an error, stacks that are finished are kept.
 
     Args:
         keep: takes the records of a stack, and whether they are in the journal already.
@@ -56,7 +56,7 @@ def drive(
                     else:
                         suspects.append(stack)
                 del running[future]
-    except KeyboardInterrupt:
+    except BaseException:  # Ctrl-C, or an error of the executor's: what is finished is kept
         for future in running:
             if future.done() and not future.cancelled() and not future.exception():
                 keep(future.result(), engine.journals)

@@ -229,6 +229,11 @@ def must_compose(key: str, is_group: IsGroup) -> bool:
     return key[0] in "+~" or "@" in key or is_group(key)
 
 
+def group_of(word: str) -> str:
+    """The group of an override that chooses."""
+    return _bare(_key(word)).partition("@")[0]
+
+
 def _bare(key: str) -> str:
     return key.lstrip("+")
 

@@ -45,7 +45,7 @@ def searching(folders: Sequence[str]) -> Iterator[None]:
             GlobalHydra.instance().hydra = theirs
 
 
-def own_folders(hydra: Any) -> list[str]:
+def users_folders(hydra: Any) -> list[str]:
     """The user's folder, of a configuration's ``hydra`` node."""
     return [str(source.path) for source in hydra.runtime.config_sources if source.provider == OWN]
 

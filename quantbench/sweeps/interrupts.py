@@ -9,9 +9,6 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from types import FrameType
 
-INTERRUPTED = 130
-"""Exit code."""
-
 
 @contextmanager
 def without_ctrl_c() -> Iterator[None]:

@@ -14,8 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from quantbench.errors import QuantBenchError
-from quantbench.results.records import Record, read_records, write_records
-from quantbench.results.schema import Status
+from quantbench.results.records import Record, latest, read_records, write_records
 
 
 def new_folder(output: str, experiment: str) -> Path:
@@ -87,18 +86,13 @@ class Journal:
 
         A file that is damaged is named, and its trials are not among the records.
         """
-        found: dict[str, Record] = {}
+        found: list[list[Record]] = []
         for path in sorted(self.folder.glob("*.json") if parts is None else parts, key=_written):
             try:
-                records = read_records(path)
+                found.append(read_records(path))
             except (OSError, ValueError) as error:
                 print(f"{path}: is damaged ({error}); its trials are trained again", file=sys.stderr)
-                continue
-            for record in records:
-                before = found.get(record.trial)
-                if before is None or record.row["status"] != Status.FAILED or before.row["status"] == Status.FAILED:
-                    found[record.trial] = record
-        return found
+        return latest(found)
 
     def close(self, complete: bool) -> None:
         """Let go; remove the journal when the tables hold all of it."""

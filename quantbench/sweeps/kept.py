@@ -31,6 +31,9 @@ def kept(name: str, make: Callable[[], Found]) -> Found:
     with contextlib.suppress(OSError):  # a cache that cannot be written costs time, nothing else
         text = json.dumps({"checksum": _checksum(found), "found": found})
         write_cache(place, lambda file: file.write(text.encode()))
+        for old in place.parent.glob(f"{name}-*.json"):
+            if old != place:
+                old.unlink(missing_ok=True)
     return found
 
 

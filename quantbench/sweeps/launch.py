@@ -17,8 +17,9 @@ from quantbench.metrics import METRICS, MORE
 from quantbench.results.schema import Status
 from quantbench.results.tables import read_results
 from quantbench.sweeps.compose import OURS, of_configs
-from quantbench.sweeps.hydra_tools import own_folders
-from quantbench.sweeps.plan import plan
+from quantbench.sweeps.execute import SweepFailed
+from quantbench.sweeps.hydra_tools import users_folders
+from quantbench.sweeps.plan import NothingToTrain, plan
 from quantbench.sweeps.runner import run
 from quantbench.sweeps.sweep import Sweep
 
@@ -27,15 +28,15 @@ CORE = "hydra."
 
 
 def launch(jobs: Sequence[Sequence[str]], config: DictConfig, loader: ConfigLoader) -> list[JobReturn]:
-    """Train the jobs of a sweeper together; gives what each found. Raises as ``run`` does."""
+    """Train the jobs of a sweeper together; gives what each found. Raises as ``run`` does, but for trials that failed."""
     sweep = of_configs([loader.load_sweep_config(config, list(job)) for job in jobs], config.hydra)
     name = objective(config, config.hydra)
-    folder = run(sweep)
+    folder = _folder(sweep, name)
     returns = []
     for job, combination in zip(jobs, sweep.combinations, strict=True):
         one = JobReturn(overrides=list(job), status=JobStatus.COMPLETED)
         alone = Sweep(sweep.command, sweep.search_path, [combination])
-        one.return_value = value(folder, plan(alone).trials[0].id, name) if folder and name else str(folder)
+        one.return_value = value(folder, alone, name) if name else str(folder)
         returns.append(one)
     return returns
 
@@ -43,14 +44,28 @@ def launch(jobs: Sequence[Sequence[str]], config: DictConfig, loader: ConfigLoad
 def run_one(config: DictConfig, hydra: DictConfig) -> float | str | None:
     """Train one trial that a launcher of Hydra's composed; gives what its sweeper asks for, else the folder."""
     name = objective(config, hydra)
-    for path in own_folders(hydra):
+    for path in users_folders(hydra):
         import_from(path)  # a launcher of Hydra's may be in a process of its own
     with_hydra = OmegaConf.merge({"hydra": {"runtime": hydra.runtime}}, config)
     sweep = of_configs([with_hydra], hydra)  # type: ignore[list-item]
-    folder = run(sweep)
-    if folder is None:
+    folder = _folder(sweep, name)
+    if name:
+        return value(folder, sweep, name)
+    return None if folder is None else str(folder)
+
+
+def _folder(sweep: Sweep, name: str | None) -> Path | None:
+    """Run a sweep; a search goes on where its trials fail, or do not fit together."""
+    try:
+        return run(sweep)
+    except SweepFailed as error:
+        if name is None:
+            raise
+        return error.folder
+    except NothingToTrain:
+        if name is None:
+            raise
         return None
-    return value(folder, plan(sweep).trials[0].id, name) if name else str(folder)
 
 
 def objective(config: DictConfig, hydra: DictConfig) -> str | None:
@@ -66,11 +81,18 @@ def objective(config: DictConfig, hydra: DictConfig) -> str | None:
     return name
 
 
-def value(folder: Path, trial: str, name: str) -> float:
-    """A trial's metric; a trial that did not complete has the worst there is."""
+def value(folder: Path | None, sweep: Sweep, name: str) -> float:
+    """The metric of a sweep's only trial; one that did not complete has the worst there is."""
+    worst = -math.inf if METRICS[name].better == MORE else math.inf
+    try:
+        trial = plan(sweep).trials[0].id
+    except NothingToTrain:
+        return worst
+    if folder is None:  # a dry run
+        return worst
     row = read_results(folder).set_index("trial").loc[trial].to_dict()
     if row["status"] != Status.COMPLETED:
-        return -math.inf if METRICS[name].better == MORE else math.inf
+        return worst
     if pd.isna(found := row.get(name)):
         raise ConfigError(f"objective={name}: these trials have no such metric")
     return float(found)

@@ -23,6 +23,10 @@ from quantbench.training import TrainSettings
 from quantbench.training.stack import check_seed
 
 
+class NothingToTrain(ConfigError):
+    """No trial of a sweep fits together."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a sweep amounts to.
@@ -63,7 +67,7 @@ def plan(sweep: Sweep) -> Plan:
     every = list(trials.values())
     added = added_metrics(every)
     if all(trial.skipped for trial in every):
-        raise ConfigError(f"nothing to train: {every[0].skipped}")
+        raise NothingToTrain(f"nothing to train: {every[0].skipped}")
     return Plan(settings, executor, every, _columns(every, sweep), added, planner.data)
 
 

@@ -28,8 +28,9 @@ from quantbench.sweeps.facts import write_facts
 from quantbench.sweeps.journal import Journal, new_folder
 from quantbench.sweeps.outline import details, outline
 from quantbench.sweeps.plan import Plan, plan
-from quantbench.sweeps.schedule import schedule
+from quantbench.sweeps.schedule import Schedule, schedule
 from quantbench.sweeps.sweep import Sweep
+from quantbench.sweeps.trial import Record
 from quantbench.training import checkpoint
 from quantbench.training.configuration import configuration, differences
 
@@ -97,6 +98,16 @@ def _resume(sweep: Sweep, folder: Path, collect: bool) -> None:
         journal.close(complete=True)
         _complete(sweep, folder)
         return
+    try:
+        planned, scheduled, records = _left(sweep, folder, journal, collect)
+    except BaseException:
+        journal.close(complete=False)  # or a notebook that keeps the error would keep the run
+        raise
+    execute(planned, scheduled, folder, journal, records)
+
+
+def _left(sweep: Sweep, folder: Path, journal: Journal, collect: bool) -> tuple[Plan, Schedule, dict[str, Record]]:
+    """What is left of a sweep: its plan, the stacks that are missing, and the records that are there. Raises ConfigError."""
     planned = plan(sweep)
     check_unchanged(sweep, planned.data)
     _check_checkpoints(planned, folder)
@@ -117,7 +128,7 @@ def _resume(sweep: Sweep, folder: Path, collect: bool) -> None:
     if not (folder / COLUMNS_FILE).exists():  # an earlier version began it
         write_facts(planned.trials, planned.added, folder)
     _prepare(planned)
-    execute(planned, scheduled, folder, journal, records)
+    return planned, scheduled, records
 
 
 def _complete(sweep: Sweep, folder: Path) -> None:

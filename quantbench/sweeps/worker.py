@@ -8,7 +8,8 @@ import gc
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,23 @@ def run_stack(
 
     Where memory does not suffice, the stack is halved; a single trial that does not fit fails.
     """
-    # One thread: results are then bit-equal whatever the stack's size, and one process per core is faster than threads.
+    with one_thread():
+        return _run(trials, device, advance, keep)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute in one thread meanwhile: results are bit-equal whatever a stack's size, and a process a core beats threads."""
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    threadpool_limits(1)  # of numpy, for the limits
+    try:
+        with threadpool_limits(1):  # of numpy, for the limits
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _run(trials: Sequence[Trial], device: str, advance: Advance, keep: Keep) -> list[Record]:
     done = 0.0
 
     def count(trials: float) -> None:
@@ -65,7 +80,7 @@ def run_stack(
         free_memory()
     size = math.ceil(len(trials) / 2) if short else 1
     parts = [trials[i : i + size] for i in range(0, len(trials), size)]
-    return [record for part in parts for record in run_stack(part, device, advance, keep)]
+    return [record for part in parts for record in _run(part, device, advance, keep)]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -245,7 +245,7 @@ def test_dimensions_that_do_not_suit_a_part_are_told():
     [
         ({"commitment": 1.0}, r"quantizer\.commitment=1\.0: unknown setting; Residual takes stage, stages, shared, dropout"),
         ({"stage": {"range": 0.5}}, r"quantizer\.stage\.range=0\.5: unknown setting; VectorQuantizer takes"),
-        ({"stage": {"codes": 1}}, r"quantizer\.stage: quantizer\.codes=1: must be at least 2"),
+        ({"stage": {"codes": 1}}, r"quantizer\.stage\.codes=1: must be at least 2"),
         ({"stage": {"_target_": "quantbench.quantizers.Quantizer"}}, r"quantizer\.stage\._target_=.*: is abstract"),
         ({"stage": {"_target_": "quantbench.quantizers.Identity"}}, r"quantizer\.stage=Identity: cannot be a stage"),
         ({"stage": {"_target_": "quantbench.gradients.STE"}}, r"must be a dataclass that derives from Quantizer"),
@@ -261,3 +261,17 @@ def test_a_setting_of_a_stage_leaves_the_others_as_they_are():
     cls = find_class("quantbench.quantizers.Residual", COMPONENTS["quantizer"], "quantizer")
     found = construct(cls, check_settings(cls, {"stage": {"search": "cosine"}}, "quantizer"))
     assert (found.stage.codes, found.stage.search, found.nominal_bits(8)) == (16, "cosine", 8)
+
+
+@component
+class Counting(VectorQuantizer):
+    """Measures a metric of its own: the share of even codes."""
+
+    def measure(self, state, indices):
+        return {"even": (indices % 2 == 0).float().mean((1, 2))}
+
+
+def test_a_metric_of_parts_is_the_mean_over_them():
+    indices = torch.tensor([[[0, 1], [2, 3]], [[1, 1], [1, 2]]])  # two trials, two frames, two slots
+    for whole in (Residual(Counting(codes=4), 2), Product(Counting(codes=4), 2)):
+        assert whole.measure({}, indices)["even"].tolist() == [0.5, 0.25]

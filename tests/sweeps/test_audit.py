@@ -85,6 +85,7 @@ def test_pairs_that_kill_their_worker_are_audited_once_more(tmp_path, monkeypatc
         (["dry_run=true"], "dry_run=true: an audit keeps nothing but audit.csv"),
         (["format=parquet"], "format=parquet: an audit writes audit.csv"),
         (["--seeds", "0"], "seeds=0: must be at least 1"),
+        (["--seeds", "2", "seed=1"], "--seeds 2: seed=1 says which seeds there are"),
     ],
 )
 def test_bad_input_is_refused(tmp_path, capsys, words, message):

@@ -176,6 +176,21 @@ def test_a_rerun_that_would_unpickle_is_refused(quantbench):
     assert "quantbench resume" in err
 
 
+def test_optuna_goes_on_where_parts_do_not_fit(quantbench):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs hydra-optuna-sweeper")
+    words = [
+        "run",
+        "-m",
+        "hydra/sweeper=optuna",
+        "quantizer=choice(vq,fsq)",
+        "gradient=choice(ste,rotation)",
+        "executor=inline",
+    ]
+    words += ["hydra.sweeper.n_trials=6", "hydra.sweeper.n_jobs=1", "hydra.sweeper.sampler.seed=1", "objective=nmse_db"]
+    code, _, err = quantbench(*words, "train.steps=20", "simulator.bits=3", "codec.latent_dim=2", "train.batch=16")
+    assert code == 0, err
+
+
 def test_optuna_minimises_a_metric(quantbench, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs hydra-optuna-sweeper")
     words = ["run", "-m", "hydra/sweeper=optuna", "train.lr=interval(0.0001,0.01)", "gradient=ste,mste", "executor=inline"]
@@ -344,3 +359,15 @@ def test_flags_of_cfg_alone_train_nothing(quantbench, tmp_path):
     assert code == 2
     assert "give --cfg job" in err
     assert not (tmp_path / "outputs").exists()
+
+
+def test_a_word_of_the_users_is_not_forgotten_with_the_defaults():
+    words = ["quantizer=residual", "+quantizer@quantizer.stage=fsq", "++quantizer.stage.codes=32"]
+    with pytest.raises(ConfigError, match=r"quantizer.stage.codes=32: unknown setting; FSQ takes"):
+        plan(compose(words))
+
+
+def test_a_setting_two_levels_down_has_its_whole_name():
+    words = ["quantizer=residual", "+quantizer@quantizer.stage=residual", "quantizer.stage.stages=0"]
+    with pytest.raises(ConfigError, match=r"^quantizer.stage.stages=0: must be at least 1"):
+        plan(compose(words))

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 
 import pytest
 
+from quantbench.errors import QuantBenchError
 from quantbench.points import Points
 from quantbench.sweeps.drive import drive
 from quantbench.sweeps.executors import Claim, Engine, WorkerDied
@@ -123,3 +124,20 @@ def test_ctrl_c_keeps_what_is_finished():
     with pytest.raises(KeyboardInterrupt):
         drive(Interrupted(), Supply([stack("a"), stack("b")]), lambda records, written: kept.extend(records))
     assert [one.trial for one in kept] == ["a0", "a1"]
+
+
+class Broken(Pretended):
+    """Finishes all at once, the last with an error of its own."""
+
+    def poll(self):
+        *others, last = self.running
+        for future in others:
+            future.set_result([record(trial) for trial in self.running[future]])
+        last.set_exception(QuantBenchError("another version"))
+
+
+def test_what_is_finished_is_kept_when_an_executor_ends_with_an_error():
+    kept = []
+    with pytest.raises(QuantBenchError, match="another version"):
+        drive(Broken(capacity=3), Supply([stack("a"), stack("b"), stack("c")]), lambda new, _: kept.extend(new))
+    assert sorted(one.trial for one in kept) == ["a0", "a1", "b0", "b1"]

@@ -253,7 +253,8 @@ class SlurmEngine(Engine):
 
     def _bury(self, job: _Job) -> None:
         """The stacks that a lost job trained at its end may have ended it; the others are sent again."""
-        for stack in job.stacks[: self.settings.cpus]:
+        together = 1 if self.settings.gpus else self.settings.cpus
+        for stack in job.stacks[:together]:
             reason = "its Slurm job ended before it was finished, twice (executor.time? executor.memory?)"
             stack.future.set_exception(WorkerDied(f"{reason}; see {self.logs}"))
-        self.waiting += job.stacks[self.settings.cpus :]
+        self.waiting += job.stacks[together:]
