@@ -117,7 +117,7 @@ def cut_short(quantbench, tmp_path):
     (tmp_path / "own" / "gradient" / "flaky.yaml").write_text("# Mine.\n_target_: my_flaky.Flaky\n")
     (tmp_path / "own" / "my_flaky.py").write_text(
         "from quantbench.components import component\nfrom quantbench.gradients import Gradient\n\n\n"
-        "@component\nclass Flaky(Gradient):\n    pass\n"
+        "@component\nclass Flaky(Gradient):\n    def pass_through(self, *rest):\n        raise ValueError\n"
     )
     code, _, _ = quantbench("run", *RUN, "simulator.folder=mine", "-m", *words)
     assert code == 1
