@@ -89,7 +89,9 @@ def test_a_dictionary_as_a_value_of_an_axis_is_merged():
 
 def test_a_dictionary_with_an_interpolation_is_resolved_anew_for_each_trial():
     words = ["gradient=soft_to_hard", "gradient.temperature={start:'${simulator.bits}'},{end:0.2}", "simulator.bits=4,5"]
-    found = [one["gradient"]["temperature"] for one in configs(*words)]
+    every = configs(*words, "train.explode='${gradient.temperature.start}'")
+    assert [one["train"]["explode"] for one in every] == [4, 5, 1.0, 1.0]
+    found = [one["gradient"]["temperature"] for one in every]
     assert [one["start"] for one in found] == [4, 5, 1.0, 1.0]
     assert [one["end"] for one in found] == [0.1, 0.1, 0.2, 0.2]
 

@@ -285,7 +285,9 @@ def test_collect_tells_of_trials_that_failed(cluster, quantbench, tmp_path):
     (mine / "gradient").mkdir(parents=True)
     (mine / "gradient" / "bad.yaml").write_text("# Mine.\n_target_: my_unable.Bad\n")
     code = "from quantbench.components import component\nfrom quantbench.gradients import Gradient\n"
-    (mine / "my_unable.py").write_text(f"{code}\n\n@component\nclass Bad(Gradient):\n    def pass_through(self, *rest):\n        raise ValueError\n")
+    (mine / "my_unable.py").write_text(
+        f"{code}\n\n@component\nclass Bad(Gradient):\n    def pass_through(self, *rest):\n        raise ValueError\n"
+    )
     own = ["--config-dir", str(mine)]
     words = [*WORDS[:-2], "gradient=bad,ste", "seed=0,1", "executor.stacks_per_job=1", "executor.wait=false"]
     assert quantbench("run", *own, *words)[0] == 0
