@@ -66,6 +66,14 @@ def forget_config_dirs() -> None:
     importlib.invalidate_caches()
 
 
+def children_import_safely() -> None:
+    """Have the processes that this one starts find no modules in the current folder, which may be a stranger's.
+
+    Helpers of multiprocessing and jobs are started with ``python -c`` and ``python -m``, which look there first of all.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
+
+
 _policies: list[Policy] = []
 
 

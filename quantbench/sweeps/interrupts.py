@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from types import FrameType
 
+from quantbench.imports import children_import_safely
+
 
 @contextmanager
 def without_ctrl_c() -> Iterator[None]:
     """Keep Ctrl-C from this thread meanwhile, and for good from the threads and processes that it starts."""
+    children_import_safely()
     resource_tracker.ensure_running()  # started within, it would let Ctrl-C in again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -42,6 +43,31 @@ def evil(tmp_path):
     (tmp_path / "evil" / "evil_classes.py").write_text(EVIL.format(mark=str(tmp_path / "mark")))
     yield tmp_path / "evil"
     sys.modules.pop("evil_classes", None)
+
+
+STANDARD = ("pickle", "selectors", "signal", "socket", "struct", "threading")
+"""Modules of Python's that its helpers import."""
+
+
+AUDIT = ["audit", "quantizer=fsq,scalar", "gradient=ste,noise", "--seeds", "1", "train.steps=5", "executor.workers=2"]
+
+
+@pytest.mark.parametrize("words", [["resume", "."], AUDIT])
+def test_modules_in_the_current_folder_are_not_imported_by_helpers(small_run, tmp_path, words):
+    folder = small_run("-m", "seed=0,1,2,3")
+    (folder / "results.csv").unlink()
+    content = yaml.safe_load((folder / "sweep.yaml").read_text())
+    for one in content["combinations"]:
+        one["config"]["executor"] = {"_target_": "quantbench.sweeps.executors.Processes", "workers": 2, "stack_size": 1}
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(content))
+    for name in STANDARD:
+        (folder / f"{name}.py").write_text(f"open({str(tmp_path / name)!r}, 'w'); raise ImportError('a stranger')")
+    command = [sys.executable, "-c", f"import sys; sys.path.pop(0); from quantbench.cli import main; sys.exit(main({words}))"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])  # whatever it is for these tests, no relative folder
+    found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    assert not [name for name in STANDARD if (tmp_path / name).exists()]
+    assert found.returncode == 0, found.stderr
 
 
 @pytest.fixture

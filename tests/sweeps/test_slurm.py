@@ -164,7 +164,7 @@ class Cluster:
         monkeypatch.setattr(slurm_queue, "look", self.look)
 
     def submit(self, name, words, tasks, parameters, most, logs):
-        assert words[1:] == ["-m", "quantbench.sweeps.executors.slurm.job"]
+        assert words[1:] == ["-P", "-m", "quantbench.sweeps.executors.slurm.job"]
         self.arrays.append([trials_of(read_task(path)) for path in tasks])
         self.waiting |= {(name, index): path for index, path in enumerate(tasks)}
         if self.at_once:

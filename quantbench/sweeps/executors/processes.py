@@ -22,6 +22,7 @@ import torch
 
 from quantbench.components import at_least, component
 from quantbench.devices import find_device
+from quantbench.imports import children_import_safely
 from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
 from quantbench.sweeps.executors.inline import InlineEngine
 from quantbench.sweeps.interrupts import without_ctrl_c
@@ -38,6 +39,7 @@ _progress: Any = None
 
 class ProcessEngine(Engine):
     def __init__(self, workers: int, device: str, advance: Advance, keep: Keep, job: Job) -> None:
+        children_import_safely()
         self.capacity, self.device, self.advance, self.keep, self.job = workers, device, advance, keep, job
         # A fork server imports torch once and forks clean workers from it: they start at once and share its memory.
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"

@@ -216,7 +216,8 @@ class SlurmEngine(Engine):
                 stack.part = self.journal.part([trial.id for trial in stack.trials])  # a claim's may have held more trials
                 stack.part.unlink(missing_ok=True)  # a stack is done when its part is there, so that of an earlier failure goes
             write_task(path, [stack.trials for stack in stacks], self.device, self.keep, self.settings.cpus)
-        words = [sys.executable, "-m", "quantbench.sweeps.executors.slurm.job"]
+        imports.children_import_safely()  # sbatch hands the environment on
+        words = [sys.executable, "-P", "-m", "quantbench.sweeps.executors.slurm.job"]
         number = queue.submit(batch, words, paths, self.settings.parameters, self.settings.jobs, self.logs)
         self.jobs |= {(batch, index): _Job(list(stacks)) for index, stacks in enumerate(jobs)}
         tqdm.write(f"submitted {sum(map(len, jobs))} stacks as {len(jobs)} jobs, Slurm's number {number}, logs in {self.logs}")
