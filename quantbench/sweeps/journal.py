@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import secrets
 import shutil
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import IO
 
 from quantbench.errors import QuantBenchError
 from quantbench.results.records import Record, latest, read_records, write_records
@@ -54,7 +57,7 @@ class Journal:
         lock = self.folder / "lock"
         try:
             self.folder.mkdir(exist_ok=True)
-            self._lock = lock.open("a")  # not emptied: it may be another's
+            self._lock = _open_own(lock)  # not emptied: it may be another's
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go when its owner dies
             if not os.path.samestat(os.fstat(self._lock.fileno()), lock.stat()):
                 raise FileNotFoundError  # its owner was just done, and took the journal away
@@ -103,6 +106,22 @@ class Journal:
             self.folder.rename(finished)
             shutil.rmtree(finished, ignore_errors=True)
         self._lock.close()
+
+
+def _open_own(path: Path) -> IO[str]:
+    """Open a file to append to. Raises QuantBenchError where it is a link, a pipe, or has another name elsewhere."""
+    try:
+        # A stranger's folder may hold anything in its place: a pipe would wait, a second name would lead out of the folder.
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644), "a")
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise QuantBenchError(f"{path}: is a link or a pipe; remove it") from error
+        raise
+    found = os.fstat(file.fileno())
+    if found.st_nlink > 1 or not stat.S_ISREG(found.st_mode):
+        file.close()
+        raise QuantBenchError(f"{path}: is no file, or one that has another name elsewhere, too; remove it")
+    return file
 
 
 def _written(path: Path) -> tuple[int, str]:

@@ -311,3 +311,19 @@ ROWS = [
     for name in ("ste", "mste")
     for seed in range(2)
 ]
+
+
+@pytest.mark.parametrize("kind", ["hard link", "pipe", "link"])
+def test_a_lock_that_leads_elsewhere_is_refused_and_left_alone(small_run, quantbench, tmp_path, kind):
+    folder = small_run("seed=0")
+    (folder / "results.csv").unlink()
+    (folder / "journal").mkdir()
+    mine = tmp_path / "mine.txt"
+    mine.write_text("of somebody else's")
+    lock = folder / "journal" / "lock"
+    {"hard link": lambda: os.link(mine, lock), "pipe": lambda: os.mkfifo(lock), "link": lambda: lock.symlink_to(mine)}[kind]()
+    code, _, err = quantbench("resume", str(folder))
+    assert code in (1, 2)
+    assert "remove it" in err
+    assert "Traceback" not in err
+    assert mine.read_text() == "of somebody else's"
