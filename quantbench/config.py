@@ -42,7 +42,7 @@ class RunSettings(Component):
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         output: folder of all results.
         checkpoint_every: optimizer steps between checkpoints of every training in the run's folder, so that a long one can
-            be resumed; 0 for none.
+            be resumed, rounded up to the 8 batches that are drawn at a time; 0 for none.
         export: write reconstructions of the evaluation's frames (of waveforms, as FLAC) and the weights into the run's folder.
         format: of the tables of results and curves: ``csv``, or ``parquet`` for sweeps of a million trials.
         dry_run: plan, check and print what would run; train nothing.

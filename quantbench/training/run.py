@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from quantbench.training.export import export
 from quantbench.training.keep import NOTHING, Keep
 from quantbench.training.measure import measure
 from quantbench.training.stack import Outcome, Stack
-from quantbench.training.trainer import Report, Training
+from quantbench.training.trainer import BATCHES_AHEAD, Report, Training
 from quantbench.training.warm import warm_weights
 
 
@@ -68,8 +69,10 @@ def _with_checkpoints(stack: Stack, report: Report, file: Path, keep: Keep) -> T
         report(training.step)
     else:
         training = begin(stack, keep.folder)
+    # Where no frames are drawn ahead: elsewhere these are a part of the state, and most of its bytes.
+    between = BATCHES_AHEAD * math.ceil(keep.checkpoint_every / BATCHES_AHEAD)
     while training.step < stack.train.steps:
-        training.advance(keep.checkpoint_every, report)
+        training.advance(between, report)
         if training.step < stack.train.steps:
             checkpoint.save(file, training.state_dict(), about)
     return training
