@@ -100,8 +100,8 @@ def run_audit(
     kept: set[str] = set()
     with terminate_as_interrupt(), progress_bar(len(trials)) as bar:
         job = partial(_audit_stack, settings=settings)
-        engine = executor.open(len(stacks), str(device), lambda done: advance(bar, done), job=job)
         folder = new_folder(output or planned.run.output, "audit")
+        engine = executor.open(len(stacks), str(device), lambda done: advance(bar, done), job=job)
         try:
             drive(engine, Supply(stacks), keep, lambda: advance(bar, len(kept) - bar.n))
         finally:
@@ -187,5 +187,6 @@ def _tell(table: pd.DataFrame) -> int:
     """Print what was found, once a pair; gives how many pairs that are."""
     found = table[table["findings"].fillna("") != ""].drop_duplicates(["quantizer", "gradient", "findings"])
     for row in found.itertuples():
-        print(f"found: quantizer={row.quantizer} gradient={row.gradient}, {row.moment}: {row.findings}", file=sys.stderr)
+        moment = f", {row.moment!s}" if row.moment in ("start", "end") else ""
+        print(f"found: quantizer={row.quantizer} gradient={row.gradient}{moment}: {row.findings}", file=sys.stderr)
     return len(found)

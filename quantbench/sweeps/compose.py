@@ -68,11 +68,9 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None, multirun: 
                 raise ConfigError(f"hydra.{part}={hydra.get(part)}: must hold settings; leave it as it is for QuantBench's own")
         if not all(str(hydra[part].get("_target_")).startswith(OURS) for part in ("sweeper", "launcher")):
             raise OtherEngine("hydra/sweeper, hydra/launcher: another than QuantBench's own is for `quantbench run` alone")
-        with told():
-            asked = grid.of_command(words, is_group)
+        asked = grid.of_command(words, is_group)
         if multirun or str(OmegaConf.select(hydra, "mode")).endswith("MULTIRUN"):
-            with told():
-                asked = grid.with_experiment(asked, plain_node(hydra.sweeper), parser, is_group)
+            asked = grid.with_experiment(asked, plain_node(hydra.sweeper), parser, is_group)
         elif asked.axes:
             raise ConfigError(f"{_written(asked.axes[0])}: -m sweeps over several values; one that is a list is [a,b]")
         return _sweep(asked, once, is_group, list(overrides), search_path(config_dir))

@@ -199,7 +199,10 @@ def left_out(point: Mapping[str, Any], exclude: Sequence[Mapping[str, Any]]) -> 
 def _axis(key: str, one: Override, is_group: IsGroup) -> Axis:
     if not one.is_discrete_sweep():
         raise ConfigError(f"{one.input_line}: a grid takes values, ranges and globs, no intervals")
-    found = list(itertools.islice(one.sweep_iterator(), MOST_TRIALS + 1))  # once: a shuffle would give another order
+    try:
+        found = list(itertools.islice(one.sweep_iterator(), MOST_TRIALS + 1))  # once: a shuffle would give another order
+    except (HydraException, ValueError) as error:  # as of a range with a step of 0
+        raise ConfigError(f"{one.input_line}: has no values ({error})") from error
     if not found:
         raise ConfigError(f"{one.input_line}: this axis has no values")
     words = [f"{key}={Transformer.str(value)}" for value in found] if composed(one, is_group) else []

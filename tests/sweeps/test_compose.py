@@ -318,6 +318,7 @@ def test_folders_with_any_name(mine, tmp_path, quantbench, name):
 
 WRONG = {
     "a choice that is null": (["gradient=null"], "gradient=null: must name a choice"),
+    "a range without an end": (["seed=range(0,3,0)"], "seed=range(0,3,0): has no values"),
     "no sweeper": (["hydra.sweeper=null"], "hydra.sweeper=None: must hold settings"),
     "no launcher": (["~hydra/launcher"], "hydra.launcher"),
     "settings of a run in points": (
