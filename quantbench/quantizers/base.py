@@ -139,9 +139,9 @@ class Quantizer(Component):
         """Whether ``prepare`` bounds latents, for good and without a state: it then comes once, before all stages."""
         return False
 
-    def finer(self, latents: Tensor) -> float | Tensor:
-        """How many times finer a further stage is, for all dimensions or (dim,); 1 where it finds that out by itself."""
-        return 1.0
+    def finer(self, latents: Tensor) -> float | Tensor | None:
+        """How many times finer a further stage is, for all dimensions or (dim,); None where it finds that out by itself."""
+        return None
 
     def centre(self, latents: Tensor) -> Tensor | None:
         """The middle of the codes, (dim,), where a further stage has what is left over; None for 0."""

@@ -52,7 +52,7 @@ class Product(Quantizer):
     def bounds(self) -> bool:
         return self.part.bounds
 
-    def finer(self, latents: Tensor) -> float | Tensor:
+    def finer(self, latents: Tensor) -> float | Tensor | None:
         finer = self.part.finer(self._split(latents)[0])
         return finer.repeat(self.groups) if isinstance(finer, Tensor) else finer
 

@@ -62,8 +62,9 @@ class Residual(Quantizer):
     def bounds(self) -> bool:
         return self.stage.bounds
 
-    def finer(self, latents: Tensor) -> float | Tensor:
-        return self.stage.finer(latents) ** self.stages
+    def finer(self, latents: Tensor) -> float | Tensor | None:
+        finer = self.stage.finer(latents)
+        return None if finer is None else finer**self.stages
 
     def centre(self, latents: Tensor) -> Tensor | None:
         return self.stage.centre(latents)
@@ -82,7 +83,7 @@ class Residual(Quantizer):
             return
         for number, own in enumerate(self._own(state)):
             if number == 0 or not self.shared:
-                self.stage.fit(own, latents / self._scale(number, latents), streams)
+                self.stage.fit(own, self._scaled(number, latents), streams)
             latents = latents - self._hard(own, number, latents)[1]
 
     def prepare(self, state: State, latents: Tensor) -> Tensor:
@@ -157,13 +158,16 @@ class Residual(Quantizer):
         """The state of each stage."""
         return [part_of(state, 0 if self.shared else number) for number in range(self.stages)]
 
-    def _scale(self, number: int, latents: Tensor) -> float | Tensor:
-        """By what the latents of a stage are divided before it, and its codes multiplied after it."""
-        return self.stage.finer(latents) ** -number
+    def _scaled(self, number: int, values: Tensor, *, back: bool = False) -> Tensor:
+        """Latents as large as those of the first stage; or codes ``back`` from there."""
+        finer = self.stage.finer(values)
+        if finer is None:  # no scale, and no work for one at every step
+            return values
+        return values * finer**-number if back else values / finer**-number
 
     def _in(self, own: State, number: int, latents: Tensor) -> Tensor:
         """What a stage quantizes, of what is left over."""
-        latents = latents / self._scale(number, latents)
+        latents = self._scaled(number, latents)
         centre = self.stage.centre(latents) if number else None
         if centre is not None:
             latents = latents + centre
@@ -174,7 +178,7 @@ class Residual(Quantizer):
         centre = self.stage.centre(values) if number else None
         if centre is not None:
             values = values - centre
-        return (values if self.bounds else self.stage.restore(own, values)) * self._scale(number, values)
+        return self._scaled(number, values if self.bounds else self.stage.restore(own, values), back=True)
 
     def _hard(self, own: State, number: int, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Indices of one stage, and its part of the sum."""
