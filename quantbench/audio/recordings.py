@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from quantbench.errors import ConfigError
 from quantbench.files import write_cache
 from quantbench.paths import cache_folder
+from quantbench.terminal import say
 
 Array = NDArray[np.float32]
 Samples = NDArray[np.int16]
@@ -274,9 +274,9 @@ class _LeftOut:
 
     def tell(self, files: int) -> None:
         for message in [*self.unreadable, *self.short[:NAMED], *self.silent[:NAMED]]:
-            print(f"skipped recording {message}", file=sys.stderr)
+            say(f"skipped recording {message}", error=True)
         if self.total():
-            print(f"{self.total()} of {files} recordings skipped: {self.counts()}", file=sys.stderr)
+            say(f"{self.total()} of {files} recordings skipped: {self.counts()}", error=True)
 
 
 def at_level(samples: Array, sample_rate: int) -> Samples | None:
@@ -353,7 +353,7 @@ def _store(index: Path, made: Waveforms) -> Waveforms | None:
             write_cache(_part(index, part), lambda file, samples=samples: np.save(file, samples))  # type: ignore[misc]
         write_cache(index, lambda file: file.write(json.dumps(facts).encode()))
     except OSError as error:
-        print(f"waveforms are not cached: {error}", file=sys.stderr)
+        say(f"waveforms are not cached: {error}", error=True)
         return None
     return _open(index)
 

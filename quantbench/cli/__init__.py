@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from quantbench.cli import audit, diff, listing, plot, rank, report, resume, run, transfer, watch
 from quantbench.errors import INTERRUPTED, QuantBenchError, interrupted
-from quantbench.terminal import visible
+from quantbench.terminal import complain
 
 COMMANDS = {
     "run": run,
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except QuantBenchError as error:
-        print(f"error: {visible(str(error))}", file=sys.stderr)
+        complain(error)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -47,11 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _write_no_more()
         return 0
     except RecursionError:
-        print("error: the command line or a file is nested too deeply", file=sys.stderr)
+        complain("the command line or a file is nested too deeply")
         return 2
     except OSError as error:  # of the system: a disk without room, too many open files, a terminal that is gone
         with contextlib.suppress(OSError):
-            print(f"error: {visible(str(error))}", file=sys.stderr)
+            complain(error)
         _write_no_more()
         return 1
 

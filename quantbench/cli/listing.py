@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quantbench.cli.options import FORMATS
+from quantbench.terminal import show
 
 
 def add(commands: Any) -> None:
@@ -22,5 +23,5 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from quantbench.sweeps.listing import listing
 
-    print(listing(arguments.group, arguments.config_dir, arguments.format))
+    show(listing(arguments.group, arguments.config_dir, arguments.format), arguments.format)
     return 0

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
-
-from quantbench.terminal import visible
 
 FORMATS = ("table", "csv", "json", "markdown")
 USUAL = "mel_distance_db of waveforms, nmse_db of all else"
@@ -29,8 +26,3 @@ def add_failures(
         help="a trial that diverged or failed is the worst of all; is in no mean; or takes its seed with it, for all methods "
         f"({usual})",
     )
-
-
-def show(text: str, form: str = "table") -> None:
-    """Print what came out of files that others may have written."""
-    print(text if form == "csv" and not sys.stdout.isatty() else visible(text))

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from quantbench.cli.options import add_layout, show
+from quantbench.cli.options import add_layout
+from quantbench.terminal import show
 
 
 def add(commands: Any) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quantbench.cli.options import USUAL, add_layout
+from quantbench.terminal import say
 
 
 def add(commands: Any) -> None:
@@ -29,5 +30,5 @@ def run(arguments: argparse.Namespace) -> int:
     by, within = words_of("by", arguments.by), words_of("within", arguments.within)
     made = report(arguments.results, arguments.output, arguments.metric, by, within)
     size = arguments.output.stat().st_size / 1e6
-    print(f"{arguments.output}: {len(made.data['method']):,} trials, {size:.1f} MB")
+    say(f"{arguments.output}: {len(made.data['method']):,} trials, {size:.1f} MB")
     return 0

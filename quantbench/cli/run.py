@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.terminal import complain, say
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -106,7 +107,7 @@ def _hydra(arguments: argparse.Namespace, overrides: list[str]) -> int:
 def _first(failures: Sequence[QuantBenchError], done: bool) -> QuantBenchError:
     """The error to end with, the others printed; ``done`` says whether other jobs did what was asked for."""
     for failure in failures[1:]:
-        print(f"error: {failure}", file=sys.stderr)
+        complain(failure)
     bad_input = all(isinstance(failure, ConfigError) for failure in failures)
     return failures[0] if bad_input and not done else QuantBenchError(str(failures[0]))
 
@@ -116,7 +117,7 @@ def complete(words: list[str], subcommands: Sequence[str]) -> int:
     line = os.environ.get("COMP_LINE", "")
     typed = line.split()
     if any(word.startswith("query=") for word in words) and typed[1:2] != ["run"]:
-        print(" ".join(subcommands))
+        say(" ".join(subcommands))
         return 0
     if typed[1:2] == ["run"]:
         # Hydra knows an application, not a subcommand of one.

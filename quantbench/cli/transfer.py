@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from quantbench.cli.options import BY, FORMATS, USUAL, add_failures, show
+from quantbench.cli.options import BY, FORMATS, USUAL, add_failures
 from quantbench.errors import ConfigError
+from quantbench.terminal import say, show
 
 
 def add(commands: Any) -> None:
@@ -55,5 +55,5 @@ def run(arguments: argparse.Namespace) -> int:
     if least is None or found.agreement.mean >= least:
         return 0
     measured = f"{found.agreement.mean:.4g}" if found.separated else "not known, for the real codec separates no pair"
-    print(f"--fail-below {least:g}: the pairwise agreement is {measured}", file=sys.stderr)
+    say(f"--fail-below {least:g}: the pairwise agreement is {measured}", error=True)
     return 1

@@ -25,7 +25,7 @@ from quantbench.results.progress import COMPLETE, RUNNING, STOPPED, SUBMITTED, P
 from quantbench.results.render import Cell, Rounded, render, text
 from quantbench.results.schema import BAD, Status
 from quantbench.results.statistics import INTERVAL, Estimate
-from quantbench.terminal import visible
+from quantbench.terminal import show, visible
 
 POLL_SECONDS = 1.0
 LINES_AROUND = 8
@@ -51,7 +51,7 @@ def watch(folder: Path, metric: str | None = None, once: bool = False, form: str
     if form != "table":
         header, rows = standings(watched.look(), metric)
         shown = render(header, rows, form)
-        print(shown if form == "csv" and not sys.stdout.isatty() else visible(shown))
+        show(shown, form)
         return
     console = Console()
     if once or not sys.stdout.isatty():

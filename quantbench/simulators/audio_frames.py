@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from functools import lru_cache
 from pathlib import Path
 from zipfile import BadZipFile
@@ -20,6 +19,7 @@ from quantbench.errors import ConfigError
 from quantbench.files import write_cache
 from quantbench.simulators.base import Frames, Simulator
 from quantbench.streams import Streams
+from quantbench.terminal import say
 
 FLOOR = 1e-5
 """Mel magnitude below which a band counts as silent; a frame with nothing above it is left out."""
@@ -122,7 +122,7 @@ def _load(folder: Path, sample_rate: int, bands: int, window: int, hop: int, sha
     try:
         write_cache(cache, lambda file: np.savez(file, train=train, held_out=held_out))
     except OSError as error:
-        print(f"log-mel frames are not cached: {error}", file=sys.stderr)
+        say(f"log-mel frames are not cached: {error}", error=True)
     return torch.from_numpy(train), torch.from_numpy(held_out)
 
 

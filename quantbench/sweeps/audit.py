@@ -5,7 +5,6 @@ An audit is a sweep whose workers do another job: they compare gradients. A pair
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -31,6 +30,7 @@ from quantbench.sweeps.plan import Plan, plan
 from quantbench.sweeps.supply import Supply
 from quantbench.sweeps.trial import Record, Trial, failure
 from quantbench.sweeps.worker import Advance, describe, one_thread
+from quantbench.terminal import say
 from quantbench.training import Keep
 from quantbench.training.fidelity import FidelitySettings, Reference, fidelity
 
@@ -109,8 +109,8 @@ def run_audit(
             table = audit_table(rows, [*varying, *planned.columns])
             write(table, folder / "audit.csv")
     for reason in dict.fromkeys(trial.skipped for trial in planned.trials if trial.skipped):
-        print(f"skipped: {reason}", file=sys.stderr)
-    print(f"\n{audit_summary(table, form)}\n\naudit: {folder / 'audit.csv'}")
+        say(f"skipped: {reason}", error=True)
+    say("", *audit_summary(table, form).split("\n"), "", f"audit: {folder / 'audit.csv'}")
     return not _tell(table)
 
 
@@ -188,5 +188,5 @@ def _tell(table: pd.DataFrame) -> int:
     found = table[table["findings"].fillna("") != ""].drop_duplicates(["quantizer", "gradient", "findings"])
     for row in found.itertuples():
         moment = f", {row.moment!s}" if row.moment in ("start", "end") else ""
-        print(f"found: quantizer={row.quantizer} gradient={row.gradient}{moment}: {row.findings}", file=sys.stderr)
+        say(f"found: quantizer={row.quantizer} gradient={row.gradient}{moment}: {row.findings}", error=True)
     return len(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from quantbench.sweeps.supply import Supply, size_on_gpu
 from quantbench.sweeps.tables import write_plan, write_tables
 from quantbench.sweeps.trial import Record
 from quantbench.sweeps.verdict import tell
+from quantbench.terminal import say
 from quantbench.training import Keep, checkpoint, warm
 
 
@@ -52,7 +52,7 @@ def execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, 
             if complete:
                 shutil.rmtree(folder / JOBS, ignore_errors=True)
     except KeyboardInterrupt:
-        print(f"\ninterrupted; finished trials are kept, `quantbench resume {folder}` goes on", file=sys.stderr)
+        say("", f"interrupted; finished trials are kept, `quantbench resume {folder}` goes on", error=True)
         raise
     except ConfigError as error:  # as of an executor: by now something was done, so it is no bad input alone
         raise QuantBenchError(str(error)) from error
@@ -69,9 +69,10 @@ def execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, 
             shutil.rmtree(folder / name, ignore_errors=True)
     tell(records.values())
     if complete:
-        print(f"\n{summary(of_table(table, rate_settings(planned.trials), planned.added))}\n\nresults: {results_path(folder)}")
+        found = summary(of_table(table, rate_settings(planned.trials), planned.added))
+        say("", *found.split("\n"), "", f"results: {results_path(folder)}")
     else:
-        print(left_to_jobs(planned, folder, records))
+        say(*left_to_jobs(planned, folder, records).split("\n"))
     if failed:
         message = f"{failed} of {len(planned.trials)} trials failed; `quantbench resume {folder}` tries again"
         raise SweepFailed(message, folder)

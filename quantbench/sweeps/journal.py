@@ -10,7 +10,6 @@ import secrets
 import shutil
 import socket
 import stat
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import IO
 
 from quantbench.errors import QuantBenchError
 from quantbench.results.records import Record, latest, read_records, write_records
+from quantbench.terminal import say
 
 
 def new_folder(output: str, experiment: str) -> Path:
@@ -94,7 +94,7 @@ class Journal:
             try:
                 found.append(read_records(path))
             except (OSError, ValueError) as error:
-                print(f"{path}: is damaged ({error}); its trials are trained again", file=sys.stderr)
+                say(f"{path}: is damaged ({error}); its trials are trained again", error=True)
         return latest(found)
 
     def close(self, complete: bool) -> None:

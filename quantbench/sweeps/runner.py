@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -31,6 +30,7 @@ from quantbench.sweeps.plan import Plan, plan
 from quantbench.sweeps.schedule import Schedule, schedule
 from quantbench.sweeps.sweep import Sweep
 from quantbench.sweeps.trial import Record
+from quantbench.terminal import say
 from quantbench.training import checkpoint
 from quantbench.training.configuration import configuration, differences
 
@@ -48,11 +48,11 @@ def run(sweep: Sweep) -> Path | None:
     planned = plan(sweep)
     if planned.run.dry_run:
         scheduled = schedule(planned)
-        print(f"{outline(planned, scheduled)}\n{details(planned, scheduled)}")
+        say(*outline(planned, scheduled).split("\n"), *details(planned, scheduled).split("\n"))
         return None
     device = find_device(planned.run.device)
     scheduled = schedule(planned, workers=make_executor(planned.executor).ready(device))
-    print(outline(planned, scheduled))
+    say(*outline(planned, scheduled).split("\n"))
     _prepare(planned)
     folder = new_folder(planned.run.output, planned.run.experiment)
     journal = Journal(folder)
@@ -121,10 +121,10 @@ def _left(sweep: Sweep, folder: Path, journal: Journal, collect: bool) -> tuple[
     records = journal.read()
     done = frozenset(trial for trial, one in records.items() if collect or one.row["status"] != Status.FAILED)
     scheduled = schedule(planned, done, workers, claims)
-    print(f"resuming {folder}: {len(records)} trials are there")
+    say(f"resuming {folder}: {len(records)} trials are there")
     if executor.outlives:
         missing = sum(map(len, scheduled.stacks))
-        print(f"{missing} trials are neither finished nor with a job" + ("; they are submitted" if missing else ""))
+        say(f"{missing} trials are neither finished nor with a job" + ("; they are submitted" if missing else ""))
     if not (folder / COLUMNS_FILE).exists():  # an earlier version began it
         write_facts(planned.trials, planned.added, folder)
     _prepare(planned)
@@ -143,13 +143,13 @@ def _complete(sweep: Sweep, folder: Path) -> None:
             with suppress(QuantBenchError):  # what cannot be planned or written any more is complete all the same
                 planned = plan(sweep)
                 write_facts(planned.trials, planned.added, folder)
-        print(f"{folder}: complete, nothing to resume")
+        say(f"{folder}: complete, nothing to resume")
         return
     planned = plan(sweep)
     check_unchanged(sweep, planned.data)
     if missing := {trial.id for trial in planned.trials} - set(table["trial"]):
         raise ConfigError(f"{results_path(folder)}: {len(missing)} of its trials are missing; {advice}")
-    print(f"{folder}: complete, nothing to resume")
+    say(f"{folder}: complete, nothing to resume")
 
 
 def _check_checkpoints(planned: Plan, folder: Path) -> None:
@@ -170,4 +170,4 @@ def _prepare(planned: Plan) -> None:
     for node in nodes.values():
         find_class(node["_target_"], COMPONENTS["simulator"], "simulator")(**without_target(node)).prepare()  # type: ignore[attr-defined]
     if find_device(planned.run.device).type == "cpu" and (reason := kernels.ready()):
-        print(f"training without compiled kernels, about half as fast: {reason}", file=sys.stderr)
+        say(f"training without compiled kernels, about half as fast: {reason}", error=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -15,6 +14,7 @@ from quantbench.results.schema import Status
 from quantbench.sweeps.balance import evenly
 from quantbench.sweeps.trial import Record, Trial
 from quantbench.sweeps.worker import describe, free_memory, is_out_of_memory
+from quantbench.terminal import say
 from quantbench.training.probe import probe
 
 FIRST = 64
@@ -81,7 +81,7 @@ def size_on_gpu(trials: Sequence[Trial], name: str, workers: int) -> int:
         return fitting_size(measure, len(trials), room)
     except Exception as error:  # of a user's own class, most likely; it will be told again, trial by trial
         size = min(FIRST, len(trials))
-        print(f"the stack size could not be measured: {describe(error)}; stacks of at most {size} are trained", file=sys.stderr)
+        say(f"the stack size could not be measured: {describe(error)}; stacks of at most {size} are trained", error=True)
         return size
     finally:
         free_memory()

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from quantbench.components import Component, State, joined
 from quantbench.files import replacing
 from quantbench.gradients import STE
 from quantbench.quantizers import Identity
+from quantbench.terminal import say
 from quantbench.training.configuration import PARTS, configuration
 from quantbench.training.stack import Stack
 from quantbench.training.trainer import Training
@@ -110,7 +110,7 @@ def _load(folder: Path | None, key: str, device: torch.device) -> Weights | None
     try:
         return load_file(_file(folder, key), device=str(device))
     except SafetensorError as error:
-        print(f"{_file(folder, key)}: is damaged ({error}); it is trained again", file=sys.stderr)
+        say(f"{_file(folder, key)}: is damaged ({error}); it is trained again", error=True)
         return None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sys
 import threading
 import time
 import uuid
@@ -25,6 +24,7 @@ from quantbench.sweeps.interrupts import without_ctrl_c
 from quantbench.sweeps.remote import DEATH, join_driver, own_folders
 from quantbench.sweeps.trial import Record, Trial
 from quantbench.sweeps.worker import Advance, Job, describe, keep_memory, run_stack
+from quantbench.terminal import say
 from quantbench.training import NOTHING, Keep
 from quantbench.version import __version__
 
@@ -155,7 +155,7 @@ class Dask(Executor):
         else:
             client, cluster = connect(self.address), None
         if client.dashboard_link:
-            print(f"Dask's dashboard: {client.dashboard_link}", file=sys.stderr)
+            say(f"Dask's dashboard: {client.dashboard_link}", error=True)
         return DaskEngine(client, cluster, self.workers or 1, device, advance, keep, job)
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from tqdm import tqdm
 
 from quantbench import imports
 from quantbench.components import at_least, component
@@ -27,6 +26,7 @@ from quantbench.sweeps.executors.slurm.task import read_task, trials_of, write_t
 from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.trial import Record, Trial
 from quantbench.sweeps.worker import Advance, Job, run_stack
+from quantbench.terminal import say
 from quantbench.training import NOTHING, Keep
 
 OPTION = re.compile(r"[a-z][a-z0-9-]*")
@@ -135,7 +135,7 @@ class Slurm(Executor):
 def _tell(what: str, states: Counter[str]) -> None:
     """Print how many jobs are in which state, where there are any."""
     if states:
-        tqdm.write(f"{what}: " + ", ".join(f"{number} {state.lower()}" for state, number in states.items()))
+        say(f"{what}: " + ", ".join(f"{number} {state.lower()}" for state, number in states.items()))
 
 
 @dataclass(eq=False)
@@ -192,7 +192,7 @@ class SlurmEngine(Engine):
     def close(self) -> None:
         if self.jobs and self.settings.wait:
             names = ",".join(sorted({batch for batch, _ in self.jobs}))
-            tqdm.write(f"jobs that were submitted go on; scancel --name={names} ends them", file=sys.stderr)
+            say(f"jobs that were submitted go on; scancel --name={names} ends them", error=True)
 
     def _send(self) -> None:
         """Submit what waits in as few arrays as the cluster allows; a stack that ended a job before is alone in its own."""
@@ -220,14 +220,14 @@ class SlurmEngine(Engine):
         words = [sys.executable, "-P", "-m", "quantbench.sweeps.executors.slurm.job"]
         number = queue.submit(batch, words, paths, self.settings.parameters, self.settings.jobs, self.logs)
         self.jobs |= {(batch, index): _Job(list(stacks)) for index, stacks in enumerate(jobs)}
-        tqdm.write(f"submitted {sum(map(len, jobs))} stacks as {len(jobs)} jobs, Slurm's number {number}, logs in {self.logs}")
+        say(f"submitted {sum(map(len, jobs))} stacks as {len(jobs)} jobs, Slurm's number {number}, logs in {self.logs}")
 
     def _look(self) -> None:
         """Take what was finished; send again, or give back as lost, what a job left."""
         try:
             found = queue.look(sorted({batch for batch, _ in self.jobs}))
         except SlurmSilent as error:
-            tqdm.write(f"{error}; asking again", file=sys.stderr)
+            say(f"{error}; asking again", error=True)
             return
         names = {path.name for path in self.journal.folder.iterdir()}
         for task, job in list(self.jobs.items()):

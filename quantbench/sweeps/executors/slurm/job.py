@@ -20,6 +20,7 @@ from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.remote import join_driver
 from quantbench.sweeps.supply import Supply
 from quantbench.sweeps.trial import Record
+from quantbench.terminal import complain, say
 from quantbench.training import Keep, checkpoint
 
 
@@ -46,7 +47,7 @@ def run_task(path: Path) -> None:
         for stack in [one for one in stacks if all(trial.id in found for trial in one)]:
             journal.write([found[trial.id] for trial in stack])
             stacks.remove(stack)
-            print(f"finished {len(stack)} trials, {stack[0].id} first", flush=True)
+            say(f"finished {len(stack)} trials, {stack[0].id} first")
         checkpoint.path(run, [record.trial for record in new]).unlink(missing_ok=True)
 
     workers = task["cpus"] if find_device(device).type == "cpu" else 1
@@ -62,16 +63,16 @@ def main(words: Sequence[str]) -> int:
     try:
         (path,) = words
     except ValueError:
-        print("usage: python -m quantbench.sweeps.executors.slurm.job TASK.json", file=sys.stderr)
+        say("usage: python -m quantbench.sweeps.executors.slurm.job TASK.json", error=True)
         return 2
     try:
         with terminate_as_interrupt():
             run_task(Path(path))
     except QuantBenchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(error)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted; finished stacks are kept", file=sys.stderr)
+        say("interrupted; finished stacks are kept", error=True)
         return INTERRUPTED
     return 0
 
