@@ -7,9 +7,8 @@ first used, so that ``import quantbench`` takes no time.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-from quantbench.version import __version__ as __version__
+TYPE_CHECKING = False  # what typing has, without its import: the command begins here, and is deaf to Ctrl-C until it goes on
 
 if TYPE_CHECKING:
     from quantbench import codecs as codecs
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from quantbench.training import Stack as Stack
     from quantbench.training import TrainSettings as TrainSettings
     from quantbench.training import train as train
+    from quantbench.version import __version__ as __version__
 
 _PLACES = {
     "quantbench.errors": ("ConfigError", "QuantBenchError"),
@@ -49,10 +49,11 @@ _PLACES = {
     "quantbench.sweeps.plan": ("Plan",),
     "quantbench.sweeps.face": ("plan", "resume", "sweep"),
     "quantbench.training": ("Outcome", "Stack", "TrainSettings", "train"),
+    "quantbench.version": ("__version__",),
 }
 _MODULES = ("codecs", "components", "gradients", "limits", "losses", "metrics", "quantizers", "simulators")
 
-__all__ = ["__version__", *_MODULES, *(name for names in _PLACES.values() for name in names)]
+__all__ = [*_MODULES, *(name for names in _PLACES.values() for name in names)]
 
 
 def __getattr__(name: str) -> object:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import textwrap
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
-
 
 class QuantBenchError(Exception):
     """Something went wrong that the message explains; exit code 1."""

@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from typing import TextIO
+
+
+def open_streams() -> None:
+    """Have all three standard streams open, a closed one on /dev/null, and none that stumbles over what it cannot encode.
+
+    Else the next file that is opened, as the journal, would be standard output, and what children print would go there.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the system gives the lowest free number
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # of a notebook or a test, which takes any text
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def say(*lines: str, error: bool = False) -> None:
@@ -15,9 +35,9 @@ def say(*lines: str, error: bool = False) -> None:
     stream = sys.stderr if error else sys.stdout
     bar = getattr(sys.modules.get("tqdm"), "tqdm", None)
     if getattr(bar, "_instances", None):  # a progress bar is on the screen, and goes on below
-        bar.write(text, file=stream)  # type: ignore[union-attr]
+        bar.write(_printable(text, stream), file=stream)  # type: ignore[union-attr]
     else:
-        print(text, file=stream, flush=True)
+        print(_printable(text, stream), file=stream, flush=True)
 
 
 def complain(message: object) -> None:
@@ -29,7 +49,7 @@ def complain(message: object) -> None:
 def show(text: str, form: str = "table") -> None:
     """Print a table; as CSV into a file or a pipe it stays as it is."""
     if form == "csv" and not sys.stdout.isatty():
-        print(text, flush=True)
+        print(_printable(text, sys.stdout), flush=True)
     else:
         say(*text.split("\n"))
 
@@ -37,3 +57,9 @@ def show(text: str, form: str = "table") -> None:
 def visible(text: str, keep: str = "\n\t") -> str:
     """Text with control characters spelled out, but for those in ``keep``: a terminal would obey them."""
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def _printable(text: str, stream: TextIO) -> str:
+    """Text with what the encoding of a stream lacks spelled out, as all but ASCII in the locale C."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

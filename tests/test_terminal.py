@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import quantbench
-from quantbench.terminal import complain, say, show
+from quantbench.terminal import complain, open_streams, say, show
 
 PACKAGE = Path(quantbench.__file__).parent
 
@@ -41,3 +45,27 @@ def test_csv_into_a_pipe_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> N
     show("a,b\x1b\n", "csv")
     show("a,b\x1b\n", "table")
     assert capsys.readouterr().out == "a,b\x1b\n\na,b\\x1b\n\n"
+
+
+def test_closed_streams_are_open_on_nothing_and_no_file_takes_their_place(tmp_path: Path) -> None:
+    code = (
+        "import os, subprocess, sys; from quantbench.cli import main; code = main(['list', 'metrics']); "
+        "file = open('own', 'w'); assert file.fileno() > 2; child = subprocess.run(['sh', '-c', 'echo said; echo said >&2']); "
+        "file.write(f'{code} {child.returncode} {sys.stdin.read()!r}')"
+    )
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code]
+    where = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(PACKAGE.parent)}}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, **where)  # type: ignore[call-overload]
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "own").read_text() == "0 0 ''"
+
+
+def test_what_a_stream_cannot_print_is_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", told)
+    say("jörg/\udcff — results")
+    show("jörg,\udcff", "csv")
+    open_streams()
+    told.write("jörg")  # as argparse and Hydra do
+    told.flush()
+    assert told.buffer.getvalue() == b"j\\xf6rg/\\udcff \\u2014 results\nj\\xf6rg,\\udcff\nj\\xf6rg"  # type: ignore[attr-defined]

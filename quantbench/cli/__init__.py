@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from quantbench.cli import audit, diff, listing, plot, rank, report, resume, run, transfer, watch
-from quantbench.errors import INTERRUPTED, QuantBenchError, interrupted
-from quantbench.terminal import complain
+from quantbench.errors import QuantBenchError, interrupted
+from quantbench.signals import INTERRUPTED
+from quantbench.terminal import complain, open_streams
 
 COMMANDS = {
     "run": run,
@@ -31,8 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; gives the exit code.
 
     0: all that was asked for was done; a trial that diverged is a result. 1: a trial failed, a check that was asked for says
-    no, or something could not be written. 2: bad input, and nothing was done. 130: interrupted.
+    no, or something could not be written. 2: bad input, and nothing was done. 130: interrupted. A standard stream that
+    is closed (`>&-`) is one that nobody reads, as /dev/null: it changes no exit code.
     """
+    open_streams()
     words = [*(sys.argv[1:] if argv is None else argv)]
     try:
         code = _or_interrupted(words)

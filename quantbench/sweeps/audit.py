@@ -20,11 +20,11 @@ from quantbench.points import Points
 from quantbench.results.audit_table import audit_summary, audit_table
 from quantbench.results.schema import Status
 from quantbench.results.tables import write
+from quantbench.signals import interruptible
 from quantbench.sweeps.compose import compose
 from quantbench.sweeps.drive import drive
 from quantbench.sweeps.execute import advance, progress_bar
 from quantbench.sweeps.executors import make_executor
-from quantbench.sweeps.interrupts import terminate_as_interrupt
 from quantbench.sweeps.journal import new_folder
 from quantbench.sweeps.plan import Plan, plan
 from quantbench.sweeps.supply import Supply
@@ -98,7 +98,7 @@ def run_audit(
             rows.extend(known | row for row in record.row.get("rows", [failed]))
 
     kept: set[str] = set()
-    with terminate_as_interrupt(), progress_bar(len(trials)) as bar:
+    with interruptible(), progress_bar(len(trials)) as bar:
         job = partial(_audit_stack, settings=settings)
         folder = new_folder(output or planned.run.output, "audit")
         engine = executor.open(len(stacks), str(device), lambda done: advance(bar, done), job=job)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
+from quantbench.signals import wind_up
 from quantbench.sweeps.executors import Claim, Engine, WorkerDied
 from quantbench.sweeps.supply import Supply
 from quantbench.sweeps.trial import Record, Trial, failure
@@ -57,6 +58,7 @@ def drive(
                         suspects.append(stack)
                 del running[future]
     except BaseException:  # Ctrl-C, or an error of the executor's: what is finished is kept
+        wind_up()
         for future in running:
             if future.done() and not future.cancelled() and not future.exception():
                 keep(future.result(), engine.journals)

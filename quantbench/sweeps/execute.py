@@ -14,10 +14,10 @@ from quantbench.results.progress import JOBS
 from quantbench.results.schema import Status
 from quantbench.results.summary import summary
 from quantbench.results.tables import results_path
+from quantbench.signals import interruptible, wind_up
 from quantbench.sweeps.drive import drive
 from quantbench.sweeps.executors import make_executor
 from quantbench.sweeps.facts import rate_settings
-from quantbench.sweeps.interrupts import terminate_as_interrupt
 from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.outline import left_to_jobs
 from quantbench.sweeps.plan import Plan
@@ -44,14 +44,19 @@ class SweepFailed(QuantBenchError):
 
 def execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, records: dict[str, Record]) -> None:
     """Train the stacks of a plan, keep their records and write the tables, whatever happens. Raises QuantBenchError."""
+    with interruptible():
+        _execute(planned, scheduled, folder, journal, records)
+
+
+def _execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, records: dict[str, Record]) -> None:
     complete = False
     write_plan(planned, journal)
     try:
-        with terminate_as_interrupt():
-            complete = _train(planned, scheduled, folder, journal, records)
-            if complete:
-                shutil.rmtree(folder / JOBS, ignore_errors=True)
+        complete = _train(planned, scheduled, folder, journal, records)
+        if complete:
+            shutil.rmtree(folder / JOBS, ignore_errors=True)
     except KeyboardInterrupt:
+        wind_up()
         say("", f"interrupted; finished trials are kept, `quantbench resume {folder}` goes on", error=True)
         raise
     except ConfigError as error:  # as of an executor: by now something was done, so it is no bad input alone

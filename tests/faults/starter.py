@@ -43,7 +43,7 @@ def child(request):
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         if request["kill_at"]:
             kill_at(request["kill_at"])
-        from quantbench.cli import main
+        from quantbench.__main__ import main
 
         code = main(request["words"])
         sys.stdout.flush()

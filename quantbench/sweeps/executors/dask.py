@@ -18,6 +18,7 @@ from quantbench import imports
 from quantbench.components import at_least, component
 from quantbench.devices import find_device
 from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.signals import wind_up
 from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
 from quantbench.sweeps.executors.processes import cores
 from quantbench.sweeps.interrupts import without_ctrl_c
@@ -183,6 +184,7 @@ def _start_here(workers: int) -> tuple[Any, Any]:
         try:
             cluster = starting.result()
         except KeyboardInterrupt:
+            wind_up()
             starting.result().close(timeout=CLOSE_SECONDS)  # what has half started cannot be closed
             raise
     return Client(cluster, set_as_default=False), cluster

@@ -23,6 +23,7 @@ import torch
 from quantbench.components import at_least, component
 from quantbench.devices import find_device
 from quantbench.imports import children_import_safely
+from quantbench.signals import held
 from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
 from quantbench.sweeps.executors.inline import InlineEngine
 from quantbench.sweeps.interrupts import without_ctrl_c
@@ -52,7 +53,7 @@ class ProcessEngine(Engine):
 
     def _pool(self) -> ProcessPoolExecutor:
         if self.forks:
-            with without_ctrl_c(), without_main():  # while it imports, it would answer with a traceback
+            with held(), without_ctrl_c(), without_main():  # while it imports, it would answer with a traceback
                 forkserver.ensure_running()
         # Never that of an earlier pool: a worker that was killed may have died with the lock.
         self.done = self.context.Value("d", 0.0)
@@ -63,7 +64,7 @@ class ProcessEngine(Engine):
         deadline = time.monotonic() + RESTART_SECONDS
         while True:
             try:
-                with without_main():
+                with held(), without_main():  # this may start a worker
                     submitted = self.pool.submit(_run, self.job, tuple(stack), self.device, self.keep)
                 break
             except (BrokenProcessPool, OSError):  # the latter where pool or fork server end as a worker is started

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quantbench.devices import find_device
-from quantbench.errors import INTERRUPTED, QuantBenchError
+from quantbench.errors import QuantBenchError
+from quantbench.signals import INTERRUPTED, interruptible
 from quantbench.sweeps.drive import drive
 from quantbench.sweeps.executors import Processes
 from quantbench.sweeps.executors.slurm.task import read_task, unpack
-from quantbench.sweeps.interrupts import terminate_as_interrupt
 from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.remote import join_driver
 from quantbench.sweeps.supply import Supply
@@ -66,7 +66,7 @@ def main(words: Sequence[str]) -> int:
         say("usage: python -m quantbench.sweeps.executors.slurm.job TASK.json", error=True)
         return 2
     try:
-        with terminate_as_interrupt():
+        with interruptible():
             run_task(Path(path))
     except QuantBenchError as error:
         complain(error)
