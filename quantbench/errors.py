@@ -11,6 +11,10 @@ class QuantBenchError(Exception):
     exit_code = 1
 
 
+class NotWritten(QuantBenchError):
+    """A file of a run cannot be written: no fault of a trial's, so that the run stops, and keeps what is finished."""
+
+
 class ConfigError(QuantBenchError):
     """A setting cannot be used. The message names the setting, its value and what is allowed; exit code 2."""
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from quantbench.errors import QuantBenchError
+from quantbench.errors import NotWritten
 
 
 @contextmanager
@@ -57,12 +57,19 @@ def replace_file(
         write(file)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text in one step. Raises QuantBenchError."""
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the file that cannot be written. Raises NotWritten."""
     try:
-        replace_file(path, lambda file: file.write(text))
+        yield
     except OSError as error:
-        raise QuantBenchError(f"{path}: cannot be written ({error.strerror})") from error
+        raise NotWritten(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in one step. Raises NotWritten."""
+    with writing(path):
+        replace_file(path, lambda file: file.write(text))
 
 
 def write_cache(path: Path, write: Callable[[IO[bytes]], Any]) -> None:

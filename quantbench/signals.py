@@ -12,7 +12,7 @@ from contextlib import contextmanager
 TYPE_CHECKING = False  # as of typing, whose import takes longer than all others here
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import FrameType
     from typing import Any
 
@@ -47,7 +47,7 @@ def held() -> Iterator[None]:
                 raise KeyboardInterrupt
 
 
-def catch() -> dict[signal.Signals, Callable[..., Any] | int | None]:
+def catch() -> dict[signal.Signals, Any]:
     """Have each interruption raise KeyboardInterrupt; gives the handlers that were there, of those that are replaced.
 
     What is ignored stays ignored, for nohup has a run outlive its terminal. Another program's own handler of Ctrl-C stays, too.

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quantbench.errors import ConfigError, QuantBenchError
-from quantbench.files import replace_file
+from quantbench.errors import ConfigError
+from quantbench.files import replace_file, writing
 from quantbench.metrics import METRICS
 from quantbench.points import Points
 from quantbench.results import parquet
@@ -42,14 +42,12 @@ def results_table(rows: Sequence[Mapping[str, Any]], settings: Sequence[str], wh
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
-    """Write a table in one step: a reader sees the old file or the new one. Raises QuantBenchError."""
-    try:
+    """Write a table in one step: a reader sees the old file or the new one. Raises NotWritten."""
+    with writing(path):
         if path.suffix == parquet.SUFFIX:
             parquet.write(table, path)
         else:
             replace_file(path, lambda file: write_csv(table, file))
-    except OSError as error:
-        raise QuantBenchError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def curves_table(curves: Sequence[tuple[str, Points]]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.errors import ConfigError, NotWritten, QuantBenchError
 from quantbench.results.load import of_table
 from quantbench.results.progress import JOBS
 from quantbench.results.schema import Status
@@ -59,6 +59,9 @@ def _execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal,
         wind_up()
         say("", f"interrupted; finished trials are kept, `quantbench resume {folder}` goes on", error=True)
         raise
+    except NotWritten as error:
+        advice = f"finished stacks are kept; `quantbench resume {folder}` goes on once that is put right"
+        raise NotWritten(f"{error}; {advice}") from error
     except ConfigError as error:  # as of an executor: by now something was done, so it is no bad input alone
         raise QuantBenchError(str(error)) from error
     finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from quantbench.errors import QuantBenchError
+from quantbench.files import writing
 from quantbench.results.records import Record, latest, read_records, write_records
 from quantbench.terminal import say
 
@@ -70,15 +71,10 @@ class Journal:
             raise QuantBenchError(f"{folder}: cannot be written ({error.strerror})") from error
 
     def write(self, records: Sequence[Record]) -> None:
-        """Keep the records of a stack. Raises QuantBenchError; earlier records stay intact."""
+        """Keep the records of a stack. Raises NotWritten; earlier records stay intact."""
         path = self.part([record.trial for record in records])
-        try:
+        with writing(path):
             write_records(path, records)
-        except OSError as error:
-            raise QuantBenchError(
-                f"{self.folder}: cannot be written ({error.strerror}). Finished stacks are kept; "
-                f"`quantbench resume {self.folder.parent}` goes on once that is put right"
-            ) from error
 
     def part(self, trials: Sequence[str]) -> Path:
         """The file of a stack of these trials."""

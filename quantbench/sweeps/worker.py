@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from quantbench.components import Component, size_settings
 from quantbench.config import build_stack, instance, setting
 from quantbench.devices import find_device
-from quantbench.errors import interrupted
+from quantbench.errors import NotWritten, interrupted
 from quantbench.points import Points
 from quantbench.results.schema import Status
 from quantbench.sweeps.trial import Record, Trial, failure
@@ -38,7 +38,7 @@ NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory",
 def run_stack(
     trials: Sequence[Trial], device: str, advance: Advance = lambda trials: None, keep: Keep = NOTHING
 ) -> list[Record]:
-    """Train a stack. An exception fails the trial it comes from and no other, and is never raised.
+    """Train a stack. An exception fails the trial it comes from and no other, and is never raised, but for NotWritten.
 
     Where memory does not suffice, the stack is halved; a single trial that does not fit fails.
     """
@@ -68,6 +68,8 @@ def _run(trials: Sequence[Trial], device: str, advance: Advance, keep: Keep) -> 
 
     try:
         return _train(trials, device, count, keep)
+    except NotWritten:  # so would be what all other trials leave
+        raise
     except (Exception, SystemExit) as error:
         if interrupted(error):
             raise KeyboardInterrupt from error

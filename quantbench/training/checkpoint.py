@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from quantbench.errors import ConfigError
-from quantbench.files import replace_file
+from quantbench.files import replace_file, writing
 from quantbench.training.configuration import differences
 
 FOLDER = "checkpoints"
@@ -27,7 +27,7 @@ def path(folder: Path, names: Sequence[str]) -> Path:
 
 
 def save(file: Path, state: dict[str, Any], metadata: dict[str, Any]) -> None:
-    """Write a checkpoint, in one move: a reader never sees half of it.
+    """Write a checkpoint, in one move: a reader never sees half of it. Raises NotWritten.
 
     Args:
         state: dictionaries and lists of tensors and of what JSON has, however nested. A tuple comes back as a list.
@@ -43,8 +43,9 @@ def save(file: Path, state: dict[str, Any], metadata: dict[str, Any]) -> None:
         return {PLACE: name}
 
     text = {"state": json.dumps(state, default=aside), "metadata": json.dumps(metadata)}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(file, lambda opened: opened.write(to_bytes(tensors, text)), binary=True)
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(file, lambda opened: opened.write(to_bytes(tensors, text)), binary=True)
 
 
 def load(file: Path, trials: Sequence[dict[str, Any]], device: torch.device) -> dict[str, Any]:

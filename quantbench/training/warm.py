@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from quantbench.components import Component, State, joined
-from quantbench.files import replacing
+from quantbench.files import replace_file, writing
 from quantbench.gradients import STE
 from quantbench.quantizers import Identity
 from quantbench.terminal import say
@@ -120,10 +120,11 @@ def _store(folder: Path | None, key: str, weights: Weights) -> None:
             _kept.pop(next(iter(_kept)))
         _kept[key] = weights
         return
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
-    with replacing(_file(folder, key), durable=False) as partial:
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
+    content = to_bytes({name: tensor.contiguous() for name, tensor in weights.items()})
+    with writing(_file(folder, key)):
+        replace_file(_file(folder, key), lambda opened: opened.write(content), binary=True, durable=False)
 
 
 @contextlib.contextmanager
@@ -131,8 +132,11 @@ def _locked(folder: Path | None, keys: Sequence[str]) -> Iterator[None]:
     """Alone with these weights among all processes of the run; always locked in the same order, so that none waits in vain."""
     with contextlib.ExitStack() as held:
         if folder is not None:
-            _file(folder, "").parent.mkdir(parents=True, exist_ok=True)
+            with writing(folder / FOLDER):
+                (folder / FOLDER).mkdir(parents=True, exist_ok=True)
             for key in keys:
-                lock = held.enter_context(_file(folder, key).with_suffix(".lock").open("w"))
+                place = _file(folder, key).with_suffix(".lock")
+                with writing(place):
+                    lock = held.enter_context(place.open("w"))
                 fcntl.flock(lock, fcntl.LOCK_EX)
         yield

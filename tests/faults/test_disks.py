@@ -1,8 +1,11 @@
 """Folders that cannot be written, disks without room, damaged files: all is told, and nothing but what was damaged is lost."""
 
+import errno
 import fcntl
+import importlib
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -10,7 +13,7 @@ import sys
 import pandas as pd
 import pytest
 
-from quantbench.errors import QuantBenchError
+from quantbench.errors import NotWritten, QuantBenchError
 from quantbench.results.schema import COST
 from quantbench.results.tables import read_results
 from quantbench.sweeps.journal import Journal
@@ -108,6 +111,41 @@ def test_a_disk_that_takes_nothing_any_more(quantbench, small_run, disk, monkeyp
     assert code == 0, err
     assert "2 trials are there" in out
     pd.testing.assert_frame_equal(without_cost(folder), undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("word", "module", "file"),
+    [
+        ("checkpoint_every=8", "checkpoint", "checkpoints/"),
+        ("train.warm_start=8", "warm", "warm_start/"),
+        ("export=true", "export", "weights.safetensors"),
+    ],
+)
+def test_what_a_training_leaves_has_no_room(quantbench, monkeypatch, tmp_path, word, module, file):
+    """The run stops, and names the file: no trial has failed."""
+    module = importlib.import_module(f"quantbench.training.{module}")
+    write = module.replace_file
+
+    def full(path, *rest, **settings):
+        if list(tmp_path.glob("outputs/default/*/journal/*.json")):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, *rest, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "replace_file", full)
+        code, _, err = quantbench("run", "executor=inline", *SMALL, *SEEDS, word)
+    assert code == 1, err
+    assert re.search(rf"error: \S*{file}\S*: cannot be written \(No space left on device\); finished stacks are kept", err)
+    assert "failed" not in err
+    (folder,) = (tmp_path / "outputs" / "default").iterdir()
+    assert list(read_results(folder)["status"]) == ["completed"]
+    assert quantbench("resume", str(folder))[0] == 0
+    assert list(read_results(folder)["status"]) == ["completed"] * 4
+
+
+def test_a_worker_that_cannot_write_says_so_to_the_driver():
+    error = NotWritten("checkpoint: cannot be written (No space left on device)")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 @pytest.mark.parametrize("size", ["4k", "16k", "40k"])
