@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from quantbench.devices import find_device
 from quantbench.errors import ConfigError
 from quantbench.gradients import Gradient
 from quantbench.losses import Loss
+from quantbench.paths import LATEST, OUTPUTS
 from quantbench.quantizers import Quantizer
 from quantbench.schema import construct, find_class, holds_component, without_target
 from quantbench.simulators import Simulator
@@ -32,12 +34,17 @@ COMPONENTS: dict[str, type[Component]] = {
 """Groups of which a trial is made, and the class that a choice must derive from."""
 
 
+LONGEST_NAME = 255
+"""Bytes of a file's name, almost everywhere."""
+
+
 @component
 class RunSettings(Component):
     """Settings of a run that are no group's and no component's.
 
     Attributes:
         experiment: a name; results go to ``output/experiment``.
+        name: of the run's folder there, which must be a new one; null for the time and a few random letters.
         seed: of all random numbers of a trial.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         output: folder of all results.
@@ -50,9 +57,10 @@ class RunSettings(Component):
     """
 
     experiment: str
+    name: str | None = None
     seed: int = 0
     device: str = "auto"
-    output: str = "outputs"
+    output: str = OUTPUTS
     checkpoint_every: int = 0
     export: bool = False
     format: str = "csv"
@@ -62,12 +70,26 @@ class RunSettings(Component):
     def check(self) -> None:
         if not self.experiment or "/" in self.experiment or self.experiment.startswith("."):
             raise ConfigError(f"experiment={self.experiment}: must be a name that can be a folder's")
+        if self.name is not None:
+            check_name(self.name)
+        if not self.output:
+            raise ConfigError("output='': must be a folder; leave it out for outputs")
         if self.format not in ("csv", "parquet"):
             raise ConfigError(f"format={self.format}: must be csv or parquet")
         if self.format == "parquet" and importlib.util.find_spec("pyarrow") is None:
             raise ConfigError("format=parquet: needs pyarrow; install it with pip install 'quantbench[parquet]'")
         at_least("checkpoint_every", self.checkpoint_every, 0)
         find_device(self.device)
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError where a run's folder cannot have this name."""
+    if not name.isprintable() or not name.strip() or "/" in name or name.startswith("."):
+        raise ConfigError(f"name={name!r}: must be a folder's name, without slashes, control characters and a dot at its start")
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        raise ConfigError(f"name={name[:20]}...: must have at most {LONGEST_NAME} bytes")
+    if name == LATEST:
+        raise ConfigError(f"name={name}: stands for the last run in `quantbench rank {name}` and the like; choose another one")
 
 
 PER_RUN = ("executor", *(field.name for field in dataclasses.fields(RunSettings) if field.name != "seed"))

@@ -5,6 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+LATEST = "latest"
+"""In the place of a run's folder: the last one."""
+OUTPUTS = "outputs"
+"""Where results go that are given no other place."""
+SWEEP_FILE = "sweep.yaml"
+"""What a run writes before it trains anything."""
+
 
 def config_folder() -> Path:
     """Inside the package when installed, beside it in a checkout."""

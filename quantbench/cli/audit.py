@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from quantbench.cli.options import FORMATS
+from quantbench.cli.options import FORMATS, finite
 
 
 def add(commands: Any) -> None:
@@ -17,9 +17,10 @@ def add(commands: Any) -> None:
     )
     audit.add_argument("overrides", nargs="*", help="as for run: GROUP=CHOICE,CHOICE or GROUP.SETTING=VALUE")
     audit.add_argument("--seeds", type=int, help="number of seeds (3)")
-    audit.add_argument("--sigma", type=float, default=0.5, help="width of the smoothing, in quantization errors (0.5)")
+    audit.add_argument("--sigma", type=finite, default=0.5, help="width of the smoothing, in quantization errors (0.5)")
     audit.add_argument("--config-dir", type=Path, help="a folder with choices of your own")
     audit.add_argument("--output", help="folder of all results (outputs)")
+    audit.add_argument("--name", help="of this audit's folder there, a new one (its time)")
     audit.add_argument("--format", default="table", choices=FORMATS)
     audit.set_defaults(command=run)
 
@@ -30,4 +31,4 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = FidelitySettings(sigma=arguments.sigma)
     task = (arguments.overrides, arguments.seeds, arguments.config_dir, settings)
-    return 0 if run_audit(*task, arguments.output, arguments.format) else 1
+    return 0 if run_audit(*task, arguments.output, arguments.format, arguments.name) else 1

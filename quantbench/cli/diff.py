@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from quantbench.cli.options import FORMATS, USUAL, add_layout
+from quantbench.cli.options import FORMATS, RUN, USUAL, add_layout, run_path
 from quantbench.terminal import show
 
 
 def add(commands: Any) -> None:
     diff = commands.add_parser("diff", help="compare two results.csv")
-    diff.add_argument("a", type=Path, help="results.csv or the folder of a run: the baseline")
-    diff.add_argument("b", type=Path, help="results.csv or the folder of a run: what is compared with it")
+    diff.add_argument("a", type=run_path, help=f"{RUN}: the baseline")
+    diff.add_argument("b", type=run_path, help=f"{RUN}: what is compared with it")
     diff.add_argument("--metric", help=f"metrics, separated by commas ({USUAL}; usage, encoder_growth)")
     add_layout(diff)
     diff.add_argument("--fail-on-regression", action="store_true", help="exit with 1 if anything is worse or newly failing")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from quantbench.cli.options import add_layout
+from quantbench.cli.options import RUN, add_layout, beside, run_path
 from quantbench.terminal import show
 
 
@@ -17,12 +17,19 @@ def add(commands: Any) -> None:
         description="Draws every kind of picture that the results support into a folder, or one kind. Kinds: rate_distortion, "
         "curves, growth, usage, gradient (of an audit), heatmap, critical_difference.",
     )
-    plot.add_argument("results", type=Path, nargs="+", help="results.csv, audit.csv, or the folder of a run or of an audit")
+    plot.add_argument(
+        "results",
+        type=run_path,
+        nargs="+",
+        help=f"{RUN}; audit.csv, or the folder of an audit",
+    )
     plot.add_argument("--kind", help="one kind of picture (all that the results support)")
     plot.add_argument("--metric", help="what to draw (each kind's own: nmse_db, mse, encoder_std, usage)")
     add_layout(plot)
     plot.add_argument(
-        "--output", type=Path, default=Path("plots"), help="a folder, or with --kind an .svg, .png or .pdf (plots)"
+        "--output",
+        type=Path,
+        help="a folder, or with --kind an .svg, .png or .pdf (plots in the run's folder or beside a table; of several runs, here)",
     )
     plot.add_argument("--format", default="svg", choices=["svg", "png", "pdf"], help="of the files in a folder (svg)")
     plot.set_defaults(command=run)
@@ -33,8 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     from quantbench.results.plots.draw import check_output, draw, report
     from quantbench.results.reading import words_of
 
-    check_output(arguments.kind, arguments.output)
+    output = arguments.output or beside(arguments.results, "plots")
+    check_output(arguments.kind, output)
     data = gather(arguments.results, words_of("by", arguments.by), words_of("within", arguments.within))
-    drawn = draw(data, arguments.kind, arguments.metric, arguments.output, f".{arguments.format}")
+    drawn = draw(data, arguments.kind, arguments.metric, output, f".{arguments.format}")
     show("\n".join([report(drawn), *(f"note: {note}" for note in (data.runs.notes if data.runs else []))]))
     return 0

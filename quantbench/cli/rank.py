@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from quantbench.cli.options import FORMATS, USUAL, add_failures, add_layout
+from quantbench.cli.options import FORMATS, RUN, USUAL, add_failures, add_layout, run_path
 from quantbench.terminal import show
 
 
@@ -16,7 +15,7 @@ def add(commands: Any) -> None:
         help="rank methods, with intervals, groups that do not differ, the Pareto set and BD-rates",
         description="Ranks the methods of one or several runs over tasks and paired seeds; failures count as worst.",
     )
-    rank.add_argument("results", type=Path, nargs="+", help="results.csv or the folder of a run, or 'outputs/*'")
+    rank.add_argument("results", type=run_path, nargs="+", help=f"{RUN}; 'outputs/*'")
     rank.add_argument("--metric", help=f"what to rank by ({USUAL})")
     add_layout(rank)
     rank.add_argument(

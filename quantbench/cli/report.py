@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from quantbench.cli.options import USUAL, add_layout
+from quantbench.cli.options import RUN, USUAL, add_layout, beside, run_path
 from quantbench.terminal import say
 
 
@@ -16,8 +16,10 @@ def add(commands: Any) -> None:
         help="write a page with findings, plots, a table of trials and comparisons",
         description="One HTML file that needs no network. Several runs become one.",
     )
-    report.add_argument("results", type=Path, nargs="+", metavar="DIR", help="the folder of a run, or its results.csv")
-    report.add_argument("--output", type=Path, default=Path("report.html"), help="the file (report.html)")
+    report.add_argument("results", type=run_path, nargs="+", metavar="DIR", help=RUN)
+    report.add_argument(
+        "--output", type=Path, help="the file (report.html in the run's folder, or beside a table; of several runs, here)"
+    )
     report.add_argument("--metric", help=f"what findings are about, and the first plots ({USUAL})")
     add_layout(report)
     report.set_defaults(command=run)
@@ -28,7 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     from quantbench.results.report import report
 
     by, within = words_of("by", arguments.by), words_of("within", arguments.within)
-    made = report(arguments.results, arguments.output, arguments.metric, by, within)
-    size = arguments.output.stat().st_size / 1e6
-    say(f"{arguments.output}: {len(made.data['method']):,} trials, {size:.1f} MB")
+    output = arguments.output or beside(arguments.results, "report.html")
+    made = report(arguments.results, output, arguments.metric, by, within)
+    size = output.stat().st_size / 1e6
+    say(f"{output}: {len(made.data['method']):,} trials, {size:.1f} MB")
     return 0

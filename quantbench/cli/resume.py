@@ -6,10 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from quantbench.cli.options import run_path
+
 
 def add(commands: Any) -> None:
     resume = commands.add_parser("resume", help="finish an interrupted sweep")
-    resume.add_argument("folder", type=Path, help="the folder of the run")
+    resume.add_argument("folder", type=run_path, help="the folder of the run, or latest for the last one")
     resume.add_argument(
         "--config-dir", type=Path, action="append", default=[], help="a folder with classes of your own that the sweep may use"
     )

@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
         "run",
         help="run an experiment or a sweep: quantbench run +experiment=ste_vs_anneal seed=range(0,16)",
         description="Takes Hydra's grammar; `quantbench run --help` shows all settings. --export is short for export=true, "
-        "--format parquet for format=parquet.",
+        "--format parquet for format=parquet. --output DIR and --name NAME are the settings of these names, and take any text.",
     )
 
 
@@ -34,13 +34,20 @@ def run(words: list[str]) -> int:
     flags = {flag.partition("=")[0] for flag in arguments.hydra}
     if flags and flags <= {"--package", "--resolve"}:
         raise ConfigError(f"{', '.join(sorted(flags))}: says how --cfg shows a configuration; give --cfg job, too")
+    from quantbench.sweeps.hydra_tools import own_settings
+
+    own = own_settings(overrides, arguments.output, arguments.name)
     if not arguments.hydra:
         from quantbench.sweeps import runner
         from quantbench.sweeps.compose import OtherEngine, compose
 
         with contextlib.suppress(OtherEngine):
-            runner.run(compose(overrides, arguments.config_dir, arguments.multirun))
+            runner.run(compose(overrides, arguments.config_dir, arguments.multirun).given(own))
             return 0
+    if own:
+        from quantbench.sweeps.grid import word_of
+
+        overrides += [word_of(key, value) for key, value in own.items()]
     return _hydra(arguments, overrides)
 
 
@@ -50,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--config-dir", "-cd", type=Path)
+    parser.add_argument("--output")
+    parser.add_argument("--name")
     parser.add_argument("--export", dest="added", action="append_const", const="export=true", default=[])
     parser.add_argument("--format", dest="added", action="append", type=lambda form: f"format={form}")
     parser.add_argument("--experimental-rerun")

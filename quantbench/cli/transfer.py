@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from quantbench.cli.options import BY, FORMATS, USUAL, add_failures
+from quantbench.cli.options import BY, FORMATS, RUN, USUAL, add_failures, finite, run_path
 from quantbench.errors import ConfigError
 from quantbench.terminal import say, show
 
@@ -17,15 +17,15 @@ def add(commands: Any) -> None:
         help="whether the ranking that a toy codec finds carries over to a real one",
         description="Compares the order of the items that both tables have, over the seeds of each.",
     )
-    transfer.add_argument("toy", type=Path, help="results.csv or the folder of a run: the toy codec")
-    transfer.add_argument("real", type=Path, help="results.csv or the folder of a run: the real codec")
+    transfer.add_argument("toy", type=run_path, help=f"{RUN}: the toy codec")
+    transfer.add_argument("real", type=run_path, help=f"{RUN}: the real codec")
     transfer.add_argument(
         "--metric", help=f"the toy's metric and the real codec's as TOY:REAL, or one for both (of each: {USUAL})"
     )
     transfer.add_argument("--by", help=BY)
     add_failures(transfer, "drop", ["drop", "whole-seed"])
     transfer.add_argument("--plot", type=Path, metavar="FILE", help="draw the items into an .svg, .png or .pdf")
-    transfer.add_argument("--fail-below", type=float, metavar="X", help="exit with 1 if the pairwise agreement is below X")
+    transfer.add_argument("--fail-below", type=finite, metavar="X", help="exit with 1 if the pairwise agreement is below X")
     transfer.add_argument("--format", default="table", choices=FORMATS)
     transfer.set_defaults(command=run)
 

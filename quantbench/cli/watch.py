@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from quantbench.cli.options import FORMATS, USUAL
+from quantbench.cli.options import FORMATS, USUAL, run_path
 
 
 def add(commands: Any) -> None:
     watch = commands.add_parser(
         "watch", help="how far a running sweep is, live", description="Ctrl-C ends it; the sweep goes on."
     )
-    watch.add_argument("folder", type=Path, help="the folder of the run")
+    watch.add_argument("folder", type=run_path, help="the folder of the run, or latest for the last one")
     watch.add_argument("--metric", help=f"whose mean is shown ({USUAL})")
     watch.add_argument("--once", action="store_true", help="show it once")
     watch.add_argument("--format", default="table", choices=FORMATS)

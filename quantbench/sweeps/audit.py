@@ -25,7 +25,8 @@ from quantbench.sweeps.compose import compose
 from quantbench.sweeps.drive import drive
 from quantbench.sweeps.execute import advance, progress_bar
 from quantbench.sweeps.executors import make_executor
-from quantbench.sweeps.journal import new_folder
+from quantbench.sweeps.hydra_tools import own_settings
+from quantbench.sweeps.journal import check_new, new_folder
 from quantbench.sweeps.plan import Plan, plan
 from quantbench.sweeps.supply import Supply
 from quantbench.sweeps.trial import Record, Trial, failure
@@ -60,6 +61,7 @@ def run_audit(
     settings: FidelitySettings,
     output: str | None = None,
     form: str = "table",
+    name: str | None = None,
 ) -> bool:
     """Audit, write ``audit.csv``, print a table; whether nothing was found.
 
@@ -67,7 +69,7 @@ def run_audit(
         overrides: as for ``quantbench run``; they take the place of ``SMALL``. Of an experiment its own trials are audited.
         seeds: how many; ``SEEDS`` where the overrides do not say either.
         settings: how gradients are compared.
-        output: folder of all results; the setting of the same name where it is not given.
+        output, name: folder of all results, and of this audit within it; the settings of these names where they are not given.
 
     Raises:
         ConfigError: an override is wrong, or no pair fits.
@@ -77,7 +79,8 @@ def run_audit(
         raise ConfigError(f"seeds={seeds}: must be at least 1")
     if seeds is not None and (own := [word for word in overrides if word.startswith(("+experiment=", "seed="))]):
         raise ConfigError(f"--seeds {seeds}: {own[0]} says which seeds there are; give one of the two")
-    planned = plan(compose(with_small(overrides, seeds or SEEDS), config_dir))
+    planned = plan(compose(with_small(overrides, seeds or SEEDS), config_dir).given(own_settings(overrides, output, name)))
+    check_new(planned.run.output, "audit", planned.run.name)
     _refuse(planned)
     device = find_device(planned.run.device)
     executor = make_executor(planned.executor)
@@ -100,7 +103,7 @@ def run_audit(
     kept: set[str] = set()
     with interruptible(), progress_bar(len(trials)) as bar:
         job = partial(_audit_stack, settings=settings)
-        folder = new_folder(output or planned.run.output, "audit")
+        folder = new_folder(planned.run.output, "audit", planned.run.name)
         engine = executor.open(len(stacks), str(device), lambda done: advance(bar, done), job=job)
         try:
             drive(engine, Supply(stacks), keep, lambda: advance(bar, len(kept) - bar.n))

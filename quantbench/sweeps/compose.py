@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -16,6 +17,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from quantbench.config import canonical
@@ -25,7 +28,7 @@ from quantbench.paths import config_folder
 from quantbench.schema import Settings
 from quantbench.sweeps import grid
 from quantbench.sweeps.combine import Combine, Compose, combination, plain_node, with_values
-from quantbench.sweeps.grid import Axis, Grid, IsGroup, must_compose, point_word
+from quantbench.sweeps.grid import Axis, Grid, IsGroup, must_compose, point_word, word_of
 from quantbench.sweeps.hydra_tools import search_path, searching, told, users_folders
 from quantbench.sweeps.sweep import Combination, Sweep
 
@@ -52,8 +55,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None, multirun: 
     if config_dir is not None:
         forget_config_dirs()
     with _composer(config_dir) as (once, parser, is_group):
-        with told():
-            words = parser.parse_overrides(list(overrides))
+        words = _parsed(overrides, parser)
         for one in words:
             grid.check_choice(one, is_group)
             if one.input_line and one.input_line.startswith("experiment="):
@@ -95,6 +97,28 @@ def component(group: str, name: str, config_dir: Path | None = None) -> Settings
     with _composer(config_dir) as (once, _, _), told():
         node = OmegaConf.to_container(OmegaConf.select(once([f"{group}={name}"]), group), resolve=True)
     return {str(key): value for key, value in node.items()} if isinstance(node, dict) else {}
+
+
+def _parsed(overrides: Sequence[str], parser: OverridesParser) -> list[Override]:
+    """The overrides as Hydra reads them. Raises ConfigError, with the word in quotes where these are what it lacks."""
+    try:
+        with told():
+            return parser.parse_overrides(list(overrides))
+    except ConfigError as error:
+        for word in overrides:
+            key, equals, value = word.partition("=")
+            if equals and not _readable(word, parser) and _readable(quoted := word_of(key, value), parser):
+                own = f", or --{key} {shlex.quote(value)}" if key in ("output", "name") else ""
+                raise ConfigError(f"{error}\ntext with such characters stands in quotes: {shlex.quote(quoted)}{own}") from error
+        raise
+
+
+def _readable(word: str, parser: OverridesParser) -> bool:
+    try:
+        parser.parse_override(word)
+    except HydraException:
+        return False
+    return True
 
 
 @contextmanager

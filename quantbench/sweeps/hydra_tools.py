@@ -50,6 +50,15 @@ def users_folders(hydra: Any) -> list[str]:
     return [str(source.path) for source in hydra.runtime.config_sources if source.provider == OWN]
 
 
+def own_settings(overrides: Sequence[str], output: str | None, name: str | None) -> dict[str, str]:
+    """What our own flags give, by setting. Raises ConfigError where the overrides give it, too."""
+    given = {key: value for key, value in (("output", output), ("name", name)) if value is not None}
+    for key, value in given.items():
+        if other := [word for word in overrides if word.lstrip("+~").partition("=")[0] == key]:
+            raise ConfigError(f"--{key} {value}: {other[0]} says it, too; give one of the two")
+    return given
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """Whatever Hydra stumbles over is something in the command or in a choice. Raises ConfigError."""

@@ -15,17 +15,30 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
-from quantbench.errors import QuantBenchError
+from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.files import writing
 from quantbench.results.records import Record, latest, read_records, write_records
 from quantbench.terminal import say
 
 
-def new_folder(output: str, experiment: str) -> Path:
-    """Make ``output/experiment/<time>-<id>``; two runs never get the same one. Raises QuantBenchError."""
+def new_folder(output: str, experiment: str, name: str | None = None) -> Path:
+    """Make ``output/experiment/name``, or ``<time>-<id>`` there; two runs never get the same one.
+
+    Raises:
+        ConfigError: there is one of that name.
+        QuantBenchError: none can be made.
+    """
+    check_new(output, experiment, name)
     parent = Path(output) / experiment
     try:
         parent.mkdir(parents=True, exist_ok=True)
+        if name is not None:
+            folder = parent / name
+            try:
+                folder.mkdir()
+                return folder
+            except FileExistsError as error:  # just now
+                raise ConfigError(_taken(folder)) from error
         while True:
             folder = parent / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}-{secrets.token_hex(3)}"
             try:
@@ -35,6 +48,16 @@ def new_folder(output: str, experiment: str) -> Path:
                 continue
     except OSError as error:
         raise QuantBenchError(f"output={output}: cannot make a folder there ({error.strerror})") from error
+
+
+def check_new(output: str, experiment: str, name: str | None) -> None:
+    """Raise ConfigError where a folder of this name is there."""
+    if name is not None and os.path.lexists(folder := Path(output) / experiment / name):
+        raise ConfigError(_taken(folder))
+
+
+def _taken(folder: Path) -> str:
+    return f"name={folder.name}: {folder} is there; choose another name, or go on with `quantbench resume {folder}`"
 
 
 class Journal:

@@ -15,6 +15,7 @@ from quantbench.config import COMPONENTS, build_stack
 from quantbench.devices import find_device
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.files import write_text
+from quantbench.paths import SWEEP_FILE
 from quantbench.results.facts import COLUMNS_FILE
 from quantbench.results.schema import Status
 from quantbench.results.tables import read_results, results_path
@@ -24,7 +25,7 @@ from quantbench.sweeps.environment import environment
 from quantbench.sweeps.execute import execute
 from quantbench.sweeps.executors import make_executor
 from quantbench.sweeps.facts import write_facts
-from quantbench.sweeps.journal import Journal, new_folder
+from quantbench.sweeps.journal import Journal, check_new, new_folder
 from quantbench.sweeps.outline import details, outline
 from quantbench.sweeps.plan import Plan, plan
 from quantbench.sweeps.schedule import Schedule, schedule
@@ -33,8 +34,6 @@ from quantbench.sweeps.trial import Record
 from quantbench.terminal import say
 from quantbench.training import checkpoint
 from quantbench.training.configuration import configuration, differences
-
-SWEEP_FILE = "sweep.yaml"
 
 
 def run(sweep: Sweep) -> Path | None:
@@ -46,6 +45,7 @@ def run(sweep: Sweep) -> Path | None:
     """
     sweep = with_absolute_paths(sweep)
     planned = plan(sweep)
+    check_new(planned.run.output, planned.run.experiment, planned.run.name)
     if planned.run.dry_run:
         scheduled = schedule(planned)
         say(*outline(planned, scheduled).split("\n"), *details(planned, scheduled).split("\n"))
@@ -54,7 +54,8 @@ def run(sweep: Sweep) -> Path | None:
     scheduled = schedule(planned, workers=make_executor(planned.executor).ready(device))
     say(*outline(planned, scheduled).split("\n"))
     _prepare(planned)
-    folder = new_folder(planned.run.output, planned.run.experiment)
+    folder = new_folder(planned.run.output, planned.run.experiment, planned.run.name)
+    say(f"folder: {folder}")
     journal = Journal(folder)
     replace(sweep, data=planned.data).save(folder / SWEEP_FILE)
     write_facts(planned.trials, planned.added, folder)

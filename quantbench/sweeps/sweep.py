@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,13 @@ class Sweep:
             yield from itertools.product(*(range(len(values)) for values in self.axes.values()))
         else:
             yield from (tuple(point[1:]) for point in self.points if point[0] == number)
+
+    def given(self, settings: Mapping[str, str]) -> Sweep:
+        """The same with settings of the whole run as plain text, which stands for nothing else."""
+        # OmegaConf takes a backslash before what would be an interpolation as one that is none.
+        plain = {key: re.sub(r"(\\*)\$\{", r"\1\1\\${", value) for key, value in settings.items()}
+        changed = [Combination(one.choices, one.config | plain) for one in self.combinations]
+        return replace(self, combinations=changed)
 
     def save(self, path: Path) -> None:
         """Write ``sweep.yaml``."""

@@ -63,6 +63,27 @@ def test_an_address_where_something_else_listens_has_a_time_limit(quantbench, mo
     assert f"executor.address={address}: no Dask scheduler answers there within 1 s" in err
 
 
+def test_too_few_open_files_are_one_message(quantbench, monkeypatch):
+    limits, given = [(40, 40)], []
+    monkeypatch.setattr("resource.getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr("resource.setrlimit", lambda _, limit: given.append(limit))
+    words = ["run", "executor=dask", "executor.workers=2", "executor.stack_size=1", *SMALL, "-m", "seed=0,1"]
+    code, _, err = quantbench(*words)
+    assert code == 1
+    (line,) = [line for line in err.splitlines() if line]
+    assert line.startswith("error: executor=dask: 2 workers take up to 96 open files, and the system allows this process 40")
+
+    def refused(workers):
+        raise RuntimeError("Nanny failed to start.") from OSError(24, "Too many open files")
+
+    monkeypatch.setattr("quantbench.sweeps.executors.dask._local_cluster", refused)
+    limits.append((40, 4096))
+    code, _, err = quantbench(*words)
+    assert code == 1
+    assert "executor=dask: a cluster of this machine cannot be started (RuntimeError: Nanny failed to start." in err
+    assert given == [(96, 4096)]
+
+
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_costs_nothing(command, cluster, small_run, tmp_path):
     address, (_, victim, _) = cluster

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.files import replacing
 from quantbench.results.label_places import Box, label_places
 from quantbench.results.palette import Style
 from quantbench.results.plots.picture import Axis, Panel, Picture, Series, Text, apart, wrapped
@@ -69,8 +70,8 @@ def save(picture: Picture, path: Path, title: str | None = None) -> None:
     metadata: dict[str, Any] = {} if path.suffix == ".png" else {"Date" if path.suffix == ".svg" else "CreationDate": None}
     metadata |= {"Title": title} if title is not None else {}
     try:
-        with matplotlib.rc_context(STYLE):
-            draw(picture).savefig(path, dpi=160, metadata=metadata)
+        with matplotlib.rc_context(STYLE), replacing(path, durable=False) as partial:  # never through a link
+            draw(picture).savefig(partial, format=path.suffix[1:], dpi=160, metadata=metadata)
     except OSError as error:
         raise QuantBenchError(f"{path}: cannot be written ({error.strerror})") from error
 

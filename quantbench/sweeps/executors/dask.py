@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import threading
 import time
 import uuid
@@ -33,6 +34,8 @@ CONNECT_SECONDS = 10
 CLOSE_SECONDS = 5
 ASK_SECONDS = 2
 """How often the cluster is asked for its size."""
+FILES, FILES_A_WORKER = 64, 16
+"""Open files that a driver with a cluster of this machine takes at most, and some to spare; without them Dask hangs."""
 FETCH_SECONDS = 60
 """How long a finished stack may take to arrive; its worker may have died just then."""
 
@@ -176,9 +179,10 @@ def _silence() -> None:
 
 
 def _start_here(workers: int) -> tuple[Any, Any]:
-    """Client and cluster of this machine, reachable from it alone."""
+    """Client and cluster of this machine, reachable from it alone. Raises QuantBenchError where it cannot be started."""
     from distributed import Client
 
+    _allow_files(workers)
     with ThreadPoolExecutor(1) as thread:
         starting = thread.submit(_local_cluster, workers)
         try:
@@ -187,7 +191,23 @@ def _start_here(workers: int) -> tuple[Any, Any]:
             wind_up()
             starting.result().close(timeout=CLOSE_SECONDS)  # what has half started cannot be closed
             raise
+        except Exception as error:  # of Dask's: whatever the system refused it
+            raise QuantBenchError(f"executor=dask: a cluster of this machine cannot be started ({describe(error)})") from error
     return Client(cluster, set_as_default=False), cluster
+
+
+def _allow_files(workers: int) -> None:
+    """Have enough files open at a time. Raises QuantBenchError where the system allows too few."""
+    needed = FILES + FILES_A_WORKER * workers
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise QuantBenchError(
+            f"executor=dask: {workers} workers take up to {needed} open files, and the system allows this process {hard} "
+            "(`ulimit -n`); raise that, lower executor.workers, or use executor=processes"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _local_cluster(workers: int) -> Any:
