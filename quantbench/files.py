@@ -52,7 +52,7 @@ def replace_file(
     """
     with (
         replacing(path, durable, shared) as partial,
-        partial.open("xb") if binary else partial.open("x", encoding="utf-8", newline="") as file,
+        partial.open("xb") if binary else partial.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         write(file)
 

@@ -59,7 +59,10 @@ def visible(text: str, keep: str = "\n\t") -> str:
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
-def _printable(text: str, stream: TextIO) -> str:
-    """Text with what the encoding of a stream lacks spelled out, as all but ASCII in the locale C."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
+def encodable(text: str, encoding: str = "utf-8") -> str:
+    """Text with what an encoding lacks spelled out: in UTF-8 bytes of a file's name that are no text."""
     return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _printable(text: str, stream: TextIO) -> str:
+    return encodable(text, getattr(stream, "encoding", None) or "utf-8")

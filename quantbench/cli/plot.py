@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
     plot.add_argument(
         "--output",
         type=Path,
-        help="a folder, or with --kind an .svg, .png or .pdf (plots in the run's folder or beside a table; of several runs, here)",
+        help="a folder, or with --kind an .svg, .png or .pdf (plots: in the run's folder or beside a table; of several, here)",
     )
     plot.add_argument("--format", default="svg", choices=["svg", "png", "pdf"], help="of the files in a folder (svg)")
     plot.set_defaults(command=run)

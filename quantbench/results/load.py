@@ -18,6 +18,7 @@ from quantbench.results.facts import COLUMNS_FILE, Facts, read_facts
 from quantbench.results.merge import Configuration, read_configuration, told_apart
 from quantbench.results.schema import CURVES, GROUPS, IDENTITY, NOTES, WHOLE, Status
 from quantbench.results.tables import matching, read_results, results_path
+from quantbench.terminal import encodable
 
 
 @dataclass(frozen=True, repr=False)
@@ -207,11 +208,11 @@ def _typed(table: pd.DataFrame, metrics: dict[str, Metric]) -> pd.DataFrame:
 
 
 def _names(files: Sequence[Path]) -> list[str]:
-    """Short names that tell the files apart: the folder's, longer where two are equal."""
+    """Short names that tell the files apart: the folder's, longer where two are equal; bytes that are no text spelled out."""
     whole = [file.resolve() for file in files]
     whole = [file.parent if file.stem == "results" else file for file in whole]
     for length in range(1, max((len(path.parts) for path in whole), default=1) + 1):
-        names = ["/".join(path.parts[-length:]) for path in whole]
+        names = [encodable("/".join(path.parts[-length:])) for path in whole]
         if len(set(names)) == len(set(whole)):
             break
     return names

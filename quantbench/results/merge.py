@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ MOST_SETTINGS = 200_000
 Configuration = dict[str, dict[str, dict[str, Any]]]
 """By group and choice: each setting (by dotted name) with its value, or that the run varies it. ``train`` has the choice ''."""
 
+BYTES = re.compile(r"\\uDC[89A-F]")
 _VARIES = object()
 
 
@@ -34,7 +36,10 @@ def read_configuration(path: Path) -> Configuration | None:
     try:
         if not path.is_file() or path.is_symlink() or path.stat().st_size > LARGEST:
             return None
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        text = path.read_text(encoding="utf-8")
+        # libyaml knows no bytes of a file's name that are no text, which QuantBench escapes.
+        name = "SafeLoader" if BYTES.search(text) else "CSafeLoader"
+        content = yaml.load(text, Loader=getattr(yaml, name, yaml.SafeLoader))
         axes = {str(name): list(values) for name, values in content["axes"].items()}
         combinations = [(dict(one["choices"]), dict(one["config"])) for one in content["combinations"]]
         data = {str(where): str(what) for where, what in dict(content.get("data") or {}).items()}

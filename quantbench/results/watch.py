@@ -132,17 +132,16 @@ def _order(done: Cell, trials: Cell) -> int:
 
 def _head(now: Progress) -> Sequence[RenderableType]:
     total = len(now.table)
-    line = Text.assemble(
-        (now.state, f"bold {COLOURS[now.state]}"), f"  {visible(str(now.folder))}  {now.finished} of {total} trials"
-    )
+    folder = visible(str(now.folder))
+    line = Text.assemble((now.state, f"bold {COLOURS[now.state]}"), f"  {folder}  {now.finished} of {total} trials")
     if now.seconds is not None:
         line.append(f", {_duration(now.seconds)}")
     if now.state in (RUNNING, SUBMITTED) and now.remaining_seconds is not None:
         line.append(f", about {_duration(now.remaining_seconds)} left")
     if now.state == SUBMITTED:
-        line.append(f"; `quantbench resume {visible(str(now.folder))} --collect` tells of its jobs")
+        line.append(f"; `quantbench resume {folder} --collect` tells of its jobs")
     if now.state == STOPPED:
-        line.append(f"; `quantbench resume {visible(str(now.folder))}` goes on")
+        line.append(f"; `quantbench resume {folder}` goes on")
     return [line, ProgressBar(total=max(total, 1), completed=now.finished), Text()]
 
 

@@ -17,7 +17,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
@@ -28,7 +28,7 @@ from quantbench.paths import config_folder
 from quantbench.schema import Settings
 from quantbench.sweeps import grid
 from quantbench.sweeps.combine import Combine, Compose, combination, plain_node, with_values
-from quantbench.sweeps.grid import Axis, Grid, IsGroup, must_compose, point_word, word_of
+from quantbench.sweeps.grid import Axis, Grid, IsGroup, must_compose, point_word
 from quantbench.sweeps.hydra_tools import search_path, searching, told, users_folders
 from quantbench.sweeps.sweep import Combination, Sweep
 
@@ -107,7 +107,9 @@ def _parsed(overrides: Sequence[str], parser: OverridesParser) -> list[Override]
     except ConfigError as error:
         for word in overrides:
             key, equals, value = word.partition("=")
-            if equals and not _readable(word, parser) and _readable(quoted := word_of(key, value), parser):
+            quoted = f"{key}={QuotedString(value, Quote.double).with_quotes()}"
+            plain_text = equals and not set(value) & set("()[]{},'\"")  # else a bracket may be missing
+            if plain_text and not _readable(word, parser) and _readable(quoted, parser):
                 own = f", or --{key} {shlex.quote(value)}" if key in ("output", "name") else ""
                 raise ConfigError(f"{error}\ntext with such characters stands in quotes: {shlex.quote(quoted)}{own}") from error
         raise

@@ -91,7 +91,12 @@ class Sweep:
     def save(self, path: Path) -> None:
         """Write ``sweep.yaml``."""
         content = {"quantbench": __version__} | asdict(self)
-        write_text(path, yaml.dump(content, Dumper=_dumper(), sort_keys=False, default_flow_style=None, width=120))
+        form: Any = {"sort_keys": False, "default_flow_style": None, "width": 120}
+        try:
+            text = yaml.dump(content, Dumper=_dumper("CSafeDumper"), **form)
+        except UnicodeEncodeError:  # bytes of a file's name that are no text, for which libyaml has no escapes
+            text = yaml.dump(content, Dumper=_dumper("SafeDumper"), **form)
+        write_text(path, text)
 
     @staticmethod
     def load(path: Path) -> Sweep:
@@ -172,10 +177,10 @@ def put(config: dict[str, Any], name: str, value: Any) -> None:
         node[last] = copy.deepcopy(value)
 
 
-def _dumper() -> Any:
-    """The fast YAML writer where libyaml is there, without anchors for shared values."""
+def _dumper(name: str) -> Any:
+    """A YAML writer without anchors for shared values; the fast one, CSafeDumper, where libyaml is there."""
 
-    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    class Dumper(getattr(yaml, name, yaml.SafeDumper)):  # type: ignore[misc]
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
