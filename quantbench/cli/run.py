@@ -46,8 +46,9 @@ def run(words: list[str]) -> int:
             return 0
     if own:
         from quantbench.sweeps.grid import word_of
+        from quantbench.sweeps.sweep import literal
 
-        overrides += [word_of(key, value) for key, value in own.items()]
+        overrides += [word_of(key, literal(value)) for key, value in own.items()]
     return _hydra(arguments, overrides)
 
 

@@ -83,8 +83,7 @@ class Sweep:
 
     def given(self, settings: Mapping[str, str]) -> Sweep:
         """The same with settings of the whole run as plain text, which stands for nothing else."""
-        # OmegaConf takes a backslash before what would be an interpolation as one that is none.
-        plain = {key: re.sub(r"(\\*)\$\{", r"\1\1\\${", value) for key, value in settings.items()}
+        plain = {key: literal(value) for key, value in settings.items()}
         changed = [Combination(one.choices, one.config | plain) for one in self.combinations]
         return replace(self, combinations=changed)
 
@@ -112,6 +111,11 @@ class Sweep:
             raise ConfigError(f"{path.parent}: no folder of a run (it has no {path.name})") from error
         except (yaml.YAMLError, AttributeError, KeyError, TypeError, OSError, ValueError) as error:
             raise ConfigError(f"{path}: cannot be read as a sweep ({error})") from error
+
+
+def literal(text: str) -> str:
+    """Text for a setting that stands for itself: OmegaConf takes a backslash before an interpolation as one that is none."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
 class _Template:
