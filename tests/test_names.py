@@ -1,6 +1,7 @@
 """Names and folders of runs: what a command line may call them, where they are found again, and where readers write."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -58,9 +59,9 @@ def test_our_own_flags_take_any_text(quantbench, tmp_path):
         code, _, err = quantbench(*words)
         assert code == 2
         assert "give one of the two" in err
-    code, _, err = quantbench(*RUN, "--name", "of-hydra", "--output", str(output), "hydra/launcher=basic")
+    code, out, err = quantbench(*DRY, "--name", "a$b", "--output", str(output), "--cfg", "job")  # by Hydra
     assert code == 0, err
-    assert (output / "default" / "of-hydra" / "results.csv").is_file()
+    assert "name: a$b\n" in out
 
 
 def test_an_audit_has_a_name_and_an_output_too(quantbench, tmp_path):
@@ -76,17 +77,15 @@ def test_an_audit_has_a_name_and_an_output_too(quantbench, tmp_path):
 def test_what_hydras_grammar_takes_in_quotes_only_is_told_with_them(quantbench):
     code, _, err = quantbench(*DRY, "output=/data/j\u00f6rg/x")
     assert code == 2
-    assert "in quotes: 'output=\"/data/j\u00f6rg/x\"', or --output /data/j\u00f6rg/x" in err.replace(
-        "--output '/data/j\u00f6rg/x'", "--output /data/j\u00f6rg/x"
-    )
+    assert "in quotes: 'output=\"/data/j\u00f6rg/x\"', or --output '/data/j\u00f6rg/x'" in err
     assert quantbench(*DRY, 'output="/data/j\u00f6rg/x"')[0] == 0
     assert "in quotes" not in quantbench(*DRY, "seed=[1")[2]
 
 
 def test_latest_is_the_last_run(quantbench, named, tmp_path):
     first, _ = named
-    assert quantbench(*RUN, "experiment=another", "name=second")[0] == 0
     second = Path("outputs/another/second")
+    shutil.copytree(first, second)
     os.utime(first / "sweep.yaml", (1, 1))
     for words in (["rank", "latest"], ["watch", "latest"], ["resume", "latest"], ["diff", "latest", "latest"]):
         code, _, err = quantbench(*words)
@@ -162,7 +161,7 @@ def test_a_column_of_any_kind_for_every_option_that_takes_one(named):
     """What is no rate, no metric or no setting is said to be none."""
     folder, _ = named
     runs = load(folder)
-    asked = [*runs.results.columns, "rate", "task", "method", "nothing"]
+    asked = ["trial", "status", "seed", "quantizer", "mse", "dead_codes", "device", "rate_bits", "rate", "nothing"]
     tries = [lambda name, option=option: rank(runs, **{option: name}) for option in ("metric", "by", "within", "rate")]
     tries += [lambda name, option=option: diff(runs, runs, **{option: name}) for option in ("metric", "by", "within")]
     tries += [lambda name, option=option: transfer(runs, runs, **{option: name}) for option in ("metric", "by")]
