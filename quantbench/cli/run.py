@@ -68,10 +68,12 @@ def _hydra(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     from quantbench.paths import config_folder
     from quantbench.sweeps.hydra_tools import search_path, searching, told
+    from quantbench.sweeps.words import quoted
 
     # Hydra would print errors itself and exit with 1; ours are shorter, and bad input exits with 2.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = ["quantbench", *arguments.hydra, *(["--multirun"] if arguments.multirun else []), *overrides]
+    words = [*(["--multirun"] if arguments.multirun else []), *map(quoted, overrides)]
+    sys.argv = ["quantbench", *arguments.hydra, *words]
     failures: list[QuantBenchError] = []
     bugs: list[Exception] = []
     done: list[object] = []
