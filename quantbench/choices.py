@@ -12,11 +12,15 @@ GROUPS = ("experiment", "simulator", "codec", "quantizer", "gradient", "loss", "
 
 def choices(group: str, config_dir: Path | None = None) -> dict[str, Path]:
     """Name and file of every choice in a group; of equal names the project's own counts, as it does for Hydra."""
-    found: dict[str, Path] = {}
-    for root in [config_folder(), config_dir]:
-        for path in sorted((root / group).glob("*.yaml")) if root else []:
-            found.setdefault(path.stem, path)
-    return found
+    mine = choices_in(config_dir / group) if config_dir else {}
+    ours = choices_in(config_folder() / group)
+    return ours | {name: path for name, path in mine.items() if name not in ours}
+
+
+def choices_in(folder: Path) -> dict[str, Path]:
+    """Name and file of every choice in a group's folder; of one in a folder within it, ``folder/name``."""
+    names = {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.yaml")}
+    return dict(sorted(names.items(), key=lambda item: ("/" in item[0], item[0])))
 
 
 def description(path: Path) -> str:

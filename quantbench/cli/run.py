@@ -45,10 +45,10 @@ def run(words: list[str]) -> int:
             runner.run(compose(overrides, arguments.config_dir, arguments.multirun).given(own))
             return 0
     if own:
-        from quantbench.sweeps.grid import word_of
         from quantbench.sweeps.sweep import literal
+        from quantbench.sweeps.words import word_of
 
-        overrides += [word_of(key, literal(value)) for key, value in own.items()]
+        overrides += [word_of(key, literal(value), lambda _: False) for key, value in own.items()]
     return _hydra(arguments, overrides)
 
 
@@ -78,10 +78,12 @@ def _hydra(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     from quantbench.paths import config_folder
     from quantbench.sweeps.hydra_tools import search_path, searching, told
+    from quantbench.sweeps.words import quoted
 
     # Hydra would print errors itself and exit with 1; ours are shorter, and bad input exits with 2.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = ["quantbench", *arguments.hydra, *(["--multirun"] if arguments.multirun else []), *overrides]
+    words = [*(["--multirun"] if arguments.multirun else []), *map(quoted, overrides)]
+    sys.argv = ["quantbench", *arguments.hydra, *words]
     failures: list[QuantBenchError] = []
     bugs: list[Exception] = []
     done: list[object] = []

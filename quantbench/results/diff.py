@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
-from quantbench.results.layout import layout, settings_of, text
+from quantbench.results.layout import layout, settings_of, texts
 from quantbench.results.load import Results
 from quantbench.results.merge import differing, told_apart
 from quantbench.results.schema import BAD, Status
@@ -164,7 +164,7 @@ def _tables(a: Results, b: Results) -> tuple[list[pd.DataFrame], list[str]]:
         table = table[table["status"] != Status.SKIPPED].copy()
         table = table[[name for name in table if "." not in str(name) or name in own]]
         for name in own:  # text throughout, so that 1 and 1.0 of two files are the same setting; empty where there is none
-            table[name] = table[name].map(text).astype(object) if name in table else ""
+            table[name] = texts(table, name) if name in table else ""
         table["status"] = table["status"].astype(object)
         found.append(table)
     return found, notes

@@ -5,11 +5,13 @@ Every command tells them apart by these functions, so that a method has one name
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
+import numpy as np
 import pandas as pd
 
 from quantbench.errors import ConfigError
@@ -97,7 +99,7 @@ def layout(
         for name in names or []:
             if name not in allowed:
                 raise ConfigError(f"{option} {name}: no such setting; there are {', '.join(allowed)}")
-    keys = {name: column.map(text).astype(object) for name, column in columns.items()}
+    keys = {name: columns[name] if name == RATE else texts(table, name) for name in columns}
     by = _default_by(keys, sizes, apart) if by is None else list(dict.fromkeys(by))
     if both := [name for name in within or [] if name in by]:
         raise ConfigError(f"--within {both[0]}: makes a method already (--by {','.join(by)})")
@@ -124,10 +126,10 @@ def rate_settings(table: pd.DataFrame, sizes: Sequence[str] | None) -> list[str]
         candidates = [name for name in candidates if name in sizes]
     if not candidates or "quantizer" not in table:
         return []
-    choice, nominal = table["quantizer"].map(text).astype(object), nominal_rate(table).map(text).astype(object)
+    choice, nominal = texts(table, "quantizer"), nominal_rate(table).map(_rate_text).astype(object)
     found = []
     for name in candidates:
-        values = table[name].map(text).astype(object)
+        values = texts(table, name)
         rated = nominal != ""
         follows = values[rated].groupby([choice[rated], nominal[rated]]).nunique().max() if rated.any() else 0
         varies = bool(values.groupby(choice).nunique().gt(1).any())
@@ -138,10 +140,12 @@ def rate_settings(table: pd.DataFrame, sizes: Sequence[str] | None) -> list[str]
 
 def operating_points(table: pd.DataFrame, sizes: Sequence[str]) -> pd.Series[str]:
     """The rate that each row's method was set to: the nominal one, or the settings that decide it where there is none."""
-    found = nominal_rate(table).round(6).map(text).astype(object)
+    exact = nominal_rate(table).map(_rate_text).astype(object)
+    found = nominal_rate(table).round(6).map(_rate_text).astype(object)
+    found = found if found.nunique() == exact.nunique() else exact
     unrated = found == ""
     if unrated.any() and sizes:
-        named = [table[name].map(text).map(lambda value, name=name: value and f"{_last(name)}={value}") for name in sizes]
+        named = [texts(table, name).map(lambda value, name=name: value and f"{_last(name)}={value}") for name in sizes]
         settings = [" ".join(filter(None, values)) for values in zip(*named, strict=True)]
         found = found.where(~unrated, pd.Series(settings, index=table.index, dtype=object))
     return found
@@ -189,7 +193,7 @@ def _nominal_or_spent(table: pd.DataFrame) -> tuple[pd.Series[float], str]:
     rate, label = rates(table, known[0])
     if known[:2] != ["rate_bits", "spent_bits"] or "quantizer" not in table:
         return rate, label
-    rated = rate.notna().groupby(table["quantizer"].map(text).astype(object)).transform("any")
+    rated = rate.notna().groupby(texts(table, "quantizer")).transform("any")
     if rated.all():
         return rate, label
     return rate.where(rated, rates(table, "spent_bits")[0]), f"{label} (spent bits where there is no nominal rate)"
@@ -205,14 +209,44 @@ def _known_rate(table: pd.DataFrame, column: str) -> pd.Series[float]:
     groups = [name for name in ("simulator", "codec", "quantizer") if name in table]
     if not rate.isna().any() or not groups:
         return rate
-    alike = rate.groupby([table[name].map(text).astype(object) for name in [*groups, *settings]])
+    alike = rate.groupby([texts(table, name) for name in [*groups, *settings]])
     only = alike.transform("nunique") == 1
     return rate.fillna(alike.transform("mean").where(only))
 
 
+def texts(table: pd.DataFrame, name: str) -> pd.Series[str]:
+    """A column of choices or of a setting as text, equal where they are."""
+    return table[name].map(_choice_text if name in GROUPS else text).astype(object)
+
+
+def _choice_text(value: object) -> str:
+    return "" if pd.isna(value) else str(value)  # type: ignore[call-overload]
+
+
 def text(value: object) -> str:
-    """Text throughout, so that 1 and 1.0 of two files are the same setting; empty where there is none."""
-    return "" if pd.isna(value) else number(value, digits=12)  # type: ignore[call-overload]
+    """A setting as text throughout, so that 1 and 1.0 of two files are the same, and no digit is lost; empty for none.
+
+    A number that stands among texts in one file and among numbers in another is the same, too.
+    """
+    if pd.isna(value):  # type: ignore[call-overload]
+        return ""
+    if isinstance(value, str):
+        return _number_text(float(value)) if _FLOAT.fullmatch(value) else value
+    return _number_text(value) if isinstance(value, int | float | np.number) and not isinstance(value, bool) else str(value)
+
+
+def _number_text(value: int | float | np.number) -> str:
+    number = float(value)
+    return str(int(value)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+
+
+_FLOAT = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+(?:e[+-]\d+)?|e[+-]\d+)")
+"""As Python writes a float that is no whole number, or a whole one with its point."""
+
+
+def _rate_text(rate: float) -> str:
+    """A rate as text; it is computed, so that its last digits say nothing."""
+    return number(rate, digits=12)
 
 
 def averaged_over(table: pd.DataFrame, parts: Layout) -> list[str]:
@@ -273,11 +307,19 @@ def item_names(items: Sequence[Item], by: Sequence[str], enough: int) -> list[st
     shown = [item[:enough] if first[item[:enough]] == 1 else item for item in items]
     short = [_last(name) for name in by]
     labels = [last if short.count(last) == 1 else name for last, name in zip(short, by, strict=True)]
+    values = [{item[place] for item in items} for place in range(len(by))]
+    known = [{one: one for one in some} if name in GROUPS else _shorter(some) for name, some in zip(by, values, strict=True)]
     names = []
     for item in shown:
-        parts = [_said(*one) for one in zip(by, labels, item, strict=False)]
+        parts = [_said(name, label, short[value]) for name, label, short, value in zip(by, labels, known, item, strict=False)]
         names.append(" ".join(filter(None, parts)) or "(no name)")
     return names
+
+
+def _shorter(values: set[str]) -> dict[str, str]:
+    """Numbers of twelve digits where all stay distinct, other values as they are."""
+    short = {value: number(float(value), 12) if _FLOAT.fullmatch(value) else value for value in values}
+    return short if len({*short.values()}) == len(values) else {value: value for value in values}
 
 
 def _said(name: str, label: str, value: str) -> str:

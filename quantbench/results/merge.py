@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -138,4 +139,4 @@ def _column(table: pd.DataFrame, configuration: Configuration, name: str) -> pd.
 
 def _cell(value: Any) -> Any:
     """As results.csv holds it: a list as text."""
-    return str(value) if isinstance(value, list | dict) else value
+    return json.dumps(value) if isinstance(value, list | dict) else value

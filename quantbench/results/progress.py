@@ -16,6 +16,7 @@ from quantbench.metrics import Metric
 from quantbench.results.cells import unguarded
 from quantbench.results.facts import COLUMNS_FILE, read_facts
 from quantbench.results.records import Record, latest, read_records
+from quantbench.results.schema import TEXT
 from quantbench.results.tables import read_results, results_path
 
 RUNNING, SUBMITTED, STOPPED, COMPLETE = "running", "submitted", "stopped", "complete"
@@ -82,7 +83,7 @@ class Watch:
         try:
             if (journal / "plan.csv").exists() and not (journal / "plan.csv").is_file():
                 raise ConfigError(f"{journal / 'plan.csv'}: is a device or a pipe, no plan")
-            plan = pd.read_csv(journal / "plan.csv", dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""])
+            plan = pd.read_csv(journal / "plan.csv", dtype=TEXT, keep_default_na=False, na_values=[""])
             plan = unguarded(plan)
             began = (journal / "plan.csv").stat().st_mtime
             self._read(journal)

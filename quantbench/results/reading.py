@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, get_args
 import pandas as pd
 
 from quantbench.errors import ConfigError, brief
+from quantbench.results.cells import unguarded
 from quantbench.results.diff import Comparison, compare
 from quantbench.results.diff_text import render_comparison
 from quantbench.results.frame import DROP, POLICIES, WHOLE_SEED, WORST, find_metric, frame, has_goal
@@ -19,6 +20,7 @@ from quantbench.results.rank import Over, Ranking
 from quantbench.results.rank import rank as rank_frame
 from quantbench.results.rank_text import render_ranking
 from quantbench.results.rate_distortion import Bjontegaard, Point, bjontegaard, pareto
+from quantbench.results.render import number
 from quantbench.results.transfer import Transfer
 from quantbench.results.transfer import transfer as transfer_runs
 from quantbench.results.transfer_text import render_transfer
@@ -46,7 +48,8 @@ class Reading(Generic[Found]):
     @property
     def table(self) -> pd.DataFrame:
         """The lines that the command prints, one column an interval's end."""
-        return pd.read_csv(io.StringIO(self.text("csv")))
+        text = dict.fromkeys(("method", "task", "mark", "metric"), str)
+        return unguarded(pd.read_csv(io.StringIO(self.text("csv")), dtype=text, keep_default_na=False, na_values=[""]))
 
     def __str__(self) -> str:
         return self.text("table")
@@ -99,7 +102,7 @@ def rank(
         raise ConfigError("--table bd: needs --against METHOD")
     over_rates = frame(every, metric, by, within, over_rates=True, goal=True, rate=rate)
     points = pareto(over_rates, failures)
-    if len({(point.task, round(point.rate, 6)) for point in points}) == len({point.task for point in points}):
+    if len({(point.task, number(point.rate, 12)) for point in points}) == len({point.task for point in points}):
         points = []  # a single rate each: nothing to trade
     curves = [] if against is None else bjontegaard(over_rates, against)
     return Reading(

@@ -9,6 +9,9 @@ IDENTITY = ["trial", "experiment", "status", "error", "seed", "simulator", "code
 
 GROUPS = ["simulator", "codec", "quantizer", "gradient", "loss"]
 
+TEXT: dict[str, type[str]] = dict.fromkeys([*(name for name in IDENTITY if name != "seed"), "device"], str)
+"""Columns that are text whatever they look like, for pandas: a choice may be called 007 or 1e3."""
+
 MEASURED = [name for name, one in METRICS.items() if not one.cost]
 """What was measured. A metric that does not apply is empty."""
 

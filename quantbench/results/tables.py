@@ -19,7 +19,7 @@ from quantbench.metrics import METRICS
 from quantbench.points import Points
 from quantbench.results import parquet
 from quantbench.results.cells import unguarded, write_csv
-from quantbench.results.schema import COST, CURVES, IDENTITY, MEASURED, NOTES, WHOLE
+from quantbench.results.schema import COST, CURVES, IDENTITY, MEASURED, NOTES, TEXT, WHOLE
 
 
 def results_table(rows: Sequence[Mapping[str, Any]], settings: Sequence[str], whole: Sequence[str] = ()) -> pd.DataFrame:
@@ -143,4 +143,6 @@ def _is_run(path: Path) -> bool:
 def _read(file: Path) -> pd.DataFrame:
     if file.suffix == parquet.SUFFIX:
         return parquet.read(file)
-    return pd.read_csv(file, dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""], low_memory=False)
+    exact: Any = {} if int(pd.__version__.split(".")[0]) > 2 else {"float_precision": "round_trip"}  # as pandas 3 reads always
+    table: pd.DataFrame = pd.read_csv(file, dtype=TEXT, keep_default_na=False, na_values=[""], low_memory=False, **exact)
+    return table

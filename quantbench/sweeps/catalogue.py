@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from quantbench.choices import choices
+from quantbench.choices import choices, choices_in
 from quantbench.components import Component
 from quantbench.config import COMPONENTS
 from quantbench.errors import ConfigError
@@ -17,7 +17,7 @@ from quantbench.sweeps.choice_files import filled, read
 def named_classes(config_dir: Path) -> Iterator[type[Component]]:
     """Every class that a choice in a folder of the user's own names. Raises ConfigError."""
     for group in COMPONENTS:
-        for path in sorted((config_dir / group).glob("*.yaml")):
+        for path in choices_in(config_dir / group).values():
             for target in _targets(read(path)):
                 yield find_class(target, Component, str(path))
 

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from quantbench.choices import GROUPS, choices_in
 from quantbench.errors import ConfigError
 from quantbench.paths import config_folder
 from quantbench.sweeps.kept import kept
@@ -22,10 +23,12 @@ def file_of(folder: str, name: str) -> Path:
 
 
 def names(folder: str, group: str, groups: bool, files: bool) -> list[str]:
-    """Names of the groups and of the files in a group."""
+    """Names of the groups and of the files in a group; a group of choices has those of the folders within it, too."""
     place = Path(folder, group)
     found = {path.name for path in place.iterdir() if groups and path.is_dir() and path.name != "__pycache__"}
-    return sorted(found | {path.stem for path in place.glob("*.yaml") if files})
+    if files:
+        found |= {*choices_in(place)} if group in GROUPS else {path.stem for path in place.glob("*.yaml")}
+    return sorted(found)
 
 
 def read(path: Path) -> dict[str, Any]:

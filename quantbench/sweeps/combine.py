@@ -14,9 +14,9 @@ from quantbench.errors import ConfigError
 from quantbench.paths import config_folder
 from quantbench.schema import Settings
 from quantbench.sweeps.choice_files import filled, read
-from quantbench.sweeps.grid import group_of
 from quantbench.sweeps.hydra_tools import users_folders
 from quantbench.sweeps.sweep import Combination, copy_nodes, put
+from quantbench.sweeps.words import group_of
 
 Compose = Callable[[Sequence[str]], DictConfig]
 """From overrides to what Hydra composes of them; not to be changed."""
@@ -102,9 +102,9 @@ def _forget_others(settings: Settings, chosen: Mapping[str, str], config_dir: Pa
         known[last] = content
 
 
-def with_values(combination: Combination, values: Settings) -> Combination:
-    """A combination with other values of some settings. Raises ConfigError where there is none of such a name."""
+def with_values(combination: Combination, values: Sequence[tuple[str, Any]]) -> Combination:
+    """A combination with other values of some settings, in order. Raises ConfigError where there is none of such a name."""
     config = copy_nodes(combination.config)
-    for key, value in values.items():
+    for key, value in values:
         put(config, key, value)
     return Combination(combination.choices, config)

@@ -26,11 +26,12 @@ from quantbench.errors import ConfigError
 from quantbench.imports import forget_config_dirs
 from quantbench.paths import config_folder
 from quantbench.schema import Settings
-from quantbench.sweeps import grid
+from quantbench.sweeps import excluded, grid
 from quantbench.sweeps.combine import Combine, Compose, combination, plain_node, with_values
-from quantbench.sweeps.grid import Axis, Grid, IsGroup, must_compose, point_word
+from quantbench.sweeps.grid import Axis, Grid
 from quantbench.sweeps.hydra_tools import search_path, searching, told, users_folders
 from quantbench.sweeps.sweep import Combination, Sweep
+from quantbench.sweeps.words import IsGroup, bare, plain, quoted, word_of
 
 OURS = "hydra_plugins.quantbench_plugins."
 """Where our sweeper and our launcher are."""
@@ -55,9 +56,10 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None, multirun: 
     if config_dir is not None:
         forget_config_dirs()
     with _composer(config_dir) as (once, parser, is_group):
-        words = _parsed(overrides, parser)
+        words = _parsed([quoted(word) for word in overrides], parser)
         for one in words:
-            grid.check_choice(one, is_group)
+            if not one.is_sweep_override():
+                grid.check_choices(one, [plain(one.value())], is_group)
             if one.input_line and one.input_line.startswith("experiment="):
                 raise ConfigError(
                     f"{one.input_line}: choose one with +{one.input_line}; `quantbench list experiment` shows them"
@@ -70,11 +72,13 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None, multirun: 
                 raise ConfigError(f"hydra.{part}={hydra.get(part)}: must hold settings; leave it as it is for QuantBench's own")
         if not all(str(hydra[part].get("_target_")).startswith(OURS) for part in ("sweeper", "launcher")):
             raise OtherEngine("hydra/sweeper, hydra/launcher: another than QuantBench's own is for `quantbench run` alone")
-        asked = grid.of_command(words, is_group)
+        own, terms = grid.of_command(words, is_group)
         if multirun or str(OmegaConf.select(hydra, "mode")).endswith("MULTIRUN"):
-            asked = grid.with_experiment(asked, plain_node(hydra.sweeper), parser, is_group)
-        elif asked.axes:
-            raise ConfigError(f"{_written(asked.axes[0])}: -m sweeps over several values; one that is a list is [a,b]")
+            asked = grid.with_experiment(own, terms, plain_node(hydra.sweeper), parser, is_group)
+        elif not (swept := [one for one in terms if one.swept]):
+            asked = grid.settled(own, terms, [], [], is_group)
+        else:
+            raise ConfigError(f"{_written(swept[0])}: -m sweeps over several values; one that is a list is [a,b]")
         return _sweep(asked, once, is_group, list(overrides), search_path(config_dir))
 
 
@@ -82,7 +86,8 @@ def jobs(arguments: Sequence[str], sweeper: Mapping[str, Any], loader: ConfigLoa
     """The overrides of every trial, for launchers that are not ours."""
     is_group = _groups(loader)
     parser = OverridesParser.create(config_loader=loader)
-    asked = grid.with_experiment(grid.of_command(parser.parse_overrides(list(arguments)), is_group), sweeper, parser, is_group)
+    own, terms = grid.of_command(parser.parse_overrides([quoted(word) for word in arguments]), is_group)
+    asked = grid.with_experiment(own, terms, sweeper, parser, is_group)
     return [[*asked.hydra, *job] for job in grid.jobs(asked, is_group)]
 
 
@@ -95,7 +100,7 @@ def of_configs(configs: Sequence[DictConfig], hydra: DictConfig) -> Sweep:
 def component(group: str, name: str, config_dir: Path | None = None) -> Settings:
     """The settings of one choice, with every other at its default and nothing that stands for another. Raises ConfigError."""
     with _composer(config_dir) as (once, _, _), told():
-        node = OmegaConf.to_container(OmegaConf.select(once([f"{group}={name}"]), group), resolve=True)
+        node = OmegaConf.to_container(OmegaConf.select(once([quoted(f"{group}={name}")]), group), resolve=True)
     return {str(key): value for key, value in node.items()} if isinstance(node, dict) else {}
 
 
@@ -156,7 +161,7 @@ def _written(axis: Axis, most: int = 3) -> str:
 
 def _sweep(asked: Grid, once: Compose, is_group: IsGroup, command: list[str], folders: list[str]) -> Sweep:
     """What Hydra must compose makes combinations; all other values that vary are axes."""
-    plain_keys = [{key for key in point if not must_compose(key, is_group)} for point in asked.points]
+    plain_keys = [{key for key in point if key not in asked.composed} for point in asked.points]
     shared = [key for key in (asked.points or [{}])[0] if all(key in keys for keys in plain_keys)]
     together = {key: _distinct(point[key] for point in asked.points) for key in shared}
     indices = {key: {canonical(value): i for i, value in enumerate(values)} for key, values in together.items()}
@@ -170,17 +175,17 @@ def _sweep(asked: Grid, once: Compose, is_group: IsGroup, command: list[str], fo
         places = itertools.product(*first, *(range(len(axes[key])) for key in axes if key not in together))
         rows = [list(place) for place in places]
         if asked.exclude:
-            settings = asked.choices | {key.lstrip("+"): value for key, value in point.items()}
-            settings |= {key: value for key, _, value in chosen}
-            rows = [row for row in rows if not grid.left_out(settings | _at(axes, row), asked.exclude)]
+            pairs = [*point.items(), *((key, value) for key, _, value in chosen)]
+            settings = asked.held | dict(excluded.spelled((bare(key), value) for key, value in pairs))
+            rows = [row for row in rows if not excluded.left_out(settings | _at(axes, row), asked.exclude)]
         if not rows:
             continue
-        words = [point_word(key, value, is_group) for key, value in point.items() if must_compose(key, is_group)]
+        words = [word_of(key, value, is_group) for key, value in point.items() if key in asked.composed]
         words += [word for _, word, _ in chosen]
-        own = {key: value for key, value in point.items() if key not in shared and not must_compose(key, is_group)}
+        own = {key: value for key, value in point.items() if key not in shared and key not in asked.composed}
         number = numbers.setdefault(canonical([words, own]), len(combinations))
         if number == len(combinations):
-            combinations.append(with_values(combine(words), asked.values | own))
+            combinations.append(with_values(combine(words), [*asked.values, *own.items()]))
         points += [[number, *row] for row in rows]
     if not points:
         raise ConfigError("hydra.sweeper.exclude leaves out every point of this grid; hydra.sweeper.exclude=[] keeps them")
@@ -191,11 +196,11 @@ def _sweep(asked: Grid, once: Compose, is_group: IsGroup, command: list[str], fo
 def _composed(asked: Grid) -> list[list[tuple[str, str, Any]]]:
     """Key, override and value of every value of every axis that Hydra must compose."""
     axes = [axis for axis in asked.axes if axis.words]
-    return [[(axis.key.lstrip("+"), word, value) for word, value in zip(axis.words, axis.values, strict=True)] for axis in axes]
+    return [[(bare(axis.key), word, value) for word, value in zip(axis.words, axis.values, strict=True)] for axis in axes]
 
 
 def _at(axes: Mapping[str, Sequence[Any]], place: Sequence[int]) -> Settings:
-    return {key: values[i] for (key, values), i in zip(axes.items(), place, strict=True)}
+    return dict(excluded.spelled((key, values[i]) for (key, values), i in zip(axes.items(), place, strict=True)))
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:

@@ -134,7 +134,8 @@ class _Template:
         for name, value in values.items():
             put(config, name, value)
         # Resolving costs most, so only what changed is told to OmegaConf, and only interpolated leaves are asked for.
-        interpolated = [*self.interpolated, *(name for name, value in values.items() if "${" in str(value))]
+        interpolated = [name for name in self.interpolated if _holds(config, name)]  # null may stand for a whole mapping
+        interpolated += [name for name, value in values.items() if "${" in str(value)]
         if interpolated:
             for name in values:
                 value = _at(config, name)  # of settings that were merged all, or those of the trial before would stay
@@ -153,6 +154,15 @@ class _Template:
 def copy_nodes(value: Any) -> Any:
     """A copy of nested dictionaries; everything else is shared."""
     return {name: copy_nodes(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def _holds(config: Any, name: str) -> bool:
+    """Whether there is anything at a dotted name."""
+    for part in name.split("."):
+        if not isinstance(config, dict) or part not in config:
+            return False
+        config = config[part]
+    return True
 
 
 def _at(config: dict[str, Any], name: str) -> Any:

@@ -304,3 +304,29 @@ def test_other_rates_are_told_and_a_metric_is_tested_once():
     assert len(found.lines) == found.tests == 1
     assert any("8 pairs take other rates in B" in note for note in found.notes)
     assert not compare(a, a.drop(columns="usage"), ["nmse_db"]).identical
+
+
+@pytest.mark.parametrize(("one", "other"), [(0.123451, 0.123452), (0.1, 0.1 + 1e-15), (1_000_000_007, 1_000_000_009)])
+def test_close_settings_are_two(tmp_path, one, other):
+    """In other files too: the trials have other identities there."""
+    for name, shift in (("a", [0, 0]), ("b", [-1, 1])):
+        values = {("ste", one): -1.0 + shift[0], ("ste", other): -9.0 + shift[1]}
+        write(table(values, ["train.lr"], seeds=[0], code=name), tmp_path / f"{name}.csv")
+    found = diff.compare(load(tmp_path / "a.csv"), load(tmp_path / "b.csv"), ["nmse_db"])
+    assert [round(line.difference.mean, 9) for line in found.lines] == [-1, 1]
+    assert len({line.task for line in found.lines}) == 2
+
+
+def test_a_number_among_texts_is_the_number_it_is_elsewhere(tmp_path):
+    for name, others in (("a", [0.5, 1.0]), ("b", [0.5, 1.0, "auto"])):
+        values = {("ste", one): -1.0 for one in others}
+        write(table(values, ["train.lr"], seeds=[0], code=name), tmp_path / f"{name}.csv")
+    found = diff.compare(load(tmp_path / "a.csv"), load(tmp_path / "b.csv"), ["nmse_db"])
+    assert sorted(line.mark for line in found.lines) == [diff.IDENTICAL, diff.IDENTICAL, diff.ONLY_B]
+
+
+def test_names_that_look_like_numbers_are_names(tmp_path):
+    for name in ("a", "b"):
+        write(table({("007",): -1.0, ("7",): -2.0, ("1e3",): -3.0}, seeds=[0]), tmp_path / f"{name}.csv")
+    found = diff.compare(load(tmp_path / "a.csv"), load(tmp_path / "b.csv"), ["nmse_db"])
+    assert [line.method for line in found.lines] == ["vq 007", "vq 7", "vq 1e3"]

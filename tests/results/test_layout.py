@@ -78,6 +78,22 @@ def test_close_settings_are_two():
     assert list(layout(table(rows, ("train.lr",))).tasks) == ["lr=0.123451", "lr=0.123452"]
 
 
+def test_names_are_short_only_where_they_stay_distinct():
+    def tasks(*rates):
+        rows = [trial("ste", 0, -1.0) | {"train.lr": lr, "trial": str(place)} for place, lr in enumerate(rates)]
+        return list(layout(table(rows, ("train.lr",))).tasks)
+
+    assert tasks(0.1 + 0.2, 0.5) == ["lr=0.3", "lr=0.5"]
+    assert tasks(0.1 + 0.2, 0.3) == ["lr=0.30000000000000004", "lr=0.3"]
+
+
+def test_close_rates_are_two():
+    rows = table(trial(f"{codes}", 0, -1.0, codes=codes) for codes in (1_000_000, 1_000_001))
+    rows["simulator.frame_dim"] = 8
+    assert len(set(layout(rows).tasks)) == 2
+    assert set(layout(rows.assign(rate_bits=[2.0, 3.0 - 1e-15])).tasks) == {"rate=0.25", "rate=0.375"}
+
+
 def test_no_rate_is_an_error_that_names_what_there_is():
     with pytest.raises(ConfigError, match="--rate coded_bits: no such column, or it is empty; there are rate_bits, spent_bits"):
         rates(sweep(), "coded_bits")

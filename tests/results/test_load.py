@@ -207,3 +207,13 @@ def test_no_two_methods_of_a_picture_look_the_same():
     assert len(set(found.values())) == len(names)
     assert found == styles(names[::-1])
     assert {style.colour for style in found.values()} <= set(COLOURS)
+
+
+def test_choices_are_text_whatever_they_look_like(run):
+    names = ["007", "1e3", "null", "2.50"]
+    found = package.load(run("a", [row(name, 0, quantizer="2", experiment="007") for name in names]))
+    assert list(found.results["gradient"].astype(str)) == names
+    assert set(found.results["quantizer"]) == {"2"}
+    assert set(found.results["experiment"]) == {"007"}
+    ranked = package.rank(found, by="gradient").table
+    assert sorted(ranked["method"]) == sorted(names)

@@ -367,3 +367,16 @@ def test_a_perfect_codec_is_the_best_and_not_unmeasured():
     assert [one.method for one in found.standings] == ["vq mste", "vq ste"]
     assert found.standings[0].center.mean == -np.inf
     assert found.significant(0, 1)
+
+
+def test_differences_of_ninths_are_tied_whatever_their_last_digit():
+    """The probability is counted out over all signs, with middle ranks."""
+    ninths = {"fsq": [7, 1, 6, 9, 7, 4, 7, 8], "vq": [4, 0, 4, 9, 8, 2, 6, 7]}
+    trials = [
+        trial("ste", seed, -1.0, quantizer=name) | {"usage": one / 9}
+        for name, own in ninths.items()
+        for seed, one in enumerate(own)
+    ]
+    (found,) = rankings(trials, "usage")
+    assert found.p_values[0, 1] == 0.078125
+    assert len(found.groups) == 1

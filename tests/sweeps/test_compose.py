@@ -1,4 +1,5 @@
 import itertools
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,6 +11,8 @@ from quantbench.choices import choices
 from quantbench.errors import ConfigError
 from quantbench.paths import config_folder
 from quantbench.results.tables import read_results
+from quantbench.sweeps.audit import with_small
+from quantbench.sweeps.catalogue import named_classes
 from quantbench.sweeps.compose import OtherEngine, compose, jobs
 from quantbench.sweeps.plan import plan
 
@@ -276,6 +279,28 @@ ORDER = {
         "train.batch",
         [5, 5],
     ),
+    "a forced value after a dictionary": (["train={batch:3}", "++train.batch=5"], "train.batch", [5]),
+    "a dictionary after a forced value": (["++train.batch=5", "train={batch:3}"], "train.batch", [3]),
+    "a dictionary after an axis": (["train.batch=5,6", "train={batch:3}"], "train.batch", [3, 3]),
+    "two dictionaries": (["train={batch:3}", "train={steps:2}"], "train.batch", [3]),
+    "an axis of dictionaries and one more": (["train={batch:3},{batch:4}", "train={steps:2}"], "train.batch", [3, 4]),
+    "a value of what is added": (["+quantizer.new=1,2", "quantizer.new=5"], "quantizer.new", [5]),
+    "deleted and added": (["~train.lr", "+train.lr=5"], "train.lr", [5]),
+    "a dictionary over an experiment's": (
+        ["+hydra.sweeper.params={train:[{batch:3},{batch:4}]}", "train={steps:2}"],
+        "train.batch",
+        [3, 4],
+    ),
+    "within a point": (
+        ["hydra.sweeper.points=[{train.batch:5,train:{batch:3}},{train.batch:6}]"],
+        "train.batch",
+        [3, 6],
+    ),
+    "null for a dictionary with an interpolation": (
+        ["quantizer=vqp_vq", "quantizer.arguments=null,null"],
+        "quantizer.arguments",
+        [None, None],
+    ),
     "over a point's": (["hydra.sweeper.points=[{train:{batch:3}},{train:{steps:2}}]", "train.batch=5"], "train.batch", [5, 5]),
 }
 
@@ -316,7 +341,114 @@ def test_folders_with_any_name(mine, tmp_path, quantbench, name):
     assert "quantbench.gradients.STE" in out
 
 
+@pytest.mark.parametrize(
+    "words", [["train={steps:100},{steps:300}", "train.batch=32"], ["train.steps=100,300", "train.batch=32"]]
+)
+def test_an_axis_of_dictionaries_is_as_good_as_one_of_values(words):
+    found = plan(compose(["+experiment=smoke", "gradient=ste", "seed=0", *words])).trials
+    assert [one.id for one in found] == ["dea784997fce-0", "0db6c2b8c95b-0"]
+
+
+def test_a_dictionary_keeps_what_it_does_not_name(mine):
+    words = ["quantizer=vqp_vq", "quantizer.arguments={codebook_size:16},{codebook_size:32}"]
+    found = [one["quantizer"]["arguments"] for one in configs(*words)]
+    right = [{"dim": 8, "codebook_size": size, "rotation_trick": False} for size in (16, 32)]
+    assert found == right
+    folder = mine("    params: {quantizer: [vqp_vq], quantizer.arguments: [{codebook_size: 16}, {codebook_size: 32}]}\n")
+    assert [one["quantizer"]["arguments"] for one in configs("+experiment=mine", config_dir=folder)] == right
+
+
+HOSTILE = ["split/x,y", "a=b", "(x", "~z", "it's", "\\", "null", "007", "{a:b}", "[q]", ""]
+
+
+def test_text_in_yaml_is_text(mine):
+    axis = mine(f"    params: {{simulator.folder: {json.dumps([*HOSTILE, None])}}}\n")
+    assert [one["simulator"]["folder"] for one in configs("+experiment=mine", "simulator=audio", config_dir=axis)] == [
+        *HOSTILE,
+        None,
+    ]
+    points = [{"simulator": "audio", "++simulator.folder": one} for one in [*HOSTILE, {"a": "b,c=d"}]]
+    folder = mine(f"    points: {json.dumps(points)}\n")
+    found = [one["simulator"]["folder"] for one in configs("+experiment=mine", config_dir=folder)]
+    assert found == [*HOSTILE, {"a": "b,c=d"}]
+
+
+def test_a_setting_that_only_the_choices_of_an_axis_have(mine):
+    folder = mine("    params: {quantizer: 'fsq,scalar', quantizer.levels: 3}\n")
+    assert [one["quantizer"]["levels"] for one in configs("+experiment=mine", config_dir=folder)] == [3, 3]
+
+
+NUMBERS = {"007": "STE", "1e3": "MSTE", "mine/a": "VP"}
+
+
+@pytest.fixture
+def numbered(mine):
+    """A folder with choices whose names look like numbers, and with one in a sub-folder."""
+    (mine("", "gradient") / "gradient" / "mine").mkdir()
+    for name, cls in NUMBERS.items():
+        folder = mine(f"_target_: quantbench.gradients.{cls}\n", "gradient", name, "# Mine.\n")
+    (folder / "gradient" / "mine.yaml").unlink()
+    return folder
+
+
+@pytest.mark.parametrize(
+    "sweeper",
+    [
+        "    params: {gradient: '007,1e3,mine/a'}\n",
+        "    params: {gradient: ['007', '1e3', mine/a]}\n",
+        "    points: [{gradient: '007'}, {gradient: '1e3'}, {gradient: mine/a}]\n",
+        "    params: {gradient: 'glob([0*,1*,mine*])'}\n",
+        "    params: {gradient: 'choice(007, 1e3, mine/a)'}\n",
+        "",
+    ],
+)
+def test_names_of_choices_are_text(numbered, mine, sweeper):
+    mine(sweeper or "    params: {}\n")
+    sweep = compose(["+experiment=mine", *([] if sweeper else ["gradient=007,1e3,mine/a"])], numbered)
+    classes = {one.choices["gradient"]: one.config["gradient"]["_target_"].rpartition(".")[2] for one in sweep.combinations}
+    assert classes == NUMBERS
+
+
+def test_a_name_that_looks_like_a_number_in_hydras_hands(numbered, quantbench):
+    code, out, err = quantbench("run", "--config-dir", str(numbered), "--cfg", "job", "gradient=1e3")
+    assert code == 0, err
+    assert "quantbench.gradients.MSTE" in out
+
+
+def test_choices_in_sub_folders_are_found_everywhere(numbered, quantbench):
+    audited = compose(with_small(["quantizer=vq"], 1), numbered)
+    assert NUMBERS.keys() <= {one.choices["gradient"] for one in audited.combinations}
+    code, out, err = quantbench("list", "gradient", "--config-dir", str(numbered), "--format", "csv")
+    assert code == 0, err
+    assert "gradient,mine/a," in out
+    assert {one.__name__ for one in named_classes(numbered)} == {*NUMBERS.values()}
+
+
+def test_the_overrides_of_entangled_words_for_other_launchers(mine):
+    folder = mine("    params: {train: [{batch: 3}, {batch: 4}]}\n    exclude: [{train.batch: 4, seed: 1}]\n")
+    words = ["train={steps:2}", "seed=0,1", "gradient=ste"]
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        from hydra.core.global_hydra import GlobalHydra
+
+        sweeper = {"params": {"train": [{"batch": 3}, {"batch": 4}]}, "exclude": [{"train.batch": 4, "seed": 1}]}
+        listed = jobs(words, sweeper, GlobalHydra.instance().config_loader())
+    ids = {trial.id for trial in plan(compose(["+experiment=mine", *words], folder)).trials}
+    assert len(ids) == len(listed) == 3
+    assert {plan(compose(job)).trials[0].id for job in listed} == ids
+
+
 WRONG = {
+    "several choices in brackets": (["gradient=[ste,mste]"], "to try each of them, write gradient=ste,mste"),
+    "settings for a choice": (["quantizer=vq,fsq", "quantizer={codes:3},{codes:4}"], "must name a choice"),
+    "null among choices": (["gradient=ste,null"], "gradient=ste,null: must name a choice"),
+    "a key to exclude that is nowhere": (
+        ["+experiment=smoke", "hydra.sweeper.exclude=[{gradiennt: mste}]"],
+        "gradiennt is not in this grid, so nothing would be left out; it has gradient, perhaps",
+    ),
+    "a value to exclude that is nowhere": (
+        ["+experiment=smoke", "hydra.sweeper.exclude=[{gradient: mste, seed: 7}]"],
+        "seed: 7: no point of this grid has this value; seed is 0, 1, 2",
+    ),
     "a choice that is null": (["gradient=null"], "gradient=null: must name a choice"),
     "a range without an end": (["seed=range(0,3,0)"], "seed=range(0,3,0): has no values"),
     "no sweeper": (["hydra.sweeper=null"], "hydra.sweeper=None: must hold settings"),
@@ -334,6 +466,10 @@ WRONG = {
     [
         ("    points: [{seed: 1}, {'': 2}]\n", "holds a key without a name"),
         ("    params: {seed: }\n", "params.seed: this axis has"),
+        ("    params: {gradient: [007]}\n", "params.gradient: 7: must name a choice; .* in YAML, quote a name"),
+        ("    params: {gradient: [null]}\n", "params.gradient: None: must name a choice"),
+        ("    points: [{gradient: [ste, mste]}]\n", "write gradient=ste,mste"),
+        ("    points: [{++quantizer.new: {'it''s': 1}}]\n", "Hydra's grammar has no words for one of these keys"),
     ],
 )
 def test_an_experiment_that_is_wrong_is_told(mine, sweeper, message):

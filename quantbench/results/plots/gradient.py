@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from quantbench.errors import ConfigError
-from quantbench.results.layout import text
+from quantbench.results.layout import texts
 from quantbench.results.palette import Style, styles
 from quantbench.results.plots.data import Data, interval_words
 from quantbench.results.plots.picture import MUTED, Axis, Look, Panel, Picture, Series, Text, wrapped
@@ -64,7 +64,7 @@ def gradient(data: Data, metric: str | None) -> Picture:
 
 
 def _names(table: pd.DataFrame) -> pd.Series[str]:
-    return table["quantizer"].map(text).astype(object) + " " + table["gradient"].map(text).astype(object)
+    return texts(table, "quantizer") + " " + texts(table, "gradient")
 
 
 def _panel(moment: str, rows: pd.DataFrame, named: dict[str, str]) -> Panel:

@@ -11,7 +11,7 @@ import pandas as pd
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
 from quantbench.results.frame import Counts
-from quantbench.results.layout import layout, text
+from quantbench.results.layout import layout, texts
 from quantbench.results.plots.data import Data, axis_title
 from quantbench.results.plots.picture import BAD, PAPER, Axis, Cell, Panel, Picture
 from quantbench.results.render import number
@@ -42,7 +42,7 @@ def heatmap(data: Data, metric: str | None) -> Picture:
         raise ConfigError(f"--by {','.join(data.by)}: a heatmap is of quantizer,gradient")
     found = Data(data.runs, data.audit, PAIR, data.within).frame(metric)
     table = data.ran().results
-    choices = [table[name].map(text).astype(object) for name in PAIR]
+    choices = [texts(table, name) for name in PAIR]
     pairs = pd.Series(list(zip(*choices, strict=True)), index=table.index)
     names = dict(zip(layout(table, None, PAIR).methods, pairs, strict=True))
     rows, columns = (sorted(set(one)) for one in choices)
