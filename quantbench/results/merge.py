@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from quantbench.choices import class_name
 from quantbench.errors import ConfigError
+from quantbench.files import read_text
 from quantbench.resolvers import resolved
 from quantbench.results.schema import GROUPS
+from quantbench.yaml_text import parse
 
 LARGEST = 2**25
 """Bytes of a sweep.yaml that is read: those of millions of points say nothing more of what is constant."""
@@ -32,13 +33,13 @@ def read_configuration(path: Path) -> Configuration | None:
         ConfigError: it is no sweep.yaml.
     """
     try:
-        if not path.is_file() or path.is_symlink() or path.stat().st_size > LARGEST:
-            return None
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        content = parse(read_text(path, LARGEST))
         axes = {str(name): list(values) for name, values in content["axes"].items()}
         combinations = [(dict(one["choices"]), dict(one["config"])) for one in content["combinations"]]
         data = {str(where): str(what) for where, what in dict(content.get("data") or {}).items()}
-    except (yaml.YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read as a sweep ({type(error).__name__})") from error
     fixed = {name: values[0] for name, values in axes.items() if len(values) == 1}
     varied = {name for name, values in axes.items() if len(values) > 1}

@@ -85,7 +85,7 @@ def test_a_training_that_takes_over_is_the_same_and_ends_the_same(case, at, thro
         assert first.divergence.frozen.tolist() == [False, True, False]
     state = first.state_dict()
     if through_a_file:
-        about = {"names": ["one"], "trials": []}
+        about = {"names": ["one"], "trials": [{}]}
         checkpoint.save(tmp_path / "state.safetensors", state, about)
         state = checkpoint.load(tmp_path / "state.safetensors", [], CPU)
     second = Training(whole)
