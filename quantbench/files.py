@@ -36,7 +36,9 @@ def opened(path: Path, most: int | None = None, links: bool = False) -> IO[bytes
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
     if stat.S_ISREG(found.st_mode):
-        raise ConfigError(f"{path}: has {found.st_size:,} bytes, and such a file has at most {most:,}; it is none of QuantBench's")
+        raise ConfigError(
+            f"{path}: has {found.st_size:,} bytes, and such a file has at most {most:,}; it is none of QuantBench's"
+        )
     raise ConfigError(f"{path}: {_kind(path)}")
 
 

@@ -80,7 +80,11 @@ def _record(item: dict[str, Any]) -> Record:
     if item["checksum"] != _checksum(item):
         raise ValueError("its checksum is another one")
     trial, row, curves = item["trial"], item["row"], item["curves"]
-    if not _is_text(trial) or not isinstance(row, dict) or row["status"] not in (Status.COMPLETED, Status.DIVERGED, Status.FAILED):
+    if (
+        not _is_text(trial)
+        or not isinstance(row, dict)
+        or row["status"] not in (Status.COMPLETED, Status.DIVERGED, Status.FAILED)
+    ):
         raise ValueError("it holds no record of a trial")
     for name, value in row.items():
         if not _fits(name, value):

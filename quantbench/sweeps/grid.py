@@ -15,9 +15,7 @@ from hydra.errors import HydraException
 from quantbench.config import PER_RUN, canonical
 from quantbench.errors import ConfigError
 from quantbench.schema import Settings
-
-MOST_TRIALS = 1_000_000
-"""Points of a grid: a range with a few zeros too many is told, and does not take all memory."""
+from quantbench.sweeps.stored import MOST_TRIALS
 
 IsGroup = Callable[[str], bool]
 

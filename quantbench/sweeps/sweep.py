@@ -10,14 +10,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from quantbench.errors import ConfigError
-from quantbench.files import write_text
 from quantbench.resolvers import interpolated, register
-from quantbench.version import __version__
+from quantbench.sweeps import stored
 
 register()
 
@@ -81,24 +79,18 @@ class Sweep:
             yield from (tuple(point[1:]) for point in self.points if point[0] == number)
 
     def save(self, path: Path) -> None:
-        """Write ``sweep.yaml``."""
-        content = {"quantbench": __version__} | asdict(self)
-        write_text(path, yaml.dump(content, Dumper=_dumper(), sort_keys=False, default_flow_style=None, width=120))
+        """Write ``sweep.yaml``. Raises QuantBenchError."""
+        stored.write(asdict(self), path)
 
     @staticmethod
     def load(path: Path) -> Sweep:
         """Read ``sweep.yaml``. Raises ConfigError when it is not one."""
-        try:
-            content = yaml.safe_load(path.read_text())
-            content.pop("quantbench")
-            combinations = [Combination(**one) for one in content.pop("combinations")]
-            if not isinstance(content.get("data", {}), dict):
-                raise ValueError("its data is no mapping")
-            return Sweep(combinations=combinations, **content)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise ConfigError(f"{path.parent}: no folder of a run (it has no {path.name})") from error
-        except (yaml.YAMLError, AttributeError, KeyError, TypeError, OSError, ValueError) as error:
-            raise ConfigError(f"{path}: cannot be read as a sweep ({error})") from error
+        return Sweep.of(stored.read(path).content)
+
+    @staticmethod
+    def of(content: dict[str, Any]) -> Sweep:
+        """The sweep with these fields, which were checked."""
+        return Sweep(**content | {"combinations": [Combination(**one) for one in content["combinations"]]})
 
 
 class _Template:
@@ -162,13 +154,3 @@ def put(config: dict[str, Any], name: str, value: Any) -> None:
             put(config, f"{name}.{key}", item)
     else:
         node[last] = copy.deepcopy(value)
-
-
-def _dumper() -> Any:
-    """The fast YAML writer where libyaml is there, without anchors for shared values."""
-
-    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-    return Dumper

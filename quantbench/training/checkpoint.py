@@ -55,7 +55,9 @@ def load(file: Path, trials: Sequence[dict[str, Any]], device: torch.device) -> 
     """
     metadata, state = _read(file, device)
     if len(metadata["trials"]) != len(trials):
-        raise ConfigError(f"{file}: is a checkpoint of {len(metadata['trials'])} trials, not {len(trials)}; delete it to start anew")
+        raise ConfigError(
+            f"{file}: is a checkpoint of {len(metadata['trials'])} trials, not {len(trials)}; delete it to start anew"
+        )
     for there, here in zip(metadata["trials"], trials, strict=True):
         if unlike := differences(there, here):
             raise ConfigError(

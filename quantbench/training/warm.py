@@ -133,6 +133,8 @@ def _locked(folder: Path | None, keys: Sequence[str]) -> Iterator[None]:
         if folder is not None:
             _file(folder, "").parent.mkdir(parents=True, exist_ok=True)
             for key in keys:
-                lock = held.enter_context(_file(folder, key).with_suffix(".lock").open("a"))  # a second name of another file is not emptied
+                lock = held.enter_context(
+                    _file(folder, key).with_suffix(".lock").open("a")
+                )  # a second name of another file is not emptied
                 fcntl.flock(lock, fcntl.LOCK_EX)
         yield

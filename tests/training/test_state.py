@@ -87,7 +87,7 @@ def test_a_training_that_takes_over_is_the_same_and_ends_the_same(case, at, thro
     if through_a_file:
         about = {"names": ["one"], "trials": [{}]}
         checkpoint.save(tmp_path / "state.safetensors", state, about)
-        state = checkpoint.load(tmp_path / "state.safetensors", [], CPU)
+        state = checkpoint.load(tmp_path / "state.safetensors", [{}], CPU)
     second = Training(whole)
     second.load_state_dict(state)
     # Every attribute, whatever it is called: what is new and changes in a training must be in its state.
