@@ -17,13 +17,13 @@ from quantbench.files import odd, write_text
 from quantbench.results.facts import COLUMNS_FILE
 from quantbench.results.schema import Status
 from quantbench.results.tables import results_path
-from quantbench.schema import find_class, without_target
+from quantbench.schema import Settings, find_class, without_target
 from quantbench.sweeps.changed import SWEEP_FILE, check_same, read_sweep
 from quantbench.sweeps.complete import complete
 from quantbench.sweeps.data import check_unchanged, with_absolute_paths
 from quantbench.sweeps.environment import environment
 from quantbench.sweeps.execute import execute
-from quantbench.sweeps.executors import make_executor
+from quantbench.sweeps.executors import Executor, make_executor
 from quantbench.sweeps.facts import write_facts
 from quantbench.sweeps.journal import Journal, new_folder
 from quantbench.sweeps.outline import details, outline
@@ -115,6 +115,7 @@ def _left(found: Stored, folder: Path, journal: Journal, collect: bool) -> tuple
     check_unchanged(sweep, planned.data)
     _check_checkpoints(planned, folder)
     executor = make_executor(planned.executor)
+    _refuse_beyond(executor, planned.executor)
     if executor.outlives:
         planned = replace(planned, executor=planned.executor | {"wait": not collect})
     elif collect:
@@ -133,6 +134,17 @@ def _left(found: Stored, folder: Path, journal: Journal, collect: bool) -> tuple
         write_facts(planned.trials, planned.added, folder)
     _prepare(planned)
     return planned, scheduled, records
+
+
+def _refuse_beyond(executor: Executor, node: Settings) -> None:
+    """Raise ConfigError where an executor reaches what the user did not name."""
+    if asked := imports.unnamed(executor.beyond):
+        named = [f"{one}={node[one.removeprefix('executor.')]}" if one.startswith("executor.") else one for one in asked]
+        words = " ".join(f"--allow {shlex.quote(one)}" for one in asked)
+        raise ConfigError(
+            f"executor._target_={node['_target_']}: reaches beyond this machine ({', '.join(named)}), and does not because a "
+            f"file says so; if this sweep is yours, or you trust it, resume with {words}"
+        )
 
 
 def _check_checkpoints(planned: Plan, folder: Path) -> None:
