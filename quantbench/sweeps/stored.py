@@ -128,7 +128,8 @@ def _check_combination(one: dict[str, Any], place: str) -> None:
     for group, name in choices.items():
         _need(group in COMPONENTS, f"{place}.choices.{group}", name, f"left out; groups are {', '.join(COMPONENTS)}")
     for group in COMPONENTS:
-        _need(isinstance(choices.get(group), str), f"{place}.choices.{group}", choices.get(group), f"the name of a {group}")
+        name = choices.get(group, "" if group == "loss" else None)  # of which the first files said nothing
+        _need(isinstance(name, str), f"{place}.choices.{group}", name, f"the name of a {group}")
     _plain(choices, f"{place}.choices")
     _need(isinstance(config, dict), f"{place}.config", config, "a mapping of settings")
     _plain(config, f"{place}.config")

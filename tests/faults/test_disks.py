@@ -9,11 +9,9 @@ import sys
 
 import pandas as pd
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from quantbench.errors import QuantBenchError
-from quantbench.results.records import _checksum, read_records
+from quantbench.results.records import _checksum
 from quantbench.results.schema import COST
 from quantbench.results.tables import read_results
 from quantbench.sweeps.journal import Journal
@@ -190,43 +188,21 @@ def test_a_damaged_journal_costs_its_own_trials_only(cut_short, small_run, quant
     pd.testing.assert_frame_equal(without_cost(folder), without_cost(small_run(*SEEDS)))
 
 
-WRONG = {
-    "a number that is text": {"mse": "abc"},
-    "a huge number": {"mse": 10**400},
-    "true": {"mse": True},
-    "half a code": {"dead_codes": 0.5},
-    "another status": {"status": "skipped"},
-    "a status that is none": {"status": ["completed"]},
-    "an error that is no text": {"error": 3},
-    "text that no file can hold": {"error": "\ud800"},
-    "another trial": {"trial": "a-0"},
-    "another seed": {"seed": 7},
-    "another choice": {"quantizer": "fsq"},
-    "another setting": {"train.lr": 1.0},
-}
-
-
-@pytest.mark.parametrize("change", [*WRONG, "no checksum", "a huge step", "a step before the first", "a value that is text"])
-def test_what_no_training_writes_is_damage(cut_short, small_run, quantbench, change):
-    """With a sound checksum, which anybody can compute."""
+@pytest.mark.parametrize("damage", ["no checksum", "a number that is text"])
+def test_what_no_training_writes_is_trained_again(cut_short, quantbench, damage):
+    """With a sound checksum, which anybody can compute, or with none."""
     folder, journal = cut_short
     (item,) = json.loads(journal[0].read_text())
-    item["row"] |= WRONG.get(change, {})
-    if "step" in change:
-        item["curves"][0][0] = 10**30 if "huge" in change else -1
-    if "value" in change:
-        item["curves"][0][2] = "0.5"
+    item["row"]["mse"] = "abc" if damage == "a number that is text" else -1.0
     item["checksum"] = _checksum(item)
-    if change == "no checksum":
+    if damage == "no checksum":
         del item["checksum"]
     journal[0].write_text(json.dumps([item]))
-    with pytest.raises(ValueError, match=r"."):
-        read_records(journal[0])
     code, out, err = quantbench("resume", str(folder))
     assert code == 0, err
     assert f"{journal[0]}: is damaged" in err
     assert "2 trials are there" in out
-    assert set(read_results(folder)["status"]) == {"completed"}
+    assert read_results(folder)["mse"].gt(0).all()
 
 
 def edit(folder, old, new):
@@ -235,22 +211,22 @@ def edit(folder, old, new):
     (folder / "sweep.yaml").write_text(text.replace(old, new))
 
 
-@pytest.mark.parametrize("without", [None, "checksum", "copy", "both"])
-def test_a_sweep_that_was_changed_is_refused_and_nothing_is_lost(cut_short, quantbench, without):
+def test_a_sweep_that_was_changed_is_refused_and_nothing_is_lost(cut_short, quantbench):
     folder, journal = cut_short
     before = {path.name: path.read_bytes() for path in journal}
     edit(folder, "lr: 0.001", "lr: 0.003")
-    if without in ("checksum", "both"):  # of an earlier version
-        text = (folder / "sweep.yaml").read_text()
-        (folder / "sweep.yaml").write_text(re.sub("checksum: .*\n", "", text))
-    if without in ("copy", "both"):
-        (folder / "journal" / "sweep.yaml").unlink()
-    code, _, err = quantbench("resume", str(folder))
-    assert code == 2
-    assert f"{folder / 'sweep.yaml'}: its trials are not those that this run began with" in err
-    assert "3 finished trials stay as they are" in err
-    assert ("(train.lr: 0.001 there, 0.003 here)" in err) == (without in (None, "checksum"))
-    assert {path.name: path.read_bytes() for path in journal} == before
+    text, copy = (folder / "sweep.yaml").read_text(), folder / "journal" / "sweep.yaml"
+    for without in (None, "checksum", "copy and checksum"):  # an earlier version wrote neither
+        if without == "checksum":
+            (folder / "sweep.yaml").write_text(re.sub("checksum: .*\n", "", text))
+        elif without:
+            copy.unlink()
+        code, _, err = quantbench("resume", str(folder))
+        assert code == 2
+        assert f"{folder / 'sweep.yaml'}: its trials are not those that this run began with" in err
+        assert "3 finished trials stay as they are" in err
+        assert ("(train.lr: 0.001 there, 0.003 here)" in err) == (without != "copy and checksum")
+        assert {path.name: path.read_bytes() for path in journal} == before
     edit(folder, "lr: 0.003", "lr: 0.001")
     code, out, err = quantbench("resume", str(folder))
     assert code == 0, err
@@ -288,28 +264,24 @@ def test_a_complete_sweep_that_was_changed_is_told(small_run, quantbench):
     assert "its trials are not those that this run began with" in err
 
 
-@pytest.mark.parametrize(
-    ("cut", "words"),
-    [
-        (lambda content: None, "is missing"),
-        (lambda content: content[:-3], "is cut within a line"),
-        (lambda content: content[: content.rindex(b"\n", 0, -1) + 1], "the curves of 1 trials are missing"),
-        (lambda content: content[: content.index(b"\n") + 1], "the curves of 4 trials are missing"),
-        (lambda content: b"", "cannot be read as a curves.csv"),
-    ],
-    ids=["missing", "within a line", "a line", "all lines", "empty"],
-)
-def test_curves_that_are_cut_are_no_complete_sweep(small_run, quantbench, cut, words):
+def test_curves_that_are_cut_are_no_complete_sweep(small_run, quantbench):
     folder = small_run(*SEEDS)
     file, content = folder / "curves.csv", (folder / "curves.csv").read_bytes()
     file.unlink()
-    if (left := cut(content)) is not None:
-        file.write_bytes(left)
-    code, out, err = quantbench("resume", str(folder))
-    assert code == 2, out
-    assert f"{file}: " in err
-    assert words in err
-    assert "delete results.csv, and `quantbench resume` trains its trials again" in err
+    for left, words in (
+        (None, "is missing"),
+        (content[:-3], "is cut within a line"),
+        (content[: content.rindex(b"\n", 0, -1) + 1], "the curves of 1 trials are missing"),
+        (content[: content.index(b"\n") + 1], "the curves of 4 trials are missing"),
+        (b"", "cannot be read as a curves.csv"),
+    ):
+        if left is not None:
+            file.write_bytes(left)
+        code, out, err = quantbench("resume", str(folder))
+        assert code == 2, out
+        assert f"{file}: " in err
+        assert words in err
+        assert "delete results.csv, and `quantbench resume` trains its trials again" in err
     (folder / "results.csv").unlink()
     assert quantbench("resume", str(folder))[0] == 0
     assert file.read_bytes() == content
@@ -344,8 +316,9 @@ def test_a_damaged_table_is_named(small_run, quantbench, damage):
     ["", "{", "- 1", "quantbench: 1", "\x00", "combinations: [{}]\nquantbench: 1\n", "a: &a [*a, *a]", "[" * 100_000, BOMB],
     ids=["empty", "no YAML", "a list", "a version", "zeros", "parts", "endless", "nested", "bomb"],
 )
-def test_a_damaged_sweep_is_named(small_run, quantbench, content):
-    folder = small_run("seed=0")
+def test_a_damaged_sweep_is_named(tmp_path, quantbench, content):
+    folder = tmp_path / "run"
+    folder.mkdir()
     (folder / "sweep.yaml").write_text(content)
     code, _, err = quantbench("resume", str(folder))
     assert code == 2
@@ -364,28 +337,6 @@ def test_a_damaged_sweep_has_a_copy_while_it_is_under_way(cut_short, quantbench)
     code, out, err = quantbench("resume", str(folder))
     assert code == 0, err
     assert "3 trials are there" in out
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        {},
-        {"metadata": "{}", "state": "{}"},
-        {"metadata": '{"names": ["a"], "trials": []}', "state": "{}"},
-        {"metadata": '{"names": [["a"]], "trials": [{}]}', "state": "{}"},
-        {"metadata": '{"names": ["a"], "trials": [3]}', "state": "{}"},
-        {"metadata": "[" * 100_000, "state": "{}"},
-    ],
-    ids=["nothing", "empty", "no trials", "names", "numbers", "nested"],
-)
-def test_a_checkpoint_that_says_nothing_is_named(cut_short, quantbench, text):
-    folder, _ = cut_short
-    (folder / "checkpoints").mkdir()
-    save_file({"0": torch.zeros(1)}, folder / "checkpoints" / "a.safetensors", text)
-    code, _, err = quantbench("resume", str(folder))
-    assert code == 2
-    assert f"{folder / 'checkpoints' / 'a.safetensors'}: cannot be read as a checkpoint" in err
-    assert "delete it to start anew" in err
 
 
 def test_a_damaged_checkpoint_and_warm_start(quantbench, tmp_path, monkeypatch):
