@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from quantbench.errors import ConfigError
+from quantbench.files import read_text
 from quantbench.paths import config_folder
 
+LARGEST = 2**20
+"""Bytes of a choice's file."""
 GROUPS = ("experiment", "simulator", "codec", "quantizer", "gradient", "loss", "executor")
 
 
@@ -26,7 +29,7 @@ def choices_in(folder: Path) -> dict[str, Path]:
 def description(path: Path) -> str:
     """The first comment of a choice's file that is no directive of Hydra's. Raises ConfigError."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path, LARGEST, links=True).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
     for line in lines:

@@ -22,6 +22,7 @@ from quantbench.paths import LATEST, OUTPUTS
 from quantbench.quantizers import Quantizer
 from quantbench.schema import construct, find_class, holds_component, without_target
 from quantbench.simulators import Simulator
+from quantbench.terminal import visible
 from quantbench.training import Stack, TrainSettings
 
 COMPONENTS: dict[str, type[Component]] = {
@@ -68,8 +69,11 @@ class RunSettings(Component):
     objective: str | None = None
 
     def check(self) -> None:
-        if not self.experiment or "/" in self.experiment or self.experiment.startswith("."):
-            raise ConfigError(f"experiment={self.experiment}: must be a name that can be a folder's")
+        name = self.experiment
+        if not name or "/" in name or name.startswith(".") or not name.isprintable():
+            raise ConfigError(
+                f"experiment={visible(name, keep='')}: must be a name that can be a folder's, of characters that can be seen"
+            )
         if self.name is not None:
             check_name(self.name)
         if not self.output:

@@ -1,16 +1,66 @@
-"""Writes files so that neither a reader nor a crash ever finds half of one."""
+"""Writes files so that neither a reader nor a crash ever finds half of one, and opens those of others with care."""
 
 from __future__ import annotations
 
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from quantbench.errors import NotWritten
+from quantbench.errors import ConfigError, NotWritten
+
+
+def opened(path: Path, most: int | None = None, links: bool = False) -> IO[bytes]:
+    """Open a file to read that lies in a folder which may be a stranger's: whatever it is, this never waits.
+
+    Args:
+        most: bytes that such a file has at most.
+        links: whether a link is followed, as in a folder that the user named as their own.
+
+    Raises:
+        ConfigError: a link, what is no regular file and may have no end, or a file that is too large.
+        OSError: it is not there, or cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW))
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise ConfigError(f"{path}: {_kind(path)}") from error
+        raise
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and (most is None or found.st_size <= most):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISREG(found.st_mode):
+        raise ConfigError(
+            f"{path}: has {found.st_size:,} bytes, and such a file has at most {most:,}; it is none of QuantBench's"
+        )
+    raise ConfigError(f"{path}: {_kind(path)}")
+
+
+def read_text(path: Path, most: int | None = None, links: bool = False) -> str:
+    """The text of such a file. Raises as ``opened`` does, and ValueError where it is no text."""
+    with opened(path, most, links) as file:
+        return file.read().decode("utf-8")
+
+
+def odd(path: Path) -> str | None:
+    """What a path is that does not belong into the folder of a run; None for a file, a folder, and where nothing is."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return None
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else _kind(path)
+
+
+def _kind(path: Path) -> str:
+    if path.is_symlink():
+        return "is a link; the folder of a run holds none, remove it"
+    return "is no regular file (a folder, a pipe or a device), and is not read; remove it"
 
 
 @contextmanager

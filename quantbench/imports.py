@@ -27,7 +27,7 @@ class Policy:
 
     Attributes:
         folders: folders whose modules may be.
-        packages: packages, with all that is in them; and settings of the executor, see ``named``.
+        packages: packages, with all that is in them; and what an executor may reach, see ``unnamed``.
         advice: what to tell who asks for more.
     """
 
@@ -97,6 +97,6 @@ def refusal(name: str) -> str | None:
     return None
 
 
-def named(text: str) -> bool:
-    """Whether the user named this, where a file that somebody else may have written asks for it."""
-    return all(text in policy.packages for policy in _policies)
+def unnamed(asked: Sequence[str]) -> list[str]:
+    """What of it the user did not name, where a file that somebody else may have written asks for it."""
+    return [one for one in asked if not all(one in policy.packages for policy in _policies)]

@@ -99,11 +99,12 @@ class ChoiceSource(ConfigSource):
         return SCHEME
 
     def load_config(self, config_path: str) -> ConfigResult:
+        from quantbench.files import read_text
         from quantbench.sweeps.choice_files import file_of, filled
 
         path = file_of(self.path, config_path)
         content = OmegaConf.create(filled(path))  # first, for it names a file that cannot be read
-        header = self._get_header_dict(path.read_text(encoding="utf-8")[:512])
+        header = self._get_header_dict(read_text(path, links=True)[:512])
         return ConfigResult(self.provider, self.full_path(), content, header)
 
     def available(self) -> bool:

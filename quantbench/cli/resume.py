@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="an installed package that the sweep may use, or the address of its Dask scheduler",
+        help="an installed package that the sweep may use; slurm, whose jobs it may submit; the address of its Dask scheduler",
     )
     resume.add_argument(
         "--collect", action="store_true", help="take what Slurm's jobs finished, submit what is missing, and do not wait"

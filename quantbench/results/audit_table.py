@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from quantbench.errors import ConfigError
+from quantbench.files import opened
 from quantbench.results.cells import unguarded
 from quantbench.results.render import Cell, Rounded, render
 from quantbench.results.schema import AUDIT, TEXT
@@ -31,10 +33,16 @@ def audit_table(rows: Sequence[Mapping[str, Any]], varying: Sequence[str] = ()) 
     return table.assign(order=order).sort_values([*AUDIT[:2], *others, "order", "seed"]).drop(columns="order")
 
 
-def read_audit(path: Path) -> pd.DataFrame:
-    """Read an audit.csv. Raises ConfigError where it is missing or no such table."""
+def read_audit(path: Path, named: bool = False) -> pd.DataFrame:
+    """Read an audit.csv. Raises ConfigError where it is missing or no such table.
+
+    Args:
+        named: whether the user named it, and not the folder in which it lies, where a pipe may have no end.
+    """
     try:
-        table = pd.read_csv(path, dtype=TEXT | {"moment": str, "findings": str}, keep_default_na=False, na_values=[""])
+        with contextlib.nullcontext(path) if named else opened(path) as source:
+            types = TEXT | {"moment": str, "findings": str}
+            table = pd.read_csv(source, dtype=types, keep_default_na=False, na_values=[""])
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from quantbench.errors import ConfigError
+from quantbench.files import read_text
 from quantbench.metrics import METRICS, OTHER_COLUMNS, Metric
 
 COLUMNS_FILE = "columns.json"
@@ -41,14 +42,14 @@ class Facts:
 def read_facts(path: Path) -> Facts:
     """Read columns.json; nothing where there is none. Raises ConfigError where it is none of QuantBench's."""
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST:
-            return Facts()
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path, LARGEST))
         known = {one.name for one in fields(Metric)}
         found = [Metric(**{name: value for name, value in one.items() if name in known}) for one in content["metrics"]]
         sizes = [str(name) for name in content["sizes"]]
         if any(not isinstance(text, str) for one in found for text in (one.words, one.unit, one.no_goal)):
             raise TypeError("words, unit and no_goal must be text")
+    except FileNotFoundError:
+        return Facts()
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read as the columns of a run ({type(error).__name__}: {error})") from error
     if own := next((one.name for one in found if one.name in METRICS or one.name in TAKEN), None):

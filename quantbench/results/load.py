@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 
 from quantbench.errors import ConfigError, brief
+from quantbench.files import opened, read_text
 from quantbench.metrics import METRICS, Metric
 from quantbench.results import parquet
 from quantbench.results.cells import unguarded
-from quantbench.results.facts import COLUMNS_FILE, Facts, read_facts
+from quantbench.results.facts import COLUMNS_FILE, LARGEST, Facts, read_facts
 from quantbench.results.merge import Configuration, read_configuration, told_apart
 from quantbench.results.schema import CURVES, GROUPS, IDENTITY, NOTES, WHOLE, Status
 from quantbench.results.tables import matching, read_results, results_path
@@ -85,6 +86,8 @@ def load(*runs: str | Path | Sequence[str | Path], curves: bool = True) -> Resul
         *notes,
         *([f"the runs differ in {', '.join(apart)}, which tells methods or tasks apart"] if apart else []),
     ]
+    environments, unread = _environments(files, names)
+    notes += unread
     merged = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
     if double := int(merged.duplicated("trial").sum()):
         notes.append(f"{double} trials are there more than once; the last one counts")
@@ -99,7 +102,7 @@ def load(*runs: str | Path | Sequence[str | Path], curves: bool = True) -> Resul
     return Results(
         _typed(merged, metrics),
         joined.astype({"metric": "category", "run": "category"}),
-        {name: found for file, name in zip(files, names, strict=True) if (found := _environment(file))},
+        environments,
         {name: one for name, one in zip(names, configurations, strict=True) if one is not None},
         metrics,
         facts.sizes,
@@ -160,13 +163,14 @@ def of_table(table: pd.DataFrame, sizes: Sequence[str] | None = None, added: Map
 
 def read_curves(path: Path) -> pd.DataFrame:
     """Read a curves.csv (or .parquet); empty where there is none. Raises ConfigError where it is no such table."""
-    if not path.is_file():  # a device or a pipe in its place has no end
-        return pd.DataFrame(columns=CURVES)
     try:
-        if path.suffix == parquet.SUFFIX:
-            table = parquet.read(path)
-        else:
-            table = pd.read_csv(path, dtype={"trial": "str", "metric": "category"})
+        with opened(path) as source:
+            if path.suffix == parquet.SUFFIX:
+                table = parquet.read(path, source)
+            else:
+                table = pd.read_csv(source, dtype={"trial": "str", "metric": "category"})
+    except FileNotFoundError:
+        return pd.DataFrame(columns=CURVES)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as a curves.csv ({str(error).strip().splitlines()[0]})") from error
     if missing := [name for name in CURVES if name not in table]:
@@ -218,11 +222,21 @@ def _names(files: Sequence[Path]) -> list[str]:
     return names
 
 
-def _environment(file: Path) -> dict[str, Any] | None:
-    """The environment.json beside a table; None where there is none that can be read."""
-    path = file.with_name("environment.json")
-    try:
-        found = json.loads(path.read_text()) if path.is_file() else None  # no device, which has no end
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+def _environments(files: Sequence[Path], names: Sequence[str]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The environment.json beside each table, by run; a note where one cannot be read."""
+    known: dict[str, dict[str, Any]] = {}
+    notes = []
+    for file, name in zip(files, names, strict=True):
+        path = file.with_name("environment.json")
+        try:
+            found = json.loads(read_text(path, LARGEST))
+            if not isinstance(found, dict):
+                raise ValueError("it is no object")
+            known[name] = found
+        except FileNotFoundError:
+            continue
+        except ConfigError as error:
+            notes.append(str(error))
+        except (OSError, ValueError, RecursionError) as error:
+            notes.append(f"{path}: cannot be read as the environment of a run ({error})")
+    return known, notes

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from quantbench.choices import class_name
 from quantbench.errors import ConfigError
+from quantbench.files import read_text
 from quantbench.resolvers import resolved
 from quantbench.results.schema import GROUPS
+from quantbench.yaml_text import parse
 
 LARGEST = 2**25
 """Bytes of a sweep.yaml that is read: those of millions of points say nothing more of what is constant."""
@@ -24,7 +24,6 @@ MOST_SETTINGS = 200_000
 Configuration = dict[str, dict[str, dict[str, Any]]]
 """By group and choice: each setting (by dotted name) with its value, or that the run varies it. ``train`` has the choice ''."""
 
-BYTES = re.compile(r"\\uDC[89A-F]")
 _VARIES = object()
 
 
@@ -35,16 +34,13 @@ def read_configuration(path: Path) -> Configuration | None:
         ConfigError: it is no sweep.yaml.
     """
     try:
-        if not path.is_file() or path.is_symlink() or path.stat().st_size > LARGEST:
-            return None
-        text = path.read_text(encoding="utf-8")
-        # libyaml knows no bytes of a file's name that are no text, which QuantBench escapes.
-        name = "SafeLoader" if BYTES.search(text) else "CSafeLoader"
-        content = yaml.load(text, Loader=getattr(yaml, name, yaml.SafeLoader))
+        content = parse(read_text(path, LARGEST))
         axes = {str(name): list(values) for name, values in content["axes"].items()}
         combinations = [(dict(one["choices"]), dict(one["config"])) for one in content["combinations"]]
         data = {str(where): str(what) for where, what in dict(content.get("data") or {}).items()}
-    except (yaml.YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read as a sweep ({type(error).__name__})") from error
     fixed = {name: values[0] for name, values in axes.items() if len(values) == 1}
     varied = {name for name, values in axes.items() if len(values) > 1}

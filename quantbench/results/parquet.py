@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 
@@ -28,8 +28,11 @@ def write(table: pd.DataFrame, path: Path) -> None:
     replace_file(path, lambda file: table.to_parquet(file, index=False), binary=True)
 
 
-def read(path: Path) -> pd.DataFrame:
+def read(path: Path, source: IO[bytes] | Path | None = None) -> pd.DataFrame:
     """Read a table.
+
+    Args:
+        source: the file, where it is opened already.
 
     Raises:
         FileNotFoundError: there is none.
@@ -39,7 +42,7 @@ def read(path: Path) -> pd.DataFrame:
         raise FileNotFoundError(path)
     check(str(path))
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(source or path)
     except (LookupError, TypeError, AttributeError, NotImplementedError, MemoryError) as error:  # of a damaged one
         raise ValueError(f"{type(error).__name__}: {error}") from error
 

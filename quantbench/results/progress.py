@@ -12,15 +12,17 @@ from pathlib import Path
 import pandas as pd
 
 from quantbench.errors import ConfigError
+from quantbench.files import opened, read_text
 from quantbench.metrics import Metric
 from quantbench.results.cells import unguarded
 from quantbench.results.facts import COLUMNS_FILE, read_facts
 from quantbench.results.records import Record, latest, read_records
-from quantbench.results.schema import TEXT
+from quantbench.results.schema import IDENTITY
 from quantbench.results.tables import read_results, results_path
 
 RUNNING, SUBMITTED, STOPPED, COMPLETE = "running", "submitted", "stopped", "complete"
 
+PLAN = "plan.csv"
 JOBS = "slurm"
 """The folder of jobs that go on without the driver, which is there until all are done."""
 
@@ -81,18 +83,11 @@ class Watch:
     def _look(self) -> Progress:
         journal = self.folder / "journal"
         try:
-            if (journal / "plan.csv").exists() and not (journal / "plan.csv").is_file():
-                raise ConfigError(f"{journal / 'plan.csv'}: is a device or a pipe, no plan")
-            plan = pd.read_csv(journal / "plan.csv", dtype=TEXT, keep_default_na=False, na_values=[""])
-            plan = unguarded(plan)
-            began = (journal / "plan.csv").stat().st_mtime
+            plan = read_plan(journal)
+            began = (journal / PLAN).stat().st_mtime
             self._read(journal)
         except FileNotFoundError:
             return self._without_journal(journal)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{journal / 'plan.csv'}: cannot be read ({str(error).splitlines()[0]})") from error
-        if missing := [name for name in ("trial", "status", "error") if name not in plan]:
-            raise ConfigError(f"{journal / 'plan.csv'}: is no plan of QuantBench, it has no column {', '.join(missing)}")
         written = sorted(self._records, key=lambda name: (self._times[name], name))
         rows = {trial: one.row for trial, one in latest(self._records[name] for name in written).items()}
         measured = pd.DataFrame.from_dict(rows, orient="index").drop(columns=["status", "error"], errors="ignore")
@@ -112,8 +107,8 @@ class Watch:
     def _read(self, journal: Path) -> None:
         for path in journal.glob("*.json"):
             with suppress(OSError, ValueError):  # tidied away meanwhile, or damaged: `resume` says more
-                moment = path.stat().st_mtime
-                if self._times.get(path.name) != moment and path.is_file():  # a device has no end
+                moment = path.lstat().st_mtime
+                if self._times.get(path.name) != moment:
                     self._records[path.name] = read_records(path)
                     self._times[path.name] = moment
 
@@ -129,15 +124,29 @@ class Watch:
 
 def _is_alive(lock: Path) -> bool:
     """Whether the process that the lock names is there. On another machine that cannot be known: then it counts as there."""
-    if not lock.is_file():  # a pipe or a device in its place has no end
-        return False
     try:
-        number, host = lock.read_text().split()
+        number, host = read_text(lock, most=1000).split()
         if host != socket.gethostname():
             return True
         os.kill(int(number), 0)
     except PermissionError:
         return True  # somebody else's
-    except (OSError, ValueError):
+    except (OSError, ValueError, OverflowError):
         return False
     return True
+
+
+def read_plan(journal: Path) -> pd.DataFrame:
+    """Who all trials of a sweep under way are. Raises FileNotFoundError; ConfigError where it cannot be read."""
+    path = journal / PLAN
+    try:
+        with opened(path) as file:
+            plan = pd.read_csv(file, dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""])
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+    plan = unguarded(plan)
+    if missing := [name for name in ("trial", "status", "error") if name not in plan]:
+        raise ConfigError(f"{path}: is no plan of QuantBench, it has no column {', '.join(missing)}")
+    return plan[[name for name in plan if name in IDENTITY or "." in str(name)]]  # all else the records say

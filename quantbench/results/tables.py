@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
@@ -14,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError
-from quantbench.files import replace_file, writing
+from quantbench.files import opened, replace_file, writing
 from quantbench.metrics import METRICS
 from quantbench.points import Points
 from quantbench.results import parquet
@@ -78,11 +79,10 @@ def read_results(path: Path) -> pd.DataFrame:
         ConfigError: there is no such file, it is no table, or it lacks columns of a results.csv.
     """
     file = results_path(path)
-    # A pipe that the user names is the user's; one that lies in a folder may never end.
-    if file.is_char_device() or file.is_block_device() or (file != path and file.exists() and not file.is_file()):
-        raise ConfigError(f"{file}: is a device or a pipe, no results.csv")
+    if file.is_char_device() or file.is_block_device():
+        raise ConfigError(f"{file}: is a device, no results.csv")
     try:
-        table = _read(file)
+        table = _read(file, named=file == path)
     except FileNotFoundError as error:
         raise ConfigError(f"{file}: no such file") from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
@@ -129,7 +129,7 @@ def matching(path: Path) -> list[Path]:
     for one in map(Path, sorted(glob.glob(str(path), recursive=True))):
         if one.is_dir():
             found += [folder for folder in ([one] if _is_run(one) else sorted(one.glob("*"))) if _is_run(folder)]
-        elif path.suffix in (".csv", parquet.SUFFIX):
+        elif path.suffix in (".csv", parquet.SUFFIX) and one.is_file():
             found.append(one)
     if not found:
         raise ConfigError(f"{path}: there is no such file, and no run that this matches as a pattern")
@@ -140,9 +140,11 @@ def _is_run(path: Path) -> bool:
     return path.is_dir() and results_path(path).is_file()
 
 
-def _read(file: Path) -> pd.DataFrame:
-    if file.suffix == parquet.SUFFIX:
-        return parquet.read(file)
+def _read(file: Path, named: bool) -> pd.DataFrame:
+    """Read a table; a link or a pipe that the user ``named`` is the user's, one that lies in a folder may have no end."""
     exact: Any = {} if int(pd.__version__.split(".")[0]) > 2 else {"float_precision": "round_trip"}  # as pandas 3 reads always
-    table: pd.DataFrame = pd.read_csv(file, dtype=TEXT, keep_default_na=False, na_values=[""], low_memory=False, **exact)
-    return table
+    with contextlib.nullcontext(file) if named else opened(file) as source:
+        if file.suffix == parquet.SUFFIX:
+            return parquet.read(file, source)
+        table: pd.DataFrame = pd.read_csv(source, dtype=TEXT, keep_default_na=False, na_values=[""], low_memory=False, **exact)
+        return table

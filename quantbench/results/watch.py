@@ -139,7 +139,7 @@ def _head(now: Progress) -> Sequence[RenderableType]:
     if now.state in (RUNNING, SUBMITTED) and now.remaining_seconds is not None:
         line.append(f", about {_duration(now.remaining_seconds)} left")
     if now.state == SUBMITTED:
-        line.append(f"; `quantbench resume {folder} --collect` tells of its jobs")
+        line.append(f"; `quantbench resume {folder} --collect --allow slurm` tells of its jobs")
     if now.state == STOPPED:
         line.append(f"; `quantbench resume {folder}` goes on")
     return [line, ProgressBar(total=max(total, 1), completed=now.finished), Text()]

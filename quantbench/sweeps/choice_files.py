@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from quantbench.choices import GROUPS, choices_in
+from quantbench.choices import GROUPS, LARGEST, choices_in
 from quantbench.errors import ConfigError
+from quantbench.files import read_text
 from quantbench.paths import config_folder
 from quantbench.sweeps.kept import kept
+from quantbench.yaml_text import check
 
 
 def file_of(folder: str, name: str) -> Path:
@@ -34,8 +37,10 @@ def names(folder: str, group: str, groups: bool, files: bool) -> list[str]:
 def read(path: Path) -> dict[str, Any]:
     """The content of a file as it is written. Raises ConfigError."""
     try:
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        text = read_text(path, LARGEST, links=True)
+        check(text)
+        content = OmegaConf.to_container(OmegaConf.load(io.StringIO(text)), resolve=False)
+    except (YAMLError, OSError, ValueError, OmegaConfBaseException) as error:
         raise ConfigError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must be a mapping of settings, with _target_")

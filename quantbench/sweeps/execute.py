@@ -19,7 +19,7 @@ from quantbench.sweeps.drive import drive
 from quantbench.sweeps.executors import make_executor
 from quantbench.sweeps.facts import rate_settings
 from quantbench.sweeps.journal import Journal
-from quantbench.sweeps.outline import left_to_jobs
+from quantbench.sweeps.outline import how_to_resume, left_to_jobs
 from quantbench.sweeps.plan import Plan
 from quantbench.sweeps.schedule import Schedule
 from quantbench.sweeps.supply import Supply, size_on_gpu
@@ -57,10 +57,10 @@ def _execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal,
             shutil.rmtree(folder / JOBS, ignore_errors=True)
     except KeyboardInterrupt:
         wind_up()
-        say("", f"interrupted; finished trials are kept, `quantbench resume {folder}` goes on", error=True)
+        say("", f"interrupted; finished trials are kept, `{how_to_resume(planned, folder)}` goes on", error=True)
         raise
     except NotWritten as error:
-        advice = f"finished stacks are kept; `quantbench resume {folder}` goes on once that is put right"
+        advice = f"finished stacks are kept; `{how_to_resume(planned, folder)}` goes on once that is put right"
         raise NotWritten(f"{error}; {advice}") from error
     except ConfigError as error:  # as of an executor: by now something was done, so it is no bad input alone
         raise QuantBenchError(str(error)) from error
@@ -68,7 +68,9 @@ def _execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal,
         try:
             table = write_tables(planned, folder, records)
         except QuantBenchError as error:
-            advice = f"the journal beside it holds all trials; `quantbench resume {folder}` goes on once that is put right"
+            advice = (
+                f"the journal beside it holds all trials; `{how_to_resume(planned, folder)}` goes on once that is put right"
+            )
             raise QuantBenchError(f"{error}; {advice}") from error
         failed = sum(record.row["status"] == Status.FAILED for record in records.values())
         journal.close(complete=complete and not failed)
@@ -82,7 +84,7 @@ def _execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal,
     else:
         say(*left_to_jobs(planned, folder, records).split("\n"))
     if failed:
-        message = f"{failed} of {len(planned.trials)} trials failed; `quantbench resume {folder}` tries again"
+        message = f"{failed} of {len(planned.trials)} trials failed; `{how_to_resume(planned, folder)}` tries again"
         raise SweepFailed(message, folder)
 
 

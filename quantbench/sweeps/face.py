@@ -53,7 +53,7 @@ def resume(
 
     Args:
         config_dirs: one or several folders with classes of your own that the sweep may use.
-        allow: one or several installed packages that it may use, or the address of its Dask scheduler.
+        allow: one or several installed packages that it may use, ``slurm``, or the address of its Dask scheduler.
         collect: of a Slurm sweep: take what is finished, submit what is missing, and do not wait.
 
     Raises:

@@ -16,10 +16,8 @@ from quantbench.config import PER_RUN, canonical
 from quantbench.errors import ConfigError
 from quantbench.schema import Settings
 from quantbench.sweeps import excluded
+from quantbench.sweeps.stored import MOST_TRIALS
 from quantbench.sweeps.words import IsGroup, bare, check_name, group_of, plain, quoted, word_of
-
-MOST_TRIALS = 1_000_000
-"""Points of a grid: a range with a few zeros too many is told, and does not take all memory."""
 
 Pair = tuple[str, Any]
 """A key, without a sign, and a value."""

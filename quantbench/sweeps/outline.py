@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from quantbench.results.schema import Status
+from quantbench.sweeps.executors import make_executor
 from quantbench.sweeps.plan import Plan
 from quantbench.sweeps.schedule import Schedule
 from quantbench.sweeps.tables import identity_of
@@ -44,5 +46,11 @@ def left_to_jobs(planned: Plan, folder: Path, records: Mapping[str, Record]) -> 
     failed = sum(record.row["status"] == Status.FAILED for record in records.values())
     return (
         f"\n{len(records)} of {len(planned.trials)} trials are in the table, {failed} of them failed\n"
-        f"`quantbench resume {folder} --collect` shows how far the jobs are; without --collect it waits for them"
+        f"`{how_to_resume(planned, folder, '--collect')}` shows how far the jobs are; without --collect it waits for them"
     )
+
+
+def how_to_resume(planned: Plan, folder: Path, *options: str) -> str:
+    """The command that goes on with a sweep: it names what its executor reaches."""
+    allowed = [f"--allow {shlex.quote(one)}" for one in make_executor(planned.executor).beyond]
+    return " ".join(["quantbench resume", str(folder), *options, *allowed])

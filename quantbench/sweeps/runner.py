@@ -6,29 +6,31 @@ import json
 import os
 import shlex
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from quantbench import imports, kernels
 from quantbench.config import COMPONENTS, build_stack
 from quantbench.devices import find_device
-from quantbench.errors import ConfigError, QuantBenchError
-from quantbench.files import write_text
+from quantbench.errors import ConfigError
+from quantbench.files import odd, write_text
 from quantbench.paths import SWEEP_FILE
 from quantbench.results.facts import COLUMNS_FILE
 from quantbench.results.schema import Status
-from quantbench.results.tables import read_results, results_path
-from quantbench.schema import find_class, without_target
+from quantbench.results.tables import results_path
+from quantbench.schema import Settings, find_class, without_target
+from quantbench.sweeps.changed import check_same, read_sweep
+from quantbench.sweeps.complete import complete
 from quantbench.sweeps.data import check_unchanged, with_absolute_paths
 from quantbench.sweeps.environment import environment
 from quantbench.sweeps.execute import execute
-from quantbench.sweeps.executors import make_executor
+from quantbench.sweeps.executors import Executor, make_executor
 from quantbench.sweeps.facts import write_facts
 from quantbench.sweeps.journal import Journal, check_new, new_folder
 from quantbench.sweeps.outline import details, outline
 from quantbench.sweeps.plan import Plan, plan
 from quantbench.sweeps.schedule import Schedule, schedule
+from quantbench.sweeps.stored import Stored
 from quantbench.sweeps.sweep import Sweep
 from quantbench.sweeps.trial import Record
 from quantbench.terminal import say
@@ -57,7 +59,8 @@ def run(sweep: Sweep) -> Path | None:
     folder = new_folder(planned.run.output, planned.run.experiment, planned.run.name)
     say(f"folder: {folder}")
     journal = Journal(folder)
-    replace(sweep, data=planned.data).save(folder / SWEEP_FILE)
+    for place in (folder, journal.folder):  # twice: that in the journal tells what was changed in the other
+        replace(sweep, data=planned.data).save(place / SWEEP_FILE)
     write_facts(planned.trials, planned.added, folder)
     write_text(folder / "environment.json", json.dumps(environment(device), indent=2) + "\n")
     execute(planned, scheduled, folder, journal, {})
@@ -73,46 +76,49 @@ def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[st
     Args:
         collect: of a sweep whose jobs outlive the driver: take what is finished, submit what is missing, and leave.
     """
-    sweep = Sweep.load(folder / SWEEP_FILE)
-    _refuse_links(folder)
+    found = read_sweep(folder)
+    _refuse_odd(folder)
     for path in config_dirs:
         imports.import_from_config_dir(path)
-    words = " ".join(f"--config-dir {shlex.quote(path)}" for path in sweep.search_path) or "--config-dir FOLDER"
+    words = " ".join(f"--config-dir {shlex.quote(path)}" for path in found.content["search_path"]) or "--config-dir FOLDER"
     advice = f"if you trust its code, resume with {words}, or with --allow PACKAGE for an installed one"
     with imports.only(imports.Policy(config_dirs, packages, advice)):
-        _resume(sweep, folder, collect)
+        _resume(found, folder, collect)
 
 
-def _refuse_links(folder: Path) -> None:
-    """Raise ConfigError where a link would lead what a sweep writes out of its folder."""
+def _refuse_odd(folder: Path) -> None:
+    """Raise ConfigError where a link would lead what a sweep writes out of its folder, or something in it may have no end."""
     for root, folders, files in os.walk(folder):
-        if links := [name for name in (*folders, *files) if os.path.islink(os.path.join(root, name))]:
-            raise ConfigError(f"{os.path.join(root, links[0])}: is a link; the folder of a run holds none, remove it")
+        for path in (Path(root, name) for name in (*folders, *files)):
+            if reason := odd(path):
+                raise ConfigError(f"{path}: {reason}")
 
 
-def _resume(sweep: Sweep, folder: Path, collect: bool) -> None:
+def _resume(found: Stored, folder: Path, collect: bool) -> None:
     if results_path(folder).exists() and not (folder / "journal").exists():
-        _complete(sweep, folder)
+        complete(found, folder)
         return
     journal = Journal(folder)  # refused while another process holds it
     if journal.made and results_path(folder).exists():  # another process was done in the meantime
         journal.close(complete=True)
-        _complete(sweep, folder)
+        complete(found, folder)
         return
     try:
-        planned, scheduled, records = _left(sweep, folder, journal, collect)
+        planned, scheduled, records = _left(found, folder, journal, collect)
     except BaseException:
         journal.close(complete=False)  # or a notebook that keeps the error would keep the run
         raise
     execute(planned, scheduled, folder, journal, records)
 
 
-def _left(sweep: Sweep, folder: Path, journal: Journal, collect: bool) -> tuple[Plan, Schedule, dict[str, Record]]:
+def _left(found: Stored, folder: Path, journal: Journal, collect: bool) -> tuple[Plan, Schedule, dict[str, Record]]:
     """What is left of a sweep: its plan, the stacks that are missing, and the records that are there. Raises ConfigError."""
+    sweep = Sweep.of(found.content)
     planned = plan(sweep)
     check_unchanged(sweep, planned.data)
     _check_checkpoints(planned, folder)
     executor = make_executor(planned.executor)
+    _refuse_beyond(executor, planned.executor)
     if executor.outlives:
         planned = replace(planned, executor=planned.executor | {"wait": not collect})
     elif collect:
@@ -120,6 +126,7 @@ def _left(sweep: Sweep, folder: Path, journal: Journal, collect: bool) -> tuple[
     workers = executor.ready(find_device(planned.run.device))
     claims = executor.claims(folder, planned.trials)  # before the journal is read: what ends in between is in it
     records = journal.read()
+    check_same(found, planned, folder, records)
     done = frozenset(trial for trial, one in records.items() if collect or one.row["status"] != Status.FAILED)
     scheduled = schedule(planned, done, workers, claims)
     say(f"resuming {folder}: {len(records)} trials are there")
@@ -132,25 +139,15 @@ def _left(sweep: Sweep, folder: Path, journal: Journal, collect: bool) -> tuple[
     return planned, scheduled, records
 
 
-def _complete(sweep: Sweep, folder: Path) -> None:
-    """Say that there is nothing to do. Raises ConfigError where the table no longer holds all that was done."""
-    advice = "delete it, and `quantbench resume` trains its trials again"
-    try:
-        table = read_results(folder)
-    except ConfigError as error:
-        raise ConfigError(f"{error}; {advice}") from error
-    if len(table) >= sweep.size:
-        if not (folder / COLUMNS_FILE).exists():
-            with suppress(QuantBenchError):  # what cannot be planned or written any more is complete all the same
-                planned = plan(sweep)
-                write_facts(planned.trials, planned.added, folder)
-        say(f"{folder}: complete, nothing to resume")
-        return
-    planned = plan(sweep)
-    check_unchanged(sweep, planned.data)
-    if missing := {trial.id for trial in planned.trials} - set(table["trial"]):
-        raise ConfigError(f"{results_path(folder)}: {len(missing)} of its trials are missing; {advice}")
-    say(f"{folder}: complete, nothing to resume")
+def _refuse_beyond(executor: Executor, node: Settings) -> None:
+    """Raise ConfigError where an executor reaches what the user did not name."""
+    if asked := imports.unnamed(executor.beyond):
+        named = [f"{one}={node[one.removeprefix('executor.')]}" if one.startswith("executor.") else one for one in asked]
+        words = " ".join(f"--allow {shlex.quote(one)}" for one in asked)
+        raise ConfigError(
+            f"executor._target_={node['_target_']}: reaches beyond this machine ({', '.join(named)}), and does not because a "
+            f"file says so; if this sweep is yours, or you trust it, resume with {words}"
+        )
 
 
 def _check_checkpoints(planned: Plan, folder: Path) -> None:

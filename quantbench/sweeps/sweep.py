@@ -11,14 +11,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from quantbench.errors import ConfigError
-from quantbench.files import write_text
 from quantbench.resolvers import interpolated, register
-from quantbench.version import __version__
+from quantbench.sweeps import stored
 
 register()
 
@@ -88,29 +86,18 @@ class Sweep:
         return replace(self, combinations=changed)
 
     def save(self, path: Path) -> None:
-        """Write ``sweep.yaml``."""
-        content = {"quantbench": __version__} | asdict(self)
-        form: Any = {"sort_keys": False, "default_flow_style": None, "width": 120}
-        try:
-            text = yaml.dump(content, Dumper=_dumper("CSafeDumper"), **form)
-        except UnicodeEncodeError:  # bytes of a file's name that are no text, for which libyaml has no escapes
-            text = yaml.dump(content, Dumper=_dumper("SafeDumper"), **form)
-        write_text(path, text)
+        """Write ``sweep.yaml``. Raises QuantBenchError."""
+        stored.write(asdict(self), path)
 
     @staticmethod
     def load(path: Path) -> Sweep:
         """Read ``sweep.yaml``. Raises ConfigError when it is not one."""
-        try:
-            content = yaml.safe_load(path.read_text())
-            content.pop("quantbench")
-            combinations = [Combination(**one) for one in content.pop("combinations")]
-            if not isinstance(content.get("data", {}), dict):
-                raise ValueError("its data is no mapping")
-            return Sweep(combinations=combinations, **content)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise ConfigError(f"{path.parent}: no folder of a run (it has no {path.name})") from error
-        except (yaml.YAMLError, AttributeError, KeyError, TypeError, OSError, ValueError) as error:
-            raise ConfigError(f"{path}: cannot be read as a sweep ({error})") from error
+        return Sweep.of(stored.read(path).content)
+
+    @staticmethod
+    def of(content: dict[str, Any]) -> Sweep:
+        """The sweep with these fields, which were checked."""
+        return Sweep(**content | {"combinations": [Combination(**one) for one in content["combinations"]]})
 
 
 def literal(text: str) -> str:
@@ -189,13 +176,3 @@ def put(config: dict[str, Any], name: str, value: Any) -> None:
             put(config, f"{name}.{key}", item)
     else:
         node[last] = copy.deepcopy(value)
-
-
-def _dumper(name: str) -> Any:
-    """A YAML writer without anchors for shared values; the fast one, CSafeDumper, where libyaml is there."""
-
-    class Dumper(getattr(yaml, name, yaml.SafeDumper)):  # type: ignore[misc]
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-    return Dumper

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from quantbench.config import setting
+from quantbench.results.progress import PLAN
 from quantbench.results.schema import IDENTITY, Status
 from quantbench.results.tables import curves_table, results_table, write
 from quantbench.sweeps.journal import Journal
@@ -19,7 +20,7 @@ from quantbench.sweeps.trial import Record, Trial
 def write_tables(planned: Plan, folder: Path, records: Mapping[str, Record]) -> pd.DataFrame:
     """Write results.csv and curves.csv from the records so far; gives the results."""
     known = [trial for trial in planned.trials if trial.skipped or trial.id in records]
-    rows = [identity_of(trial, planned) | _outcome(trial, records.get(trial.id)) for trial in known]
+    rows = [_outcome(trial, records.get(trial.id)) | identity_of(trial, planned) for trial in known]
     table = results_table(rows, planned.columns, [name for name, one in planned.added.items() if one.whole])
     write(table, folder / f"results.{planned.run.format}")
     finished = [records[trial.id] for trial in planned.trials if trial.id in records]
@@ -30,7 +31,7 @@ def write_tables(planned: Plan, folder: Path, records: Mapping[str, Record]) -> 
 def write_plan(planned: Plan, journal: Journal) -> None:
     """Write who all trials are into the journal, for `quantbench watch`, which does not plan."""
     rows = [identity_of(trial, planned) | _outcome(trial) for trial in planned.trials]
-    write(results_table(rows, planned.columns)[[*IDENTITY, *planned.columns]], journal.folder / "plan.csv")
+    write(results_table(rows, planned.columns)[[*IDENTITY, *planned.columns]], journal.folder / PLAN)
 
 
 def identity_of(trial: Trial, planned: Plan) -> dict[str, Any]:

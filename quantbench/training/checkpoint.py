@@ -55,6 +55,10 @@ def load(file: Path, trials: Sequence[dict[str, Any]], device: torch.device) -> 
         ConfigError: the checkpoint is of another configuration, or cannot be read.
     """
     metadata, state = _read(file, device)
+    if len(metadata["trials"]) != len(trials):
+        raise ConfigError(
+            f"{file}: is a checkpoint of {len(metadata['trials'])} trials, not {len(trials)}; delete it to start anew"
+        )
     for there, here in zip(metadata["trials"], trials, strict=True):
         if unlike := differences(there, here):
             raise ConfigError(
@@ -84,6 +88,26 @@ def _read(file: Path, device: torch.device | None) -> tuple[dict[str, Any], dict
             def whole(found: dict[str, Any]) -> Any:
                 return stored.get_tensor(found[PLACE]) if found.keys() == {PLACE} else found
 
-            return json.loads(text["metadata"]), json.loads(text["state"], object_hook=whole) if device else {}
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{file}: cannot be read as a checkpoint ({error}); delete it to start anew") from error
+            metadata = _checked(json.loads(text["metadata"]))
+            state = json.loads(text["state"], object_hook=whole) if device else {}
+            if not isinstance(state, dict):
+                raise ValueError("its state is no mapping")
+            return metadata, state
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise unreadable(file, error) from error
+
+
+def unreadable(file: Path, error: Exception) -> ConfigError:
+    """What to say of a checkpoint that is damaged."""
+    reason = " ".join(str(error).split()) if not isinstance(error, KeyError) else f"it has no {error}"
+    return ConfigError(f"{file}: cannot be read as a checkpoint ({reason}); delete it to start anew")
+
+
+def _checked(metadata: Any) -> dict[str, Any]:
+    """Metadata as ``save`` wrote it. Raises ValueError, KeyError or TypeError."""
+    names, trials = metadata["names"], metadata["trials"]
+    if not (isinstance(names, list) and all(isinstance(one, str) for one in names)):
+        raise ValueError("its names are no list of trials")
+    if not (isinstance(trials, list) and trials and all(isinstance(one, dict) for one in trials)):
+        raise ValueError("its trials are no list of configurations")
+    return {"names": names, "trials": trials}

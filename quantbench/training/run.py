@@ -65,7 +65,11 @@ def _with_checkpoints(stack: Stack, report: Report, file: Path, keep: Keep) -> T
     about: dict[str, Any] = {"names": stack.names, "trials": [configuration(stack, trial) for trial in range(len(stack.seeds))]}
     if file.exists():
         training = Training(stack)
-        training.load_state_dict(checkpoint.load(file, about["trials"], stack.device))
+        state = checkpoint.load(file, about["trials"], stack.device)
+        try:
+            training.load_state_dict(state)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise checkpoint.unreadable(file, error) from error
         report(training.step)
     else:
         training = begin(stack, keep.folder)

@@ -137,6 +137,6 @@ def _locked(folder: Path | None, keys: Sequence[str]) -> Iterator[None]:
             for key in keys:
                 place = _file(folder, key).with_suffix(".lock")
                 with writing(place):
-                    lock = held.enter_context(place.open("w"))
+                    lock = held.enter_context(place.open("a"))  # a second name of another file is not emptied
                 fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -14,12 +14,15 @@ import pandas as pd
 import pytest
 
 from quantbench.errors import NotWritten, QuantBenchError
+from quantbench.results.records import _checksum
 from quantbench.results.schema import COST
 from quantbench.results.tables import read_results
 from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.runner import resume
 from tests.conftest import SMALL
 
+BOMB = "a: &a0 [1, 2]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
+"""Of nine aliases a line: 90 billion values."""
 SEEDS = ["executor.stack_size=1", "-m", "seed=range(0,4)"]
 
 
@@ -223,17 +226,103 @@ def test_a_damaged_journal_costs_its_own_trials_only(cut_short, small_run, quant
     pd.testing.assert_frame_equal(without_cost(folder), without_cost(small_run(*SEEDS)))
 
 
-def test_journals_without_checksums_are_read(cut_short, quantbench):
+@pytest.mark.parametrize("damage", ["no checksum", "a number that is text"])
+def test_what_no_training_writes_is_trained_again(cut_short, quantbench, damage):
+    """With a sound checksum, which anybody can compute, or with none."""
     folder, journal = cut_short
-    for path in journal:
-        records = json.loads(path.read_text())
-        for record in records:
-            del record["checksum"]
-        path.write_text(json.dumps(records))
+    (item,) = json.loads(journal[0].read_text())
+    item["row"]["mse"] = "abc" if damage == "a number that is text" else -1.0
+    item["checksum"] = _checksum(item)
+    if damage == "no checksum":
+        del item["checksum"]
+    journal[0].write_text(json.dumps([item]))
+    code, out, err = quantbench("resume", str(folder))
+    assert code == 0, err
+    assert f"{journal[0]}: is damaged" in err
+    assert "2 trials are there" in out
+    assert read_results(folder)["mse"].gt(0).all()
+
+
+def edit(folder, old, new):
+    text = (folder / "sweep.yaml").read_text()
+    assert old in text
+    (folder / "sweep.yaml").write_text(text.replace(old, new))
+
+
+def test_a_sweep_that_was_changed_is_refused_and_nothing_is_lost(cut_short, quantbench):
+    folder, journal = cut_short
+    before = {path.name: path.read_bytes() for path in journal}
+    edit(folder, "lr: 0.001", "lr: 0.003")
+    text, copy = (folder / "sweep.yaml").read_text(), folder / "journal" / "sweep.yaml"
+    for without in (None, "checksum", "copy and checksum"):  # an earlier version wrote neither
+        if without == "checksum":
+            (folder / "sweep.yaml").write_text(re.sub("checksum: .*\n", "", text))
+        elif without:
+            copy.unlink()
+        code, _, err = quantbench("resume", str(folder))
+        assert code == 2
+        assert f"{folder / 'sweep.yaml'}: its trials are not those that this run began with" in err
+        assert "3 finished trials stay as they are" in err
+        assert ("(train.lr: 0.001 there, 0.003 here)" in err) == (without != "copy and checksum")
+        assert {path.name: path.read_bytes() for path in journal} == before
+    edit(folder, "lr: 0.003", "lr: 0.001")
     code, out, err = quantbench("resume", str(folder))
     assert code == 0, err
     assert "3 trials are there" in out
-    assert "damaged" not in err
+    assert "was changed" not in err
+
+
+def test_a_change_that_makes_no_other_trials_is_told(cut_short, quantbench):
+    folder, _ = cut_short
+    edit(folder, "stack_size: 1", "stack_size: 2")
+    code, out, err = quantbench("resume", str(folder))
+    assert code == 0, err
+    assert "sweep.yaml: was changed since this run began (executor.stack_size: 1 there, 2 here); its trials are the same" in err
+    assert "3 trials are there" in out
+
+
+def test_a_change_before_anything_was_finished_is_refused(cut_short, quantbench):
+    folder, journal = cut_short
+    for path in journal:
+        path.unlink()
+    edit(folder, "seed: [0, 1, 2, 3]", "seed: [0, 1, 2]")
+    code, _, err = quantbench("resume", str(folder))
+    assert code == 2
+    assert "(axes.seed: [0, 1, 2, 3] there, [0, 1, 2] here)" in err
+
+
+def test_a_complete_sweep_that_was_changed_is_told(small_run, quantbench):
+    folder = small_run(*SEEDS)
+    edit(folder, "stack_size: 1", "stack_size: 2")
+    code, out, err = quantbench("resume", str(folder))
+    assert (code, "nothing to resume" in out, "its trials are the same" in err) == (0, True, True)
+    edit(folder, "lr: 0.001", "lr: 0.003")
+    code, _, err = quantbench("resume", str(folder))
+    assert code == 2
+    assert "its trials are not those that this run began with" in err
+
+
+def test_curves_that_are_cut_are_no_complete_sweep(small_run, quantbench):
+    folder = small_run(*SEEDS)
+    file, content = folder / "curves.csv", (folder / "curves.csv").read_bytes()
+    file.unlink()
+    for left, words in (
+        (None, "is missing"),
+        (content[:-3], "is cut within a line"),
+        (content[: content.rindex(b"\n", 0, -1) + 1], "the curves of 1 trials are missing"),
+        (content[: content.index(b"\n") + 1], "the curves of 4 trials are missing"),
+        (b"", "cannot be read as a curves.csv"),
+    ):
+        if left is not None:
+            file.write_bytes(left)
+        code, out, err = quantbench("resume", str(folder))
+        assert code == 2, out
+        assert f"{file}: " in err
+        assert words in err
+        assert "delete results.csv, and `quantbench resume` trains its trials again" in err
+    (folder / "results.csv").unlink()
+    assert quantbench("resume", str(folder))[0] == 0
+    assert file.read_bytes() == content
 
 
 @pytest.mark.parametrize("damage", ["cut in a row", "cut between rows", "empty", "zeros"])
@@ -261,15 +350,31 @@ def test_a_damaged_table_is_named(small_run, quantbench, damage):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "- 1", "quantbench: 1", "\x00", "combinations: [{}]\nquantbench: 1\n", "a: &a [*a, *a]"]
+    "content",
+    ["", "{", "- 1", "quantbench: 1", "\x00", "combinations: [{}]\nquantbench: 1\n", "a: &a [*a, *a]", "[" * 100_000, BOMB],
+    ids=["empty", "no YAML", "a list", "a version", "zeros", "parts", "endless", "nested", "bomb"],
 )
-def test_a_damaged_sweep_is_named(small_run, quantbench, content):
-    folder = small_run("seed=0")
+def test_a_damaged_sweep_is_named(tmp_path, quantbench, content):
+    folder = tmp_path / "run"
+    folder.mkdir()
     (folder / "sweep.yaml").write_text(content)
     code, _, err = quantbench("resume", str(folder))
     assert code == 2
     assert f"{folder / 'sweep.yaml'}: cannot be read as a sweep" in err
     assert "Traceback" not in err
+
+
+def test_a_damaged_sweep_has_a_copy_while_it_is_under_way(cut_short, quantbench):
+    folder, _ = cut_short
+    copy = folder / "journal" / "sweep.yaml"
+    (folder / "sweep.yaml").write_bytes((folder / "sweep.yaml").read_bytes()[:300])
+    code, _, err = quantbench("resume", str(folder))
+    assert code == 2
+    assert f"{copy} is a copy of what it was" in err
+    (folder / "sweep.yaml").write_bytes(copy.read_bytes())
+    code, out, err = quantbench("resume", str(folder))
+    assert code == 0, err
+    assert "3 trials are there" in out
 
 
 def test_a_damaged_checkpoint_and_warm_start(quantbench, tmp_path, monkeypatch):

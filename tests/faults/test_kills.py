@@ -50,7 +50,7 @@ def engine(executor, folder):
     else:
         pytest.importorskip("submitit", reason="needs the extra quantbench[slurm]")
         with slurm_cluster():
-            yield commands("slurm", 1000, "executor.stacks_per_job=3", "executor.poll_seconds=0.5")
+            yield commands("slurm", 1000, "executor.stacks_per_job=3", "executor.poll_seconds=0.5", resume=["--allow", "slurm"])
 
 
 @pytest.fixture

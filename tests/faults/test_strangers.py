@@ -1,8 +1,6 @@
 """A results folder that somebody else made: what of it runs, which is nothing that the user did not name."""
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +11,11 @@ import yaml
 from quantbench.errors import QuantBenchError
 from quantbench.results.tables import read_results, results_table, write
 from quantbench.sweeps.journal import Journal
+from quantbench.sweeps.sweep import Combination, Sweep
 from tests.conftest import SMALL
+from tests.faults.test_disks import BOMB
+from tests.faults.tools import limited
+from tests.sweeps.test_plan import CHOICES, config
 
 EVIL = """
 from pathlib import Path
@@ -59,6 +61,7 @@ def test_modules_in_the_current_folder_are_not_imported_by_helpers(small_run, tm
     content = yaml.safe_load((folder / "sweep.yaml").read_text())
     for one in content["combinations"]:
         one["config"]["executor"] = {"_target_": "quantbench.sweeps.executors.Processes", "workers": 2, "stack_size": 1}
+    del content["checksum"]
     (folder / "sweep.yaml").write_text(yaml.safe_dump(content))
     for name in STANDARD:
         (folder / f"{name}.py").write_text(f"open({str(tmp_path / name)!r}, 'w'); raise ImportError('a stranger')")
@@ -79,6 +82,7 @@ def crafted(small_run):
         (folder / "results.csv").unlink()
         content = yaml.safe_load((folder / "sweep.yaml").read_text())
         change(content, content["combinations"][0]["config"])
+        del content["checksum"]  # a stranger can leave it out, or compute another one
         (folder / "sweep.yaml").write_text(yaml.safe_dump(content))
         return folder
 
@@ -267,36 +271,72 @@ def test_a_report_shows_nothing_that_a_link_leads_to(small_run, quantbench, tmp_
     assert "mine alone" not in (tmp_path / "r.html").read_text()
 
 
-@pytest.mark.parametrize("name", ["results.csv", "curves.csv", "sweep.yaml", "columns.json", "environment.json"])
-@pytest.mark.parametrize("command", [["rank"], ["diff"], ["report"], ["plot"]])
-def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(quantbench, tmp_path, name, command):
+READ = {
+    "rank": ["results.csv", "sweep.yaml", "columns.json", "environment.json"],
+    "diff": ["results.csv", "sweep.yaml"],
+    "transfer": ["results.csv"],
+    "watch": ["results.csv", "columns.json", "journal/plan.csv"],
+    "report": ["curves.csv", "sweep.yaml"],
+    "plot": ["curves.csv", "audit.csv"],
+}
+"""Files that commands read."""
+IN_VAIN = {"pipe": os.mkfifo, "link": lambda path: os.symlink("/dev/zero", path)}
+
+
+@pytest.mark.parametrize("kind", IN_VAIN)
+@pytest.mark.parametrize(("command", "name"), [(command, name) for command, names in READ.items() for name in names])
+def test_what_has_no_end_is_told_and_keeps_nobody_waiting(quantbench, tmp_path, command, name, kind):
     """A pipe that nobody writes to never ends. (A pipe that the user names is the user's.)"""
     folder = tmp_path / "theirs"
-    folder.mkdir()
+    (folder / "journal").mkdir(parents=True)
     write(results_table(ROWS, []), folder / "results.csv")
     (folder / name).unlink(missing_ok=True)
-    os.mkfifo(folder / name)
-    words = [*command, str(folder), *([str(folder)] if command == ["diff"] else [])]
-    with alarm(20):
-        code, _, err = quantbench(*words)
-    assert code in ((2,) if name == "results.csv" else (0, 2))
+    IN_VAIN[kind](folder / name)
+    with limited(20):
+        (words,) = (words for words in COMMANDS if words[0] == command)
+        code, out, err = quantbench(*[word.format(folder=folder) for word in words])
     assert "Traceback" not in err
+    if name in ("sweep.yaml", "environment.json"):
+        assert code == 0  # the tables are read without it
+        assert f"{folder / name}: is " in out or command == "report"
+    else:
+        assert code == 2
+        assert f"{folder / name}: is " in err
 
 
-@contextlib.contextmanager
-def alarm(seconds):
-    """Raise TimeoutError where something waits."""
+@pytest.mark.parametrize("kind", IN_VAIN)
+@pytest.mark.parametrize(
+    "name", ["sweep.yaml", "journal/a.json", "journal/plan.csv", "checkpoints/a.safetensors", "curves.csv"]
+)
+def test_nor_when_a_sweep_is_resumed(quantbench, tmp_path, name, kind):
+    folder = tmp_path / "theirs"
+    Sweep([], [], [Combination(CHOICES, config())]).save(folder.parent / "sweep.yaml")
+    for part in ("journal", "checkpoints"):
+        (folder / part).mkdir(parents=True)
+    (tmp_path / "sweep.yaml").rename(folder / "sweep.yaml")
+    (folder / name).unlink(missing_ok=True)
+    IN_VAIN[kind](folder / name)
+    with limited(20):
+        code, _, err = quantbench("resume", str(folder))
+    assert code == 2
+    assert f"{folder / name}: is " in err
+    assert "remove it" in err
 
-    def late(*_):
-        raise TimeoutError
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+@pytest.mark.parametrize("kind", ["pipe", "device", "bomb", "nested"])
+def test_a_choice_that_has_no_end_is_named(quantbench, tmp_path, kind):
+    file = tmp_path / "theirs" / "gradient" / "bad.yaml"
+    file.parent.mkdir(parents=True)
+    if kind in ("bomb", "nested"):
+        file.write_text("_target_: quantbench.gradients.STE\n" + (BOMB if kind == "bomb" else "x: " + "[" * 100_000))
+    else:
+        IN_VAIN["pipe" if kind == "pipe" else "link"](file)
+    for words in (["run", "gradient=bad", *SMALL], ["list", "gradient"]):
+        with limited(20):
+            code, _, err = quantbench(*words, "--config-dir", "theirs")
+        assert code == 2 or (words[0] == "list" and kind in ("bomb", "nested"))  # which reads the first lines
+        assert code == 0 or "bad" in err
+        assert "Traceback" not in err
 
 
 ROWS = [

@@ -8,10 +8,13 @@ import pytest
 from rich.console import Console
 
 from quantbench.errors import ConfigError
+from quantbench.points import Points
 from quantbench.results.progress import COMPLETE, RUNNING, STOPPED, SUBMITTED, Watch
+from quantbench.results.records import Record, write_records
 from quantbench.results.tables import results_table, write
 from quantbench.results.watch import standings, view
 from tests.conftest import SMALL
+from tests.faults.tools import limited
 
 FINISHED = {"status": "completed", "error": "", "nmse_db": -3.0, "seconds": 2.0}
 
@@ -45,8 +48,8 @@ def sweep(tmp_path):
 
 
 def finish(folder, *trials, **row):
-    records = [{"trial": trial, "row": FINISHED | row, "curves": []} for trial in trials]
-    (folder / "journal" / f"{trials[0]}.json").write_text(json.dumps(records))
+    records = [Record(trial, FINISHED | row, Points()) for trial in trials]
+    write_records(folder / "journal" / f"{trials[0]}.json", records)
 
 
 def shown(now, width=80, most=None):
@@ -112,9 +115,21 @@ def test_a_driver_on_another_machine_counts_as_there(sweep):
 
 
 def test_a_damaged_record_is_left_to_resume(sweep):
-    (sweep / "journal" / "half.json").write_text('[{"trial": "ste-0", "ro')
-    (sweep / "journal" / "endless.json").symlink_to("/dev/zero")
-    assert Watch(sweep).look().finished == 0
+    finish(sweep, "ste-1")
+    whole = (sweep / "journal" / "ste-1.json").read_text()
+    (sweep / "journal" / "half.json").write_text(whole[:20])
+    (sweep / "journal" / "other.json").write_text(whole.replace("-3.0", "-3.5").replace("ste-1", "ste-2"))
+    (sweep / "journal" / "bare.json").write_text('[{"trial": "ste-0", "row": {"status": "completed"}, "curves": []}]')
+    assert Watch(sweep).look().finished == 1
+
+
+@pytest.mark.parametrize("name", ["plan.csv", "lock", "ste-0.json"])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)], ids=["pipe", "link"])
+def test_what_has_no_end_is_refused(sweep, name, make):
+    (sweep / "journal" / name).unlink(missing_ok=True)
+    make(sweep / "journal" / name)
+    with limited(20), pytest.raises(ConfigError, match=rf"journal/{name}: is (no regular file|a link).*remove it"):
+        Watch(sweep).look()
 
 
 def test_few_lines_show_what_is_under_way(sweep):

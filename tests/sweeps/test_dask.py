@@ -110,7 +110,7 @@ def test_a_driver_that_was_killed_is_resumed_on_the_same_cluster(command, cluste
     refused = command("resume", str(folder), cwd=tmp_path)
     _, err = refused.communicate(timeout=PATIENCE)
     assert refused.returncode == 2
-    assert f"executor.address={address}: is not connected to because a file says so" in err
+    assert f"reaches beyond this machine ({address}), and does not because a file says so" in err
     resumed = command("resume", str(folder), "--allow", address, cwd=tmp_path)
     out, err = resumed.communicate(timeout=PATIENCE)
     assert resumed.returncode == 0, err

@@ -159,6 +159,9 @@ def test_planning_and_scheduling_contact_nobody(monkeypatch):
         ({"train.steps": [1.5]}, "train.steps=1.5: must be an integer"),
         ({"quantizer.commitment": [float("nan")]}, "must be a number"),
         ({"experiment": ["../x"]}, "experiment=../x: must be a name"),
+        ({"experiment": ["a\nb"]}, r"experiment=a\\nb: must be a name"),
+        ({"experiment": ["\x1b[31m"]}, r"experiment=\\x1b\[31m: must be a name"),
+        ({"experiment": ["a\u202eb"]}, r"experiment=a\\u202eb: must be a name"),
     ],
 )
 def test_wrong_axes_are_named(axes, message):

@@ -28,6 +28,7 @@ from tests.sweeps.test_supply import Tight
 from tests.sweeps.test_workers import DEADLY
 
 AXES = ["-m", "gradient=ste,mste", "seed=range(0,4)"]
+ALLOW = ["--allow", "slurm"]
 WORDS = ["executor=slurm", "executor.stack_size=1", "executor.poll_seconds=0.1", *SMALL, *AXES]
 
 
@@ -247,7 +248,7 @@ def test_a_stack_that_ends_its_job_is_alone_the_second_time(cluster, quantbench,
     assert len(cluster.arrays) == 2
     if failed:
         assert "its Slurm job ended before it was finished, twice" in err
-        code, _, err = quantbench("resume", str(only_run(tmp_path)))  # failed trials are tried again
+        code, _, err = quantbench("resume", str(only_run(tmp_path)), *ALLOW)  # failed trials are tried again
         assert code == 0, err
         assert cluster.arrays[2] == [[planned[1]]]
 
@@ -257,10 +258,10 @@ def test_collect_submits_only_what_no_job_has_and_resume_waits(cluster, quantben
     code, out, err = quantbench("run", *WORDS, "executor.stacks_per_job=2", "executor.wait=false")
     assert code == 0, err
     folder = only_run(tmp_path)
-    assert f"quantbench resume {folder.relative_to(tmp_path)} --collect" in out
+    assert f"quantbench resume {folder.relative_to(tmp_path)} --collect --allow slurm" in out
     cluster.work(but=2)
     cancelled = cluster.waiting.pop(sorted(cluster.waiting)[-1])
-    code, out, err = quantbench("resume", str(folder), "--collect")
+    code, out, err = quantbench("resume", str(folder), "--collect", *ALLOW)
     assert code == 0, err
     assert "4 trials are there" in out
     assert "jobs: 1 pending" in out
@@ -269,7 +270,7 @@ def test_collect_submits_only_what_no_job_has_and_resume_waits(cluster, quantben
     assert len(read_results(folder)) == 4
     cluster.work()
     cluster.at_once = True
-    code, out, err = quantbench("resume", str(folder))
+    code, out, err = quantbench("resume", str(folder), *ALLOW)
     assert code == 0, err
     assert len(cluster.arrays) == 2
     assert set(read_results(folder)["status"]) == {"completed"}
@@ -292,7 +293,7 @@ def test_collect_tells_of_trials_that_failed(cluster, quantbench, tmp_path):
     words = [*WORDS[:-2], "gradient=bad,ste", "seed=0,1", "executor.stacks_per_job=1", "executor.wait=false"]
     assert quantbench("run", *own, *words)[0] == 0
     cluster.work(but=1)
-    code, out, err = quantbench("resume", str(only_run(tmp_path)), "--collect", *own)
+    code, out, err = quantbench("resume", str(only_run(tmp_path)), *ALLOW, "--collect", *own)
     assert code == 1
     assert "3 of 4 trials are in the table" in out
     assert err.count("failed: ") == 2
@@ -311,7 +312,7 @@ def test_a_stack_that_ends_while_a_driver_looks_is_not_submitted_again(cluster, 
         return found
 
     monkeypatch.setattr(slurm_queue, "look", look)
-    code, out, err = quantbench("resume", str(only_run(tmp_path)), "--collect")
+    code, out, err = quantbench("resume", str(only_run(tmp_path)), *ALLOW, "--collect")
     assert code == 0, err
     assert "4 trials are there" in out
     assert "0 trials are neither finished nor with a job" in out
@@ -340,7 +341,7 @@ def test_nothing_is_submitted_where_the_queue_cannot_be_seen(cluster, quantbench
     cluster.at_once = False
     assert quantbench("run", *WORDS, "executor.wait=false")[0] == 0
     cluster.silent = 1
-    code, _, err = quantbench("resume", str(only_run(tmp_path)), "--collect")
+    code, _, err = quantbench("resume", str(only_run(tmp_path)), *ALLOW, "--collect")
     assert code == 1
     assert "squeue failed" in err
     assert len(cluster.arrays) == 1
@@ -372,7 +373,7 @@ def test_a_job_that_slurm_does_not_take_is_named_and_resumed_later(cluster, quan
     assert code == 1
     assert "QOSMaxSubmitJobPerUserLimit" in err
     monkeypatch.setattr(slurm_queue, "submit", cluster.submit)
-    assert quantbench("resume", str(only_run(tmp_path)))[0] == 0
+    assert quantbench("resume", str(only_run(tmp_path)), *ALLOW)[0] == 0
     assert len(read_results(only_run(tmp_path))) == 8
 
 
@@ -418,9 +419,23 @@ def test_options_of_a_file_are_not_given_to_sbatch_until_they_are_named(cluster,
     assert quantbench("run", *WORDS, "executor.wait=false", "+executor.options.output=/etc/motd")[0] == 0
     cluster.waiting.clear()
     words = ["resume", str(only_run(tmp_path)), "--collect"]
-    code, _, err = quantbench(*words)
-    assert code == 2
-    assert "executor.options={'output': '/etc/motd'}: are not given to sbatch because a file says so" in err
-    assert len(cluster.arrays) == 1
-    assert quantbench(*words, "--allow", "executor.options")[0] == 0
+    for typed, asked in (([], "--allow slurm --allow executor.options"), (ALLOW, "--allow executor.options")):
+        code, _, err = quantbench(*words, *typed)
+        assert code == 2
+        assert "executor.options={'output': '/etc/motd'}" in err
+        assert err.endswith(f"resume with {asked}\n")
+        assert len(cluster.arrays) == 1
+    assert quantbench(*words, *ALLOW, "--allow", "executor.options")[0] == 0
     assert len(cluster.arrays) == 2
+
+
+def test_no_job_is_submitted_and_no_queue_asked_because_a_file_says_so(cluster, quantbench, tmp_path, monkeypatch):
+    cluster.at_once = False
+    assert quantbench("run", *WORDS, "executor.wait=false")[0] == 0
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(slurm_queue, "look", None)  # a call would fail
+    code, _, err = quantbench("resume", str(only_run(tmp_path)))
+    assert code == 2
+    assert "reaches beyond this machine (slurm), and does not because a file says so" in err
+    assert err.endswith("resume with --allow slurm\n")
+    assert sorted(tmp_path.rglob("*")) == before

@@ -92,7 +92,7 @@ def test_a_cancelled_job_is_submitted_again_by_collect(quantbench, slow, tmp_pat
     code, out, err = quantbench("run", *words, "executor.wait=false")
     assert code == 0, err
     folder = only_run(tmp_path)
-    assert f"quantbench resume {folder.relative_to(tmp_path)} --collect" in out
+    assert f"quantbench resume {folder.relative_to(tmp_path)} --collect --allow slurm" in out
     assert len(queue()) == 3
     wait_for(lambda: len(parts(folder)) >= 1, 120)  # the first job is in its second stack
     running, *pending = sorted(queue())
@@ -102,18 +102,20 @@ def test_a_cancelled_job_is_submitted_again_by_collect(quantbench, slow, tmp_pat
     before = parts(folder)
     assert len(before) == 1
 
-    code, out, err = quantbench("resume", str(folder), "--collect", "--config-dir", "mine")
+    code, out, err = quantbench("resume", str(folder), "--allow", "slurm", "--collect", "--config-dir", "mine")
     assert code == 0, err
     assert "1 trials are there" in out
     assert re.search(r"jobs that ended too early: \d cancelled", out)
     assert "3 trials are neither finished nor with a job; they are submitted" in out
     assert "submitted 3 stacks as 2 jobs" in out
-    code, out, err = quantbench("resume", str(folder), "--collect", "--config-dir", "mine")  # nothing is submitted twice
+    code, out, err = quantbench(
+        "resume", str(folder), "--allow", "slurm", "--collect", "--config-dir", "mine"
+    )  # nothing is submitted twice
     assert code == 0, err
     assert "0 trials are neither finished nor with a job" in out
     assert "submitted" not in out
 
-    code, _, err = quantbench("resume", str(folder), "--config-dir", "mine")
+    code, _, err = quantbench("resume", str(folder), "--allow", "slurm", "--config-dir", "mine")
     assert code == 0, err
     assert set(read_results(folder)["status"]) == {"completed"}
     assert len(read_results(folder)) == 6
@@ -158,7 +160,7 @@ def test_a_job_killed_with_kill_9_keeps_finished_stacks_and_the_driver_may_leave
     wait_for(lambda: not queue())
     kept = parts(folder)
     assert 1 <= len(kept) < 3
-    resumed = command("resume", str(folder), "--config-dir", "mine", cwd=tmp_path)
+    resumed = command("resume", str(folder), "--allow", "slurm", "--config-dir", "mine", cwd=tmp_path)
     out, err = resumed.communicate(timeout=240)
     assert resumed.returncode == 0, err
     assert f"{3 - len(kept)} trials are neither finished nor with a job; they are submitted" in out

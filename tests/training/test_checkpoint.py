@@ -16,6 +16,7 @@ from quantbench.quantizers import Quantizer, VectorQuantizer
 from quantbench.simulators import Codeword
 from quantbench.streams import Streams
 from quantbench.training import Keep, Stack, TrainSettings, checkpoint, train, warm
+from quantbench.training.configuration import configuration
 from quantbench.training.run import begin
 from quantbench.training.trainer import Training
 from tests.training.test_state import same
@@ -95,7 +96,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path, monkey
     with pytest.raises(ConfigError, match=r"another configuration \(train\.lr: 0\.01 there, 0\.02 here\)"):
         train(toy(lr=0.02), keep=keep)
     checkpoint.path(tmp_path, ("first", "second")).write_bytes(b"nonsense")
-    with pytest.raises(ConfigError, match="cannot be read as a checkpoint"):
+    with pytest.raises(ConfigError, match=r"cannot be read as a checkpoint"):
         train(toy(), keep=keep)
 
 
@@ -116,8 +117,43 @@ def test_a_checkpoint_gives_back_what_was_saved(tmp_path: Path) -> None:
     assert checkpoint.foreign(tmp_path, ["only"]) == {}
     assert checkpoint.foreign(tmp_path, ["other"]) == {file: here}
     file.write_bytes(file.read_bytes()[:-3])
-    with pytest.raises(ConfigError, match="cannot be read as a checkpoint"):
+    with pytest.raises(ConfigError, match=r"cannot be read as a checkpoint"):
         checkpoint.load(file, here, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        {},
+        {"metadata": "{}", "state": "{}"},
+        {"metadata": '{"names": ["only"], "trials": []}', "state": "{}"},
+        {"metadata": '{"names": [["only"]], "trials": [{}]}', "state": "{}"},
+        {"metadata": '{"names": ["only"], "trials": [3]}', "state": "{}"},
+        {"metadata": '{"names": ["only"], "trials": [{}]}', "state": "[]"},
+        {"metadata": "[" * 100_000, "state": "{}"},
+    ],
+)
+def test_a_checkpoint_that_says_nothing_is_named(tmp_path: Path, text: dict[str, str]) -> None:
+    from safetensors.torch import save_file
+
+    file = checkpoint.path(tmp_path, ["only"])
+    file.parent.mkdir()
+    save_file({"0": torch.zeros(1)}, file, text)
+    with pytest.raises(ConfigError, match=r"cannot be read as a checkpoint.*delete it to start anew"):
+        checkpoint.load(file, [{}], torch.device("cpu"))
+    if text.get("state") != "[]":
+        with pytest.raises(ConfigError, match=r"cannot be read as a checkpoint.*delete it to start anew"):
+            checkpoint.foreign(tmp_path, ["other"])
+
+
+def test_a_checkpoint_without_what_a_training_needs_is_named(tmp_path: Path) -> None:
+    keep = Keep(tmp_path, checkpoint_every=8)
+    stack = toy()
+    trials = [configuration(stack, trial) for trial in range(2)]
+    for state in ({}, {"step": 3, "stepping": 0.0, "model": 3}):
+        checkpoint.save(checkpoint.path(tmp_path, stack.names), state, {"names": stack.names, "trials": trials})
+        with pytest.raises(ConfigError, match=r"cannot be read as a checkpoint.*delete it to start anew"):
+            train(stack, keep=keep)
 
 
 def test_warm_weights_are_made_once_and_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,9 +85,9 @@ def test_a_training_that_takes_over_is_the_same_and_ends_the_same(case, at, thro
         assert first.divergence.frozen.tolist() == [False, True, False]
     state = first.state_dict()
     if through_a_file:
-        about = {"names": ["one"], "trials": []}
+        about = {"names": ["one"], "trials": [{}]}
         checkpoint.save(tmp_path / "state.safetensors", state, about)
-        state = checkpoint.load(tmp_path / "state.safetensors", [], CPU)
+        state = checkpoint.load(tmp_path / "state.safetensors", [{}], CPU)
     second = Training(whole)
     second.load_state_dict(state)
     # Every attribute, whatever it is called: what is new and changes in a training must be in its state.

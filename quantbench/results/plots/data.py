@@ -134,7 +134,9 @@ def gather(paths: Sequence[Path], by: Sequence[str] | None = None, within: Seque
     """
     audits = [path for path in (_audit_of(path) for path in paths) if path is not None]
     runs = [path for path in paths if _has_results(path)]
-    audit = pd.concat([read_audit(path) for path in audits], ignore_index=True) if audits else pd.DataFrame()
+    audit = (
+        pd.concat([read_audit(path, named=path in paths) for path in audits], ignore_index=True) if audits else pd.DataFrame()
+    )
     found = Data(load(*runs) if runs else None, audit, by, within)
     if found.runs is not None:  # what is wrong with --by or --within is wrong for all pictures
         layout(found.runs.results, found.runs.sizes, by, within, apart=found.runs.apart)

@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 
 from quantbench.errors import ConfigError
+from quantbench.files import opened
 from quantbench.metrics import Metric
 from quantbench.results.frame import Frame, find_metric, has_goal
 from quantbench.results.load import Results
+from quantbench.results.merge import LARGEST
 from quantbench.results.plots.data import Data, axis_title
 from quantbench.results.rank import Ranking, rank
 from quantbench.results.rank_text import notes_of
@@ -169,9 +171,9 @@ def _run(path: Path, found: Results) -> dict[str, str]:
     texts = {}
     for name in ("environment.json", "sweep.yaml"):
         file, content = folder / name, ""
-        if file.is_file() and not file.is_symlink():  # a stranger's link would put another file of yours into the page
-            with contextlib.suppress(OSError):
-                content = file.read_text(encoding="utf-8", errors="replace")
+        # Not through a stranger's link, which would put another file of yours into the page; notes tell of what is not read.
+        with contextlib.suppress(OSError, ConfigError), opened(file) as source:
+            content = source.read(LARGEST).decode("utf-8", errors="replace")
         cut = "" if len(content) <= MOST_TEXT else f"\n... ({len(content) - MOST_TEXT:,} more characters)"
         texts[name] = content[:MOST_TEXT] + cut
     return {"name": folder.resolve().name, **texts}

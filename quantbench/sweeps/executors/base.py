@@ -88,6 +88,11 @@ class Executor(Component):
         if self.stack_size is not None:
             at_least("executor.stack_size", self.stack_size, 1)
 
+    @property
+    def beyond(self) -> list[str]:
+        """What of it reaches beyond this machine and the run's folder: ``resume`` has each named by the user."""
+        return []
+
     def workers_on(self, device: torch.device) -> int | None:
         """How many stacks train at the same time, if there are as many; None where the settings do not say. Contacts nobody."""
         return 1

@@ -84,16 +84,15 @@ class Slurm(Executor):
                 raise ConfigError(f"executor=slurm: {name!r}={value!r} is no option of sbatch; use its long name, and one line")
 
     def ready(self, device: torch.device) -> int:
-        if self.options and not imports.named("executor.options"):
-            raise ConfigError(
-                f"executor.options={self.options}: are not given to sbatch because a file says so; if you trust them, "
-                f"resume with --allow executor.options"
-            )
         queue.require()
         if reason := queue.refusal(self.parameters):
             shown = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
             raise ConfigError(f"executor=slurm: the cluster takes no job with {shown} ({reason})")
         return self.workers_on(device)
+
+    @property
+    def beyond(self) -> list[str]:
+        return ["slurm", *(["executor.options"] if self.options else [])]
 
     def workers_on(self, device: torch.device) -> int:
         return self.jobs * (self.cpus if device.type == "cpu" else 1)
