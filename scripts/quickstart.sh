@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh checkout to the findings: sets up .venv, runs the main job, says where the results are.
-# Arguments go to the run, as in: scripts/quickstart.sh seed=range(0,16)
+# Arguments go to the run, as in: scripts/quickstart.sh 'seed=range(0,16)'
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
