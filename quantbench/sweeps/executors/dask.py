@@ -23,9 +23,10 @@ from quantbench.sweeps.executors.processes import cores
 from quantbench.sweeps.interrupts import without_ctrl_c
 from quantbench.sweeps.remote import DEATH, join_driver, own_folders
 from quantbench.sweeps.trial import Record, Trial
-from quantbench.sweeps.worker import Advance, Job, describe, keep_memory, run_stack
+from quantbench.sweeps.worker import Advance, Job, describe, keep_memory, run_stack, unheard
 from quantbench.terminal import say
 from quantbench.training import NOTHING, Keep
+from quantbench.training.phases import PHASES
 from quantbench.version import __version__
 
 CONNECT_SECONDS = 10
@@ -74,7 +75,7 @@ class DaskEngine(Engine):
     def poll(self) -> None:
         with self.lock:
             finished, self.finished = self.finished, 0
-        self.advance(finished)
+        self.advance(finished, PHASES.training)
         if time.monotonic() > self.asked + ASK_SECONDS and self.client.status == "running":
             with contextlib.suppress(OSError):  # the scheduler went away just now; the next submission says so
                 self.capacity, self.asked = max(self.least, threads_of(self.client)), time.monotonic()
@@ -252,4 +253,4 @@ def threads_of(client: Any) -> int:
 def _run(job: Job, stack: tuple[Trial, ...], device: str, keep: Keep, folders: list[str], version: str) -> list[Record]:
     join_driver(folders, version)
     keep_memory()
-    return job(stack, device, lambda trials: None, keep)
+    return job(stack, device, unheard, keep)
