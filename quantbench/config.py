@@ -16,6 +16,7 @@ from quantbench.components import Component, at_least, component
 from quantbench.devices import find_device
 from quantbench.errors import ConfigError
 from quantbench.gradients import Gradient
+from quantbench.install import how_to_install
 from quantbench.losses import Loss
 from quantbench.quantizers import Quantizer
 from quantbench.schema import construct, find_class, holds_component, without_target
@@ -67,7 +68,7 @@ class RunSettings(Component):
         if self.format not in ("csv", "parquet"):
             raise ConfigError(f"format={self.format}: must be csv or parquet")
         if self.format == "parquet" and importlib.util.find_spec("pyarrow") is None:
-            raise ConfigError("format=parquet: needs pyarrow; install it with pip install 'quantbench[parquet]'")
+            raise ConfigError(f"format=parquet: needs pyarrow; install it with {how_to_install('parquet')}")
         at_least("checkpoint_every", self.checkpoint_every, 0)
         find_device(self.device)
 

@@ -18,6 +18,7 @@ from quantbench import imports
 from quantbench.components import at_least, component
 from quantbench.devices import find_device
 from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.install import how_to_install
 from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
 from quantbench.sweeps.executors.processes import cores
 from quantbench.sweeps.interrupts import without_ctrl_c
@@ -165,7 +166,7 @@ def _require_distributed() -> None:
     try:
         import distributed  # noqa: F401
     except ImportError as error:
-        raise ConfigError(f"executor=dask: {error}; the extra quantbench[dask] installs it") from error
+        raise ConfigError(f"executor=dask: {error}; install it with {how_to_install('dask')}") from error
 
 
 def _silence() -> None:
