@@ -14,7 +14,7 @@ from tests.test_readme import README, ROOT, extension
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BASH = shutil.which("bash")
-SHELL_OWN = {"eval", "export", "source", "cd"}
+SHELL_OWN = {"eval", "export", "cd"}
 BEGINS = re.compile(r"(quantbench|scripts/[\w./]+|pip|python|\.venv/bin/\w+)\s")
 """How a command begins that is shown within a sentence."""
 UNQUOTED = re.compile(r"(quantbench (run|audit)|quickstart\.sh)[^'\"`\n]*\s[\w.+@/]+=[^\s'\"`]*[(*{\[]")

@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from quantbench.terminal import Seldom, duration
+from quantbench.training.phases import PHASES
 
 REFRESH_SECONDS = 1.0
 """How often a bar that stands still is drawn again: its clock goes on."""
@@ -24,8 +25,10 @@ class Bar:
 
     def __init__(self, total: int, hidden: bool = False) -> None:
         form = "{l_bar}{bar}| {n:.1f}/{total} trials [{elapsed}<{remaining}, {rate_noinv_fmt}]"
-        self._bar: tqdm[Any] = tqdm(total=total, unit="trial", bar_format=form, disable=True if hidden else None, smoothing=0.1)
-        self.total, self.done, self.phase = total, 0.0, ""
+        self._bar: tqdm[Any] = tqdm(
+            total=total, desc=PHASES.waiting, unit="trial", bar_format=form, disable=True if hidden else None, smoothing=0.1
+        )
+        self.total, self.done, self.phase = total, 0.0, PHASES.waiting
         self._log = Seldom() if self._bar.disable and not hidden else None
         self._began = self._drawn = time.monotonic()
 
@@ -39,7 +42,7 @@ class Bar:
         """Go on by so many trials.
 
         Args:
-            phase: what is done from now on; empty where nothing is known of it.
+            phase: what is done from now on; empty for the same as before.
         """
         self.done += trials
         if phase and phase != self.phase:
@@ -67,7 +70,7 @@ class Bar:
         text = f"{int(self.done + 1e-6)} of {self.total} trials, {duration(elapsed)}"
         if 0 < self.done < self.total:
             text += f", about {_roughly(elapsed / self.done * (self.total - self.done))} left"
-        return f"{text} ({self.phase})" if self.phase else text
+        return f"{text} ({self.phase})"
 
 
 def _roughly(seconds: float) -> str:

@@ -81,7 +81,7 @@ def _run(trials: Sequence[Trial], device: str, advance: Advance, keep: Keep) -> 
         if len(trials) == 1:
             return [failure(trials[0], _too_large(trials[0], device, error) if short else describe(error))]
     # The error is gone here, and with it the tensors that its traceback held.
-    advance(-done, PHASES.waiting)
+    advance(-done, PHASES.training)
     if short:
         free_memory()
     size = math.ceil(len(trials) / 2) if short else 1

@@ -9,7 +9,7 @@ from typing import NamedTuple
 class Phases(NamedTuple):
     """All names, so that a worker can tell one as a number."""
 
-    waiting: str = ""
+    waiting: str = "waiting"
     warm_start: str = "warm start"
     training: str = "training"
     measuring: str = "measuring"
