@@ -22,6 +22,7 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     echo "QuantBench needs Python 3.11 or newer; $python is $("$python" --version 2>&1). Set PYTHON to another one." >&2
     exit 1
 fi
+echo "installing into $PWD/.venv, a minute or two${*:+, with $*}"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 extras=$(IFS=,; echo "$*")
 # torch is named with the rest, so that its version is settled in the same step.
