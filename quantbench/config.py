@@ -17,6 +17,7 @@ from quantbench.components import Component, at_least, component
 from quantbench.devices import find_device
 from quantbench.errors import ConfigError
 from quantbench.gradients import Gradient
+from quantbench.install import how_to_install
 from quantbench.losses import Loss
 from quantbench.paths import LATEST, OUTPUTS
 from quantbench.quantizers import Quantizer
@@ -52,6 +53,7 @@ class RunSettings(Component):
         checkpoint_every: optimizer steps between checkpoints of every training in the run's folder, so that a long one can
             be resumed, rounded up to the 8 batches that are drawn at a time; 0 for none.
         export: write reconstructions of the evaluation's frames (of waveforms, as FLAC) and the weights into the run's folder.
+        references: compare each trial with what a known quantizer reaches at its rate, which can take longer than its training.
         format: of the tables of results and curves: ``csv``, or ``parquet`` for sweeps of a million trials.
         dry_run: plan, check and print what would run; train nothing.
         objective: the metric that a sweeper of Hydra's is told of each trial, as ``hydra/sweeper=optuna`` needs it.
@@ -64,6 +66,7 @@ class RunSettings(Component):
     output: str = OUTPUTS
     checkpoint_every: int = 0
     export: bool = False
+    references: bool = True
     format: str = "csv"
     dry_run: bool = False
     objective: str | None = None
@@ -81,7 +84,7 @@ class RunSettings(Component):
         if self.format not in ("csv", "parquet"):
             raise ConfigError(f"format={self.format}: must be csv or parquet")
         if self.format == "parquet" and importlib.util.find_spec("pyarrow") is None:
-            raise ConfigError("format=parquet: needs pyarrow; install it with pip install 'quantbench[parquet]'")
+            raise ConfigError(f"format=parquet: needs pyarrow; install it with {how_to_install('parquet')}")
         at_least("checkpoint_every", self.checkpoint_every, 0)
         find_device(self.device)
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
+from collections.abc import Callable
 from typing import TextIO
+
+FIRST_SECONDS, MOST_SECONDS = 10.0, 240.0
+"""After how long work tells a log that it goes on, and how far apart two such lines are at most."""
 
 
 def open_streams() -> None:
@@ -52,6 +57,28 @@ def show(text: str, form: str = "table") -> None:
         print(_printable(text, sys.stdout), flush=True)
     else:
         say(*text.split("\n"))
+
+
+class Seldom:
+    """Lines about work that takes long, for a log: the first after ten seconds, then ever more seldom."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._due = self._began + FIRST_SECONDS
+
+    def say(self, line: Callable[[], str]) -> None:
+        """Print the line on standard error where one is due."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + min(now - self._began, MOST_SECONDS)
+            say(line(), error=True)
+
+
+def duration(seconds: float) -> str:
+    """Hours and minutes, minutes and seconds, or seconds."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours} h {minute:02d} min" if hours else f"{minute} min {second:02d} s" if minute else f"{second} s"
 
 
 def visible(text: str, keep: str = "\n\t") -> str:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -12,16 +13,21 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_extension_shown_in_the_readme(quantbench, tmp_path):
-    section = README.partition("## Your own quantizer")[2].partition("\n## ")[0]
+def extension(page, folder):
+    """Write the extension that the README shows into a folder."""
+    section = page.partition("## Your own quantizer")[2].partition("\n## ")[0]
     (yaml,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
     (python,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    (command,) = re.findall(r"\$ quantbench (.*)", section)
-    (tmp_path / "mine" / "gradient").mkdir(parents=True)
-    (tmp_path / "mine" / "gradient" / "jittered.yaml").write_text(yaml)
-    (tmp_path / "mine" / "jittered.py").write_text(python)
+    (folder / "gradient").mkdir(parents=True)
+    (folder / "gradient" / "jittered.yaml").write_text(yaml)
+    (folder / "jittered.py").write_text(python)
+    return section
+
+
+def test_the_extension_shown_in_the_readme(quantbench, tmp_path):
+    (command,) = re.findall(r"\$ quantbench (.*)", extension(README, tmp_path / "mine"))
     try:
-        code, _, err = quantbench(*command.split(), *SMALL, "executor=inline")
+        code, _, err = quantbench(*shlex.split(command), *SMALL, "executor=inline")
     finally:
         sys.modules.pop("jittered", None)
     assert code == 0, err

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from quantbench.audio.recordings import INSTALL
 from quantbench.audio.spectra import log_mel
 from quantbench.errors import ConfigError
+from quantbench.install import how_to_install
 
 Array = NDArray[np.float64]
 Judge = Callable[[Array, Array], float | None]
@@ -111,7 +111,7 @@ def _at_judged_rate(waveforms: Tensor, sample_rate: int) -> list[Array]:
     try:
         import soxr
     except ImportError as error:
-        raise ConfigError(f"recordings are resampled with the extra 'audio': {INSTALL}") from error
+        raise ConfigError(f"recordings are resampled with the extra 'audio': {how_to_install('audio')}") from error
     return [soxr.resample(clip, sample_rate, JUDGED_RATE) for clip in clips]
 
 

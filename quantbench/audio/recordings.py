@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError
 from quantbench.files import write_cache
+from quantbench.install import how_to_install
 from quantbench.paths import cache_folder
-from quantbench.terminal import say
+from quantbench.terminal import Seldom, say
 
 Array = NDArray[np.float32]
 Samples = NDArray[np.int16]
 
 SUFFIXES = (".wav", ".flac", ".ogg")
-INSTALL = "pip install 'quantbench[audio]'"
 SPLITS = ("auto", "speaker", "file")
 FULL_SCALE = 32768
 """An int16 sample divided by this lies in [-1, 1)."""
@@ -117,7 +117,7 @@ def read(path: Path, sample_rate: int) -> Array:
         import soundfile
         import soxr
     except ImportError as error:
-        raise ConfigError(f"recordings are read with the extra 'audio': {INSTALL}") from error
+        raise ConfigError(f"recordings are read with the extra 'audio': {how_to_install('audio')}") from error
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     mono: Array = samples.mean(axis=1)
     return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate)
@@ -227,8 +227,10 @@ def decode(
     """
     parts: dict[bool, list[Made]] = {False: [], True: []}
     names: dict[bool, list[str]] = {False: [], True: []}
-    left_out = _LeftOut()
-    for path in files:
+    left_out, log = _LeftOut(), Seldom()
+    say(f"preparing {len(files)} recordings in {folder}; the next run finds them in the cache", error=True)
+    for number, path in enumerate(files):
+        log.say(lambda number=number: f"{number} of {len(files)} recordings prepared")  # type: ignore[misc]
         try:
             samples = read(path, sample_rate)
         except RuntimeError as error:  # soundfile's LibsndfileError

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from quantbench.audio.recordings import INSTALL
 from quantbench.components import ALIGNED
 from quantbench.errors import ConfigError
+from quantbench.install import how_to_install
 
 WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
 BANDS = (5, 10, 20, 40, 80, 160, 320)
@@ -184,7 +184,7 @@ def mel_filters(sample_rate: int, window: int, bands: int, slaney: bool = True) 
     try:
         from transformers.audio_utils import mel_filter_bank
     except ImportError as error:
-        raise ConfigError(f"mel spectra need the extra 'audio': {INSTALL}") from error
+        raise ConfigError(f"mel spectra need the extra 'audio': {how_to_install('audio')}") from error
     norm, scale = ("slaney", "slaney") if slaney else (None, "htk")
     with warnings.catch_warnings(action="ignore"):  # bands that hold no frequency are their user's to refuse
         found = mel_filter_bank(window // 2 + 1, bands, 0.0, sample_rate / 2, sample_rate, norm=norm, mel_scale=scale)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def add(commands: Any) -> None:
     commands.add_parser(
         "run",
-        help="run an experiment or a sweep: quantbench run +experiment=ste_vs_anneal seed=range(0,16)",
+        help="run an experiment or a sweep: quantbench run +experiment=ste_vs_anneal 'seed=range(0,16)'",
         description="Takes Hydra's grammar; `quantbench run --help` shows all settings. --export is short for export=true, "
         "--format parquet for format=parquet. --output DIR and --name NAME are the settings of these names, and take any text.",
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
-from quantbench.codecs.waveform import INSTALL, WaveformCodec
+from quantbench.codecs.waveform import WaveformCodec
 from quantbench.components import at_least, component
 from quantbench.errors import ConfigError
+from quantbench.install import how_to_install
 
 
 @component
@@ -41,7 +42,9 @@ class DAC(WaveformCodec):
         try:
             from transformers import DacConfig, DacModel
         except ImportError as error:
-            raise ConfigError(f"codec=dac: is built by transformers, with the extra 'audio': {INSTALL}") from error
+            raise ConfigError(
+                f"codec=dac: is built by transformers, with the extra 'audio': {how_to_install('audio')}"
+            ) from error
         config = DacConfig(
             encoder_hidden_size=self.encoder_channels,
             decoder_hidden_size=self.decoder_channels,

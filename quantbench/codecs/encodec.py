@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
-from quantbench.codecs.waveform import INSTALL, WaveformCodec
+from quantbench.codecs.waveform import WaveformCodec
 from quantbench.components import at_least, component
 from quantbench.errors import ConfigError
+from quantbench.install import how_to_install
 
 
 @component
@@ -40,7 +41,9 @@ class EnCodec(WaveformCodec):
         try:
             from transformers import EncodecConfig, EncodecModel
         except ImportError as error:
-            raise ConfigError(f"codec=encodec: is built by transformers, with the extra 'audio': {INSTALL}") from error
+            raise ConfigError(
+                f"codec=encodec: is built by transformers, with the extra 'audio': {how_to_install('audio')}"
+            ) from error
         config = EncodecConfig(
             sampling_rate=self.sample_rate,
             hidden_size=self.latent_dim,

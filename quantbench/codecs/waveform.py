@@ -16,7 +16,6 @@ from quantbench.components import State, at_least, component
 from quantbench.errors import ConfigError
 from quantbench.streams import Streams
 
-INSTALL = "pip install 'quantbench[audio]'"
 LENGTH = "parametrizations.weight.original0"
 """End of the name under which PyTorch's weight normalisation keeps the length of a convolution's weights."""
 MOST_SKELETONS = 4

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,14 @@ _loaded: list[ctypes.CDLL | str] = []
 _on = [True]
 
 
-def ready() -> str | None:
-    """Compile and load the kernels unless that is done; gives why there are none, or None."""
+def ready(compiling: Callable[[], None] = lambda: None) -> str | None:
+    """Compile and load the kernels unless that is done; gives why there are none, or None.
+
+    Args:
+        compiling: called before the compiler is.
+    """
     if not _loaded:
-        _loaded.append(_load())
+        _loaded.append(_load(compiling))
     return _loaded[0] if isinstance(_loaded[0], str) else None
 
 
@@ -76,7 +80,7 @@ def _argument(value: Any) -> Any:
     return ctypes.c_long(value) if isinstance(value, int) else ctypes.c_float(value) if isinstance(value, float) else value
 
 
-def _load() -> ctypes.CDLL | str:
+def _load(compiling: Callable[[], None]) -> ctypes.CDLL | str:
     if os.environ.get(SWITCH) == "off":
         return f"{SWITCH}=off"
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
@@ -84,18 +88,19 @@ def _load() -> ctypes.CDLL | str:
         return "no C++ compiler (g++, clang++, c++, or the variable CXX)"
     try:
         with tempfile.TemporaryDirectory() as own:  # what is loaded from there stays loaded
-            return ctypes.CDLL(str(_compiled(compiler, Path(own))))
+            return ctypes.CDLL(str(_compiled(compiler, Path(own), compiling)))
     except subprocess.CalledProcessError as error:
         return f"{compiler} failed: {' '.join(error.stderr.split())[:300]}"
     except OSError as error:
         return f"{compiler}: {error}"
 
 
-def _compiled(compiler: str, own: Path) -> Path:
+def _compiled(compiler: str, own: Path, compiling: Callable[[], None]) -> Path:
     """The library for this machine, from the user's cache or new. Raises CalledProcessError, OSError.
 
     Args:
         own: a folder for it where there can be no cache.
+        compiling: called where it is not there yet.
     """
     here = Path(__file__).parent
     words = shlex.split(compiler)
@@ -114,6 +119,7 @@ def _compiled(compiler: str, own: Path) -> Path:
     except (OSError, RuntimeError):  # no cache: each process compiles for itself, which takes it a few seconds
         folder, path = own, own / name
     partial = folder / "partial.so"
+    compiling()
     command = [*words, *flags, "-o", str(partial), *(str(here / name) for name in SOURCES)]
     try:
         subprocess.run(command, capture_output=True, text=True, errors="replace", check=True)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from quantbench import imports, modules
 from quantbench.components import PerTrial, State, at_least, component
 from quantbench.errors import ConfigError
+from quantbench.install import how_to_install
 from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer
 from quantbench.streams import Streams
 
@@ -131,8 +132,8 @@ class External(Quantizer):
             cls = getattr(importlib.import_module(package), name)
         except (ImportError, ValueError, AttributeError) as error:
             raise ConfigError(
-                f"quantizer.module={self.module}: cannot be imported ({error}); the extra quantbench[peers] installs "
-                f"vector-quantize-pytorch"
+                f"quantizer.module={self.module}: cannot be imported ({error}); vector-quantize-pytorch is installed "
+                f"with {how_to_install('peers')}"
             ) from error
         if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # anything else would be called all the same
             raise ConfigError(f"quantizer.module={self.module}: must be a class that derives from torch.nn.Module")

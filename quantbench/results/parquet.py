@@ -9,9 +9,9 @@ import pandas as pd
 
 from quantbench.errors import ConfigError
 from quantbench.files import replace_file
+from quantbench.install import how_to_install
 
 SUFFIX = ".parquet"
-INSTALL = "pip install 'quantbench[parquet]'"
 
 
 def check(setting: str) -> None:
@@ -19,7 +19,7 @@ def check(setting: str) -> None:
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:
-        raise ConfigError(f"{setting}: needs pyarrow; install it with {INSTALL}") from error
+        raise ConfigError(f"{setting}: needs pyarrow; install it with {how_to_install('parquet')}") from error
 
 
 def write(table: pd.DataFrame, path: Path) -> None:

@@ -25,7 +25,7 @@ from quantbench.results.progress import COMPLETE, RUNNING, STOPPED, SUBMITTED, P
 from quantbench.results.render import Cell, Rounded, render, text
 from quantbench.results.schema import BAD, Status
 from quantbench.results.statistics import INTERVAL, Estimate
-from quantbench.terminal import show, visible
+from quantbench.terminal import duration, show, visible
 
 POLL_SECONDS = 1.0
 LINES_AROUND = 8
@@ -135,9 +135,9 @@ def _head(now: Progress) -> Sequence[RenderableType]:
     folder = visible(str(now.folder))
     line = Text.assemble((now.state, f"bold {COLOURS[now.state]}"), f"  {folder}  {now.finished} of {total} trials")
     if now.seconds is not None:
-        line.append(f", {_duration(now.seconds)}")
+        line.append(f", {duration(now.seconds)}")
     if now.state in (RUNNING, SUBMITTED) and now.remaining_seconds is not None:
-        line.append(f", about {_duration(now.remaining_seconds)} left")
+        line.append(f", about {duration(now.remaining_seconds)} left")
     if now.state == SUBMITTED:
         line.append(f"; `quantbench resume {folder} --collect --allow slurm` tells of its jobs")
     if now.state == STOPPED:
@@ -167,9 +167,3 @@ def _failures(now: Progress) -> list[RenderableType]:
         for reason, count in reasons.head(3).items()
     ]
     return [Text(), *lines] if lines else []
-
-
-def _duration(seconds: float) -> str:
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours} h {minute:02d} min" if hours else f"{minute} min {second:02d} s" if minute else f"{second} s"

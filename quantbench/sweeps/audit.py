@@ -21,9 +21,9 @@ from quantbench.results.audit_table import audit_summary, audit_table
 from quantbench.results.schema import Status
 from quantbench.results.tables import write
 from quantbench.signals import interruptible
+from quantbench.sweeps.bar import Bar
 from quantbench.sweeps.compose import compose
 from quantbench.sweeps.drive import drive
-from quantbench.sweeps.execute import advance, progress_bar
 from quantbench.sweeps.executors import make_executor
 from quantbench.sweeps.hydra_tools import own_settings
 from quantbench.sweeps.journal import check_new, new_folder
@@ -34,6 +34,7 @@ from quantbench.sweeps.worker import Advance, describe, one_thread
 from quantbench.terminal import say
 from quantbench.training import Keep
 from quantbench.training.fidelity import FidelitySettings, Reference, fidelity
+from quantbench.training.phases import PHASES
 
 SMALL = (
     "simulator=gaussian",
@@ -101,12 +102,12 @@ def run_audit(
             rows.extend(known | row for row in record.row.get("rows", [failed]))
 
     kept: set[str] = set()
-    with interruptible(), progress_bar(len(trials)) as bar:
+    with interruptible(), Bar(len(trials)) as bar:
         job = partial(_audit_stack, settings=settings)
         folder = new_folder(planned.run.output, "audit", planned.run.name)
-        engine = executor.open(len(stacks), str(device), lambda done: advance(bar, done), job=job)
+        engine = executor.open(len(stacks), str(device), bar.advance, job=job)
         try:
-            drive(engine, Supply(stacks), keep, lambda: advance(bar, len(kept) - bar.n))
+            drive(engine, Supply(stacks), keep, lambda: bar.to(len(kept)), tick=bar.tick)
         finally:
             engine.close()
             table = audit_table(rows, [*varying, *planned.columns])
@@ -168,6 +169,7 @@ def _audit_stack(trials: Sequence[Trial], device: str, told: Advance, keep: Keep
         pairs[_pair(trial)].append(trial)
     records: list[Record] = []
     known: dict[str, Reference] = {}
+    told(0.0, PHASES.auditing)
     for pair in pairs.values():
         try:
             with one_thread():
@@ -182,7 +184,7 @@ def _audit_stack(trials: Sequence[Trial], device: str, told: Advance, keep: Keep
             if interrupted(error):
                 raise KeyboardInterrupt from error
             records += [failure(trial, describe(error)) for trial in pair]
-        told(float(len(pair)))
+        told(float(len(pair)), PHASES.auditing)
     return records
 
 

@@ -21,6 +21,7 @@ def drive(
     keep: Callable[[list[Record], bool], None],
     lost: Callable[[], None] = lambda: None,
     claims: Sequence[Claim] = (),
+    tick: Callable[[], None] = lambda: None,
 ) -> bool:
     """Train all stacks of a supply; False where jobs go on with some of them.
 
@@ -31,6 +32,7 @@ def drive(
         keep: takes the records of a stack, and whether they are in the journal already.
         lost: told when work was lost.
         claims: stacks that an earlier driver submitted.
+        tick: called again and again while stacks are waited for.
     """
     suspects: deque[list[Trial]] = deque()
     running: Running = {engine.adopt(claim): (claim.stack, False) for claim in claims}
@@ -41,6 +43,7 @@ def drive(
                 stack = suspects.popleft() if alone else supply.next()
                 running[engine.submit(stack, alone)] = (stack, alone)
             engine.poll()
+            tick()
             if engine.leaves:
                 return False
             done, _ = wait(running, timeout=engine.poll_seconds, return_when=FIRST_COMPLETED)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
 
 from quantbench.errors import ConfigError, NotWritten, QuantBenchError
 from quantbench.results.load import of_table
@@ -15,6 +13,7 @@ from quantbench.results.schema import Status
 from quantbench.results.summary import summary
 from quantbench.results.tables import results_path
 from quantbench.signals import interruptible, wind_up
+from quantbench.sweeps.bar import Bar
 from quantbench.sweeps.drive import drive
 from quantbench.sweeps.executors import make_executor
 from quantbench.sweeps.facts import rate_settings
@@ -24,7 +23,7 @@ from quantbench.sweeps.plan import Plan
 from quantbench.sweeps.schedule import Schedule
 from quantbench.sweeps.supply import Supply, size_on_gpu
 from quantbench.sweeps.tables import write_plan, write_tables
-from quantbench.sweeps.trial import Record
+from quantbench.sweeps.trial import Record, Trial
 from quantbench.sweeps.verdict import tell
 from quantbench.terminal import say
 from quantbench.training import Keep, checkpoint, warm
@@ -95,7 +94,6 @@ def _train(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, r
         return True
     executor, device = make_executor(planned.executor), planned.run.device
     sharing = 1 if executor.outlives else scheduled.workers or 1  # of a GPU; jobs have one each
-    supply = Supply(scheduled.stacks, (lambda trials: size_on_gpu(trials, device, sharing)) if scheduled.measured else None)
     kept = 0
 
     def keep(new: list[Record], written: bool) -> None:
@@ -106,28 +104,19 @@ def _train(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, r
         records.update((record.trial, record) for record in new)
         kept += len(new)
 
-    def lost() -> None:  # what was done for it counts no more
-        bar.update(kept - bar.n)
+    def size(trials: Sequence[Trial]) -> int:
+        bar.advance(0, "measuring the size of stacks")
+        return size_on_gpu(trials, device, sharing)
 
-    with progress_bar(total, hidden=executor.outlives and not planned.executor["wait"]) as bar:
+    with Bar(total, hidden=executor.outlives and not planned.executor["wait"]) as bar:
+        supply = Supply(scheduled.stacks, size if scheduled.measured else None)
         most = total if scheduled.measured else len(scheduled.stacks)
-        settings = Keep(folder.resolve(), planned.run.checkpoint_every, planned.run.export)
-        engine = executor.open(most, device, lambda trials: advance(bar, trials), settings)
+        settings = Keep(folder.resolve(), planned.run.checkpoint_every, planned.run.export, planned.run.references)
+        engine = executor.open(most, device, bar.advance, settings)
         try:
-            complete = drive(engine, supply, keep, lost, scheduled.claims)
+            complete = drive(engine, supply, keep, lambda: bar.to(kept), scheduled.claims, bar.tick)
         finally:
             engine.close()
         if complete:
-            bar.update(total - bar.n)
+            bar.to(total)
     return complete
-
-
-def advance(bar: tqdm[Any], done: float) -> None:
-    """Move a bar forward."""
-    bar.update(done)
-
-
-def progress_bar(total: int, unit: str = "trial", hidden: bool = False) -> tqdm[Any]:
-    """The one bar of a run; where standard error is no terminal there is none."""
-    form = f"{{l_bar}}{{bar}}| {{n:.1f}}/{{total}} {unit}s [{{elapsed}}<{{remaining}}, {{rate_noinv_fmt}}]"
-    return tqdm(total=total, unit=unit, bar_format=form, disable=True if hidden else None, smoothing=0.1)

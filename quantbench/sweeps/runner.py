@@ -162,10 +162,14 @@ def _check_checkpoints(planned: Plan, folder: Path) -> None:
         )
 
 
+def _compiling() -> None:
+    say("compiling kernels, once on this machine: some seconds", error=True)
+
+
 def _prepare(planned: Plan) -> None:
     """Do slow work once, before the workers start: of every distinct simulator, and of the compiled kernels on a CPU."""
     nodes = {id(trial.config["simulator"]): trial.config["simulator"] for trial in planned.trials if not trial.skipped}
     for node in nodes.values():
         find_class(node["_target_"], COMPONENTS["simulator"], "simulator")(**without_target(node)).prepare()  # type: ignore[attr-defined]
-    if find_device(planned.run.device).type == "cpu" and (reason := kernels.ready()):
+    if find_device(planned.run.device).type == "cpu" and (reason := kernels.ready(_compiling)):
         say(f"training without compiled kernels, about half as fast: {reason}", error=True)

@@ -24,9 +24,13 @@ from quantbench.points import Points
 from quantbench.results.schema import Status
 from quantbench.sweeps.trial import Record, Trial, failure
 from quantbench.training import NOTHING, Keep, Outcome, TrainSettings, train
+from quantbench.training.phases import PHASES
 
-Advance = Callable[[float], None]
-"""Told by how many trials the work has come forward; a part of a trial's steps is a part of a trial."""
+Advance = Callable[[float, str], None]
+"""Told by how many trials the work has come forward, parts of trials counted, and what is done now."""
+
+TAIL = 0.1
+"""Share of a trial that counts as done only once it is measured: a bar that waits for that does not stand at its end."""
 
 Job = Callable[[Sequence[Trial], str, Advance, Keep], list[Record]]
 """What a worker does with a stack, on a device; gives a record of each trial."""
@@ -35,9 +39,11 @@ NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory",
 """Signs of it in the text of a RuntimeError; PyTorch has an error of its own for the GPU's allocator only."""
 
 
-def run_stack(
-    trials: Sequence[Trial], device: str, advance: Advance = lambda trials: None, keep: Keep = NOTHING
-) -> list[Record]:
+def unheard(trials: float, phase: str) -> None:
+    """For whom nobody waits."""
+
+
+def run_stack(trials: Sequence[Trial], device: str, advance: Advance = unheard, keep: Keep = NOTHING) -> list[Record]:
     """Train a stack. An exception fails the trial it comes from and no other, and is never raised, but for NotWritten.
 
     Where memory does not suffice, the stack is halved; a single trial that does not fit fails.
@@ -61,10 +67,10 @@ def one_thread() -> Iterator[None]:
 def _run(trials: Sequence[Trial], device: str, advance: Advance, keep: Keep) -> list[Record]:
     done = 0.0
 
-    def count(trials: float) -> None:
+    def count(trials: float, phase: str) -> None:
         nonlocal done
         done += trials
-        advance(trials)
+        advance(trials, phase)
 
     try:
         return _train(trials, device, count, keep)
@@ -77,7 +83,7 @@ def _run(trials: Sequence[Trial], device: str, advance: Advance, keep: Keep) -> 
         if len(trials) == 1:
             return [failure(trials[0], _too_large(trials[0], device, error) if short else describe(error))]
     # The error is gone here, and with it the tensors that its traceback held.
-    advance(-done)
+    advance(-done, PHASES.training)
     if short:
         free_memory()
     size = math.ceil(len(trials) / 2) if short else 1
@@ -115,7 +121,12 @@ def _train(trials: Sequence[Trial], device: str, advance: Advance, keep: Keep) -
     began = time.process_time()
     forget_peak(found)
     stack = build_stack([trial.config for trial in trials], found, tuple(trial.id for trial in trials))
-    outcomes = train(stack, lambda steps: advance(len(trials) * steps / stack.train.steps), keep)
+    step = (1 - TAIL) * len(trials) / stack.train.steps
+
+    def told(phase: str, share: float) -> None:
+        advance(TAIL * len(trials) * share, phase)
+
+    outcomes = train(stack, lambda steps: advance(steps * step, PHASES.training), keep, told)
     cost = {"stack_size": len(trials), "device": str(found), "peak_memory_mb": peak_memory(found)}
     cost["cpu_seconds"] = (time.process_time() - began) / len(trials)
     return [_record(trial, outcome, cost) for trial, outcome in zip(trials, outcomes, strict=True)]

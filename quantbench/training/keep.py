@@ -1,4 +1,4 @@
-"""What trainings leave in the folder of their run beside what they measured."""
+"""What trainings measure beside what is always measured, and what they leave in the folder of their run."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Keep:
-    """What to keep, and where.
+    """What to keep, and where; none of it changes what a training finds.
 
     Attributes:
         folder: of the run; None to keep nothing.
         checkpoint_every: steps between checkpoints; 0 for none.
         export: whether reconstructions and weights are written.
+        references: whether each trial is compared with what a known quantizer reaches.
     """
 
     folder: Path | None = None
     checkpoint_every: int = 0
     export: bool = False
+    references: bool = True
 
 
 NOTHING = Keep()

@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 
 from quantbench.training.evaluate import evaluate
+from quantbench.training.phases import PHASES, Told, silent
 from quantbench.training.stack import Outcome, Stack
 from quantbench.training.trainer import Training
 from quantbench.training.yardsticks import Row, yardsticks
 
 
-def measure(training: Training) -> list[Outcome]:
+def measure(training: Training, references: bool = True, told: Told = silent) -> list[Outcome]:
     """What became of every trial. One whose distortion exploded in the last step has diverged, too."""
+    told(PHASES.measuring, 0)
     stack, steps = training.stack, float(training.stack.train.steps)
     measured = evaluate(training.model, training.held_out, training.streams, thorough=True)
     measured["encoder_std_start"] = training.encoder_std_start
     measured["encoder_growth"] = measured["encoder_std"] / training.encoder_std_start
     measured["gradient_norm"] = training.norm
+    told(PHASES.measuring, 0.5)
     columns = {name: values.tolist() for name, values in measured.items()}
     shared = _bits(stack) | {"step_seconds": training.stepping / stack.train.steps / len(stack.seeds)}
     rows: list[Row] = [{name: values[trial] for name, values in columns.items()} | shared for trial in range(len(stack.seeds))]
-    known = yardsticks(stack, training.world, training.held_out, rows)
+    known = yardsticks(stack, training.world, training.held_out, rows, references, told)
     outcomes = []
     for trial, trained in enumerate(training.outcomes):
         metrics, diverged, mse = rows[trial] | known[trial] | trained.metrics, trained.diverged, columns["mse"][trial]

@@ -10,6 +10,7 @@ from quantbench.limits import Limit, Unknown, kmeans, scalar_quantizers
 from quantbench.limits.densities import Density
 from quantbench.simulators import Frames, Simulator
 from quantbench.streams import Streams
+from quantbench.training.phases import PHASES, Told, silent
 from quantbench.training.stack import Stack
 
 FRAMES_PER_CODE = 512
@@ -17,6 +18,9 @@ FEWEST_FRAMES, MOST_FRAMES = 2**15, 2**17
 SYMBOL_RESTARTS = 10
 MOST_WORK = 2**23
 """Largest product of symbols and codes for k-means on a finite source; a few seconds."""
+
+MOST_SECONDS = 20
+"""Longest k-means on one core that a trial waits for, as estimated from sizes: machines agree on which references there are."""
 
 Row = dict[str, float | str | None]
 
@@ -28,20 +32,29 @@ class Reference(NamedTuple):
     note: str
 
 
-def yardsticks(stack: Stack, world: State, held_out: Frames, measured: list[Row]) -> list[Row]:
+SWITCHED_OFF = Reference(None, "switched off (references=false)")
+
+
+def yardsticks(
+    stack: Stack, world: State, held_out: Frames, measured: list[Row], references: bool = True, told: Told = silent
+) -> list[Row]:
     """``limit_mse``, ``limit_process_mse``, ``gap_db``, ``excess_bits``, ``reference_mse`` and the notes of every trial.
 
     Args:
         held_out: the evaluation frames, on which a reference is measured too.
         measured: metrics of each trial.
+        references: whether there are any.
+        told: of each trial when it is done; all of them are half of what comes after the last step.
     """
     rows = []
     for trial, metrics in enumerate(measured):
-        reference = _reference(stack, world, held_out, trial, metrics)
+        told(PHASES.references, 0)
+        reference = _reference(stack, world, held_out, trial, metrics) if references else SWITCHED_OFF
         rows.append(
             _limit(stack.simulator.limit(world, trial), metrics)
             | {"reference_mse": reference.mse, "reference_note": reference.note}
         )
+        told(PHASES.references, 0.5 / len(measured))
     return rows
 
 
@@ -119,8 +132,14 @@ def _kmeans(stack: Stack, world: State, held_out: Frames, trial: int, codes: int
     source = f"{type(simulator).__qualname__} {vars(simulator)}"
     if (source, seed, codes) not in _references:
         target = held_out.target[trial].cpu().numpy()
+        restarts = max(1, min(SYMBOL_RESTARTS, MOST_WORK // (len(target) * codes))) if simulator.exact else kmeans.RESTARTS
+        count = len(target) if simulator.exact else _reference_frames(codes)
+        if (seconds := kmeans.seconds(count, target.shape[1], codes, restarts)) > MOST_SECONDS:
+            text = (
+                f"k-means of {codes} codes is left out: it takes about {seconds:.0f} s on one core, more than {MOST_SECONDS} s"
+            )
+            return Reference(None, text)
         if simulator.exact:
-            restarts = max(1, min(SYMBOL_RESTARTS, MOST_WORK // (len(target) * codes)))
             codebook: kmeans.Frames | None = kmeans.kmeans(target, codes, seed, restarts)
         else:
             codebook = _codebook(source, simulator, 0 if simulator.shared_world else seed, codes)
@@ -132,12 +151,15 @@ def _kmeans(stack: Stack, world: State, held_out: Frames, trial: int, codes: int
     return _references[source, seed, codes]
 
 
+def _reference_frames(codes: int) -> int:
+    return min(max(FRAMES_PER_CODE * codes, FEWEST_FRAMES), MOST_FRAMES)
+
+
 def _codebook(source: str, simulator: Simulator, seed: int, codes: int) -> kmeans.Frames | None:
     """The codebook for frames of a source; None where the target is not the input."""
     if (source, seed, codes) not in _codebooks:
         streams = Streams([seed])
-        count = min(max(FRAMES_PER_CODE * codes, FEWEST_FRAMES), MOST_FRAMES)
-        frames = simulator.draw(simulator.world(streams), streams, count, "reference")
+        frames = simulator.draw(simulator.world(streams), streams, _reference_frames(codes), "reference")
         known = frames.target is frames.input
         _codebooks[source, seed, codes] = kmeans.kmeans(frames.target[0].numpy(), codes, seed) if known else None
     return _codebooks[source, seed, codes]

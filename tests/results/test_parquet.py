@@ -2,6 +2,7 @@ import pandas as pd
 import pytest
 
 from quantbench.errors import ConfigError
+from quantbench.install import how_to_install
 from quantbench.results import load as loading
 from quantbench.results import parquet
 from quantbench.results.tables import read_results
@@ -56,4 +57,4 @@ def test_without_the_package(quantbench, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     code, _, err = quantbench("run", "dry_run=true", "format=parquet")
     assert code == 2
-    assert "pip install 'quantbench[parquet]'" in err
+    assert how_to_install("parquet") in err

@@ -9,6 +9,7 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.colors import to_hex
 
+from quantbench.install import how_to_install
 from quantbench.points import Points
 from quantbench.results.load import Results, metrics_of
 from quantbench.results.palette import styles
@@ -308,7 +309,7 @@ def test_without_matplotlib_the_message_says_how_to_get_it(quantbench, run, monk
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, _, err = quantbench("plot", str(run), "--output", str(run / "plots"))
     assert code == 2
-    assert "needs matplotlib; install it with pip install 'quantbench[plot]'" in err
+    assert f"needs matplotlib; install it with {how_to_install('plot')}" in err
 
 
 def test_an_output_that_is_no_picture_lists_what_there_is(quantbench, run):

@@ -11,6 +11,7 @@ import pytest
 
 from quantbench.cli import main
 from quantbench.errors import ConfigError
+from quantbench.install import how_to_install
 from quantbench.results.frame import frame
 from quantbench.results.load import Results, load
 from quantbench.results.plots.data import Data
@@ -434,7 +435,7 @@ def test_errors(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "r.html").exists()
     monkeypatch.setitem(sys.modules, "plotly", None)
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
-    with pytest.raises(ConfigError, match=re.escape("install it with pip install 'quantbench[report]'")):
+    with pytest.raises(ConfigError, match=re.escape(f"install it with {how_to_install('report')}")):
         report([folder], tmp_path / "r.html")
 
 

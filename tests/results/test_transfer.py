@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from quantbench.errors import ConfigError
+from quantbench.install import how_to_install
 from quantbench.results import transfer as module
 from quantbench.results.kendall import kendall, signs, spearman, tau_interval
 from quantbench.results.label_places import label_places
@@ -351,7 +352,7 @@ def test_without_matplotlib_the_message_says_how_to_get_it(quantbench, runs, mon
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, _, err = quantbench(*runs, "--plot", "f.svg")
     assert code == 2
-    assert "--plot f.svg: needs matplotlib; install it with pip install 'quantbench[plot]'" in err
+    assert f"--plot f.svg: needs matplotlib; install it with {how_to_install('plot')}" in err
 
 
 def test_the_plot_holds_names_metrics_and_directions(quantbench, runs, tmp_path):

@@ -213,3 +213,16 @@ def test_an_output_that_is_no_folder_is_a_clear_error(quantbench, tmp_path):
     code, _, err = quantbench("run", "executor=inline", "output=taken", *SMALL)
     assert code == 1
     assert "output=taken: cannot make a folder there" in err
+
+
+def test_references_are_no_part_of_who_a_trial_is(small_run):
+    """`references=false` reaches the workers, and changes nothing else."""
+    with_them, without = (
+        read_results(small_run("simulator.bits=5", "quantizer.codes=8", *word)) for word in ([], ["references=false"])
+    )
+    assert list(with_them["trial"]) == list(without["trial"])
+    assert list(with_them["mse"]) == list(without["mse"])
+    assert list(with_them["limit_mse"]) == list(without["limit_mse"])
+    assert with_them["reference_note"].tolist() == ["k-means, 8 codes"]
+    assert without["reference_note"].tolist() == ["switched off (references=false)"]
+    assert without["reference_mse"].isna().all()

@@ -69,6 +69,13 @@ def test_a_job_writes_the_records_of_this_process_into_the_journal(task):
     assert results(journal.read().values()) == results(expected)
 
 
+def test_a_job_leaves_references_out_where_the_run_does(task, tmp_path):
+    path, stacks, journal = task
+    write_task(path, stacks, "cpu", Keep(tmp_path, references=False), cpus=1)
+    assert slurm_job.main([str(path)]) == 0
+    assert {one.row["reference_note"] for one in journal.read().values()} == {"switched off (references=false)"}
+
+
 def test_a_job_that_starts_again_does_only_what_is_missing(task):
     path, stacks, journal = task
     journal.write(run_stack(stacks[0], "cpu"))

@@ -102,7 +102,7 @@ class Tight:
     def __call__(self, trials, device, advance, keep):
         self.tried.append(len(trials))
         if len(trials) > self.fitting:
-            advance(1.0)
+            advance(1.0, "training")
             raise self.error
         return self.original(trials, device, advance, keep)
 
@@ -125,7 +125,7 @@ def test_a_stack_that_takes_too_much_memory_is_halved(monkeypatch, error):
     tight = Tight(3, error)
     monkeypatch.setattr(worker, "_train", tight)
     progress = []
-    found = run_stack(ten, "cpu", progress.append)
+    found = run_stack(ten, "cpu", lambda trials, phase: progress.append(trials))
     assert tight.tried == [10, 5, 3, 2, 5, 3, 2]
     assert [record.row["stack_size"] for record in found] == [3, 3, 3, 2, 2, 3, 3, 3, 2, 2]
     assert sum(progress) == pytest.approx(10)  # what was done in vain does not count

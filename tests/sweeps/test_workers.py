@@ -16,6 +16,7 @@ from quantbench.results.tables import read_results
 from quantbench.sweeps.executors import Engine, Inline, Processes, WorkerDied
 from quantbench.sweeps.plan import plan
 from quantbench.sweeps.schedule import schedule
+from quantbench.sweeps.worker import unheard
 from tests.conftest import SMALL
 from tests.sweeps.test_plan import sweep
 from tests.sweeps.test_runner import children_of_group, wait_for
@@ -157,7 +158,7 @@ def test_stacks_that_are_finished_when_ctrl_c_comes_are_kept(quantbench, monkeyp
 def test_an_engine_works_on_after_its_pool_broke():
     progress = []
     stacks = schedule(plan(sweep({"seed": [0, 1, 2, 3], "quantizer.commitment": [0, 1]}))).stacks
-    engine = Processes(workers=2).open(2, "cpu", progress.append)
+    engine = Processes(workers=2).open(2, "cpu", lambda trials, phase: progress.append(trials))
     try:
         for _ in range(2):  # a pool in place of the first can break too
             assert len(engine.submit(stacks[0]).result(timeout=60)) == 4
@@ -178,7 +179,7 @@ def test_an_engine_works_on_after_its_pool_broke():
 
 def test_a_worker_that_dies_with_the_lock_of_the_progress_stops_nobody():
     (stack,) = schedule(plan(sweep({"seed": [0, 1]}))).stacks
-    engine = Processes(workers=2).open(2, "cpu", lambda trials: None)
+    engine = Processes(workers=2).open(2, "cpu", unheard)
     try:
         engine.done.get_lock().acquire()  # as if a worker had died with it
         lost = engine.submit(stack)
@@ -218,4 +219,5 @@ def test_one_progress_bar_shows_everything(deadly, tmp_path):
     assert shown[-1] == 12
     assert max(shown) == 12  # though a worker died and its stack was trained twice
     assert len(set(shown)) > 3
+    assert "training:" in "".join(text)
     assert "".join(text).count("\n") == 1  # one line, written again and again

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from quantbench.codecs import MLP
 from quantbench.gradients import Gradient
-from quantbench.limits import Limit, finite, scalar_quantizers, shannon
+from quantbench.limits import Limit, finite, kmeans, scalar_quantizers, shannon
 from quantbench.limits.densities import GAUSSIAN, LAPLACE, UNIFORM
 from quantbench.quantizers import EntropyScalar, Quantizer
 from quantbench.quantizers.none import Identity
@@ -26,13 +26,15 @@ from quantbench.simulators import (
 )
 from quantbench.streams import Streams
 from quantbench.sweeps.catalogue import default_component
-from quantbench.training import Stack, TrainSettings, train, yardsticks
+from quantbench.training import Keep, Stack, TrainSettings, train, yardsticks
 
 SIGMAS = 5
 """Standard errors that a distortion measured on a sample may lie below the limit."""
 
 
-def trained(simulator: Simulator, quantizer: Quantizer, steps: int = 30, seed: int = 0, dim: int = 2, gradient: str = "ste"):
+def trained(
+    simulator: Simulator, quantizer: Quantizer, steps: int = 30, seed: int = 0, dim: int = 2, gradient: str = "ste", **given
+):
     strategy: Gradient = default_component("gradient", gradient)
     codec = MLP(latent_dim=dim, hidden=16)
     settings = TrainSettings(steps=steps, batch=64, lr=0.01, log_every=steps)
@@ -45,7 +47,7 @@ def trained(simulator: Simulator, quantizer: Quantizer, steps: int = 30, seed: i
         seeds=(seed,),
         device="cpu",
     )
-    return train(stack)[0].metrics
+    return train(stack, **given)[0].metrics
 
 
 SOURCES = [
@@ -223,6 +225,31 @@ def test_a_codebook_is_trained_once_for_all_seeds_of_a_source_without_a_world(mo
     for seed in (11, 12):
         trained(Uniform(frame_dim=2), VectorQuantizer(codes=5), steps=1, seed=seed)
     assert len(calls) == 1
+
+
+def test_k_means_that_would_take_long_is_left_out_by_its_sizes_alone():
+    """1024 codes of 40 features took 63 s, 256 codes 10.5 s, on one core (2026); what a machine can do does not count."""
+    frames = yardsticks._reference_frames
+    assert [round(kmeans.seconds(frames(codes), 40, codes)) for codes in (256, 1024)] == [11, 70]
+    row = trained(Gaussian(frame_dim=40), VectorQuantizer(codes=1024), steps=1)
+    assert row["reference_mse"] is None
+    assert row["reference_note"] == "k-means of 1024 codes is left out: it takes about 70 s on one core, more than 20 s"
+    assert row["limit_mse"] > 0
+
+
+def test_references_can_be_switched_off(monkeypatch):
+    monkeypatch.setattr(yardsticks, "_reference", None)  # is not asked
+    row = trained(Gaussian(frame_dim=2), VectorQuantizer(codes=16), keep=Keep(references=False))
+    assert (row["reference_mse"], row["reference_note"]) == (None, "switched off (references=false)")
+    assert row["limit_mse"] > 0
+    assert row["excess_bits"] is not None
+
+
+def test_what_comes_after_the_last_step_is_told_until_it_is_done():
+    told = []
+    trained(Gaussian(frame_dim=2), VectorQuantizer(codes=4), told=lambda phase, share: told.append((phase, share)))
+    assert list(dict.fromkeys(phase for phase, _ in told)) == ["training", "measuring", "references"]
+    assert sum(share for _, share in told) == pytest.approx(1)
 
 
 def test_k_means_on_too_many_symbols_is_left_out(monkeypatch):

@@ -13,6 +13,7 @@ import numpy as np
 
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.files import replacing
+from quantbench.install import how_to_install
 from quantbench.results.label_places import Box, label_places
 from quantbench.results.palette import Style
 from quantbench.results.plots.picture import Axis, Panel, Picture, Series, Text, apart, wrapped
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ENDINGS = (".svg", ".png", ".pdf")
-INSTALL = "pip install 'quantbench[plot]'"
 INKS = {"ink": "#222222", "muted": "#6b7280", "bad": "#b91c1c", "paper": "#ffffff", "black": "#000000"}
 INK, MUTED, GRID = INKS["ink"], INKS["muted"], "#eceff2"
 GROUND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
@@ -59,7 +59,7 @@ def check_matplotlib(what: str) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise ConfigError(f"{what}: needs matplotlib; install it with {INSTALL}") from error
+        raise ConfigError(f"{what}: needs matplotlib; install it with {how_to_install('plot')}") from error
 
 
 def save(picture: Picture, path: Path, title: str | None = None) -> None:

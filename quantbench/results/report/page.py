@@ -12,6 +12,7 @@ from string import Template
 
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.files import replace_file
+from quantbench.install import how_to_install
 from quantbench.results.load import load
 from quantbench.results.rank import Ranking
 from quantbench.results.rank_text import BETTER, heading, rate_words, standings
@@ -21,7 +22,6 @@ from quantbench.results.report.findings import Finding, blocks_of
 from quantbench.results.report.payload import Report, make_report
 from quantbench.results.tables import matching
 
-INSTALL = "pip install 'quantbench[report]'"
 SCRIPTS = ("base.js", "draw.js", "trials.js", "compare.js", "main.js")
 MOST_LISTS, MOST_ROWS = 20, 200
 ASSETS = files("quantbench.results.report") / "assets"
@@ -90,7 +90,7 @@ def _plotly() -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError as error:
-        raise ConfigError(f"a report needs plotly; install it with {INSTALL}") from error
+        raise ConfigError(f"a report needs plotly; install it with {how_to_install('report')}") from error
     return str(get_plotlyjs()).replace("</script", "<\\/script").replace("<!--", "<\\!--").replace("\r", "")
 
 

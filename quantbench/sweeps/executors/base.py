@@ -118,7 +118,7 @@ class Executor(Component):
         """Start for so many stacks.
 
         Args:
-            advance: told how far the work has come, in trials.
+            advance: told how far the work has come, in trials, and what is done now.
             keep: what trainings leave in the folder of the run.
             job: what a worker does with a stack; it can be pickled.
         """

@@ -18,15 +18,17 @@ import torch
 from quantbench.components import at_least, component
 from quantbench.devices import find_device
 from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.install import how_to_install
 from quantbench.signals import wind_up
 from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
 from quantbench.sweeps.executors.processes import cores
 from quantbench.sweeps.interrupts import without_ctrl_c
 from quantbench.sweeps.remote import DEATH, join_driver, own_folders
 from quantbench.sweeps.trial import Record, Trial
-from quantbench.sweeps.worker import Advance, Job, describe, keep_memory, run_stack
+from quantbench.sweeps.worker import Advance, Job, describe, keep_memory, run_stack, unheard
 from quantbench.terminal import say
 from quantbench.training import NOTHING, Keep
+from quantbench.training.phases import PHASES
 from quantbench.version import __version__
 
 CONNECT_SECONDS = 10
@@ -77,7 +79,7 @@ class DaskEngine(Engine):
     def poll(self) -> None:
         with self.lock:
             finished, self.finished = self.finished, 0
-        self.advance(finished)
+        self.advance(finished, PHASES.training)
         if time.monotonic() > self.asked + ASK_SECONDS and self.client.status == "running":
             with contextlib.suppress(OSError):  # the scheduler went away just now; the next submission says so
                 self.capacity, self.asked = max(self.least, threads_of(self.client)), time.monotonic()
@@ -166,7 +168,7 @@ def _require_distributed() -> None:
     try:
         import distributed  # noqa: F401
     except ImportError as error:
-        raise ConfigError(f"executor=dask: {error}; the extra quantbench[dask] installs it") from error
+        raise ConfigError(f"executor=dask: {error}; install it with {how_to_install('dask')}") from error
 
 
 def _silence() -> None:
@@ -272,4 +274,4 @@ def threads_of(client: Any) -> int:
 def _run(job: Job, stack: tuple[Trial, ...], device: str, keep: Keep, folders: list[str], version: str) -> list[Record]:
     join_driver(folders, version)
     keep_memory()
-    return job(stack, device, lambda trials: None, keep)
+    return job(stack, device, unheard, keep)

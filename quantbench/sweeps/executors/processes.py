@@ -30,12 +30,14 @@ from quantbench.sweeps.interrupts import without_ctrl_c
 from quantbench.sweeps.trial import Record, Trial
 from quantbench.sweeps.worker import Advance, Job, keep_memory, run_stack
 from quantbench.training import NOTHING, Keep
+from quantbench.training.phases import PHASES
 
 RESTART_SECONDS = 10.0
 """How long to try for a new pool after one broke."""
 
 _progress: Any = None
-"""In a worker: trials done, summed over all workers, in shared memory."""
+"""In a worker: trials done, summed over all workers, in shared memory; and, beside it, the phase that began last."""
+_phase: Any = None
 
 
 class ProcessEngine(Engine):
@@ -57,8 +59,11 @@ class ProcessEngine(Engine):
                 forkserver.ensure_running()
         # Never that of an earlier pool: a worker that was killed may have died with the lock.
         self.done = self.context.Value("d", 0.0)
+        self.phase = self.context.RawValue("i", 0)
         self.seen = 0.0
-        return ProcessPoolExecutor(self.capacity, self.context, initializer=_start_worker, initargs=(self.done, self.lifeline))
+        return ProcessPoolExecutor(
+            self.capacity, self.context, initializer=_start_worker, initargs=(self.done, self.phase, self.lifeline)
+        )
 
     def submit(self, stack: Sequence[Trial], alone: bool = False) -> Future[list[Record]]:
         deadline = time.monotonic() + RESTART_SECONDS
@@ -78,7 +83,7 @@ class ProcessEngine(Engine):
 
     def poll(self) -> None:
         now = self.done.get_obj().value  # without the lock, for the same reason
-        self.advance(now - self.seen)
+        self.advance(now - self.seen, PHASES[self.phase.value])
         self.seen = now
 
     def close(self) -> None:
@@ -144,9 +149,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start_worker(done: Any, lifeline: Connection) -> None:
-    global _progress
-    _progress = done
+def _start_worker(done: Any, phase: Any, lifeline: Connection) -> None:
+    global _progress, _phase
+    _progress, _phase = done, phase
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
     keep_memory()
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
@@ -160,8 +165,9 @@ def _die_with(lifeline: Connection) -> None:
 
 
 def _run(job: Job, stack: tuple[Trial, ...], device: str, keep: Keep) -> list[Record]:
-    def advance(trials: float) -> None:
+    def advance(trials: float, phase: str) -> None:
         with _progress.get_lock():
             _progress.value += trials
+            _phase.value = PHASES.index(phase)
 
     return job(stack, device, advance, keep)

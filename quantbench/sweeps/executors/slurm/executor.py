@@ -28,6 +28,7 @@ from quantbench.sweeps.trial import Record, Trial
 from quantbench.sweeps.worker import Advance, Job, run_stack
 from quantbench.terminal import say
 from quantbench.training import NOTHING, Keep
+from quantbench.training.phases import PHASES
 
 OPTION = re.compile(r"[a-z][a-z0-9-]*")
 
@@ -246,7 +247,7 @@ class SlurmEngine(Engine):
         """Give the records of a stack to its future; where its part is damaged, have it trained again."""
         records = self.journal.read([stack.part])
         if all(trial.id in records for trial in stack.trials):
-            self.advance(len(stack.trials))
+            self.advance(len(stack.trials), PHASES.training)
             stack.future.set_result([records[trial.id] for trial in stack.trials])
         else:
             self.waiting.append(stack)

@@ -20,6 +20,7 @@ from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.remote import join_driver
 from quantbench.sweeps.supply import Supply
 from quantbench.sweeps.trial import Record
+from quantbench.sweeps.worker import unheard
 from quantbench.terminal import complain, say
 from quantbench.training import Keep, checkpoint
 
@@ -51,8 +52,8 @@ def run_task(path: Path) -> None:
         checkpoint.path(run, [record.trial for record in new]).unlink(missing_ok=True)
 
     workers = task["cpus"] if find_device(device).type == "cpu" else 1
-    settings = Keep(run, task["checkpoint_every"], task["export"])
-    engine = Processes(workers=workers).open(len(stacks), device, lambda trials: None, settings)
+    settings = Keep(run, task["checkpoint_every"], task["export"], task["references"])
+    engine = Processes(workers=workers).open(len(stacks), device, unheard, settings)
     try:
         drive(engine, Supply(stacks), keep)
     finally:

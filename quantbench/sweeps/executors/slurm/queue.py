@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.install import how_to_install
 
 COMMANDS = ("sbatch", "squeue", "scontrol", "srun")
 PATIENCE_SECONDS = 60
@@ -51,7 +52,7 @@ def require() -> None:
     try:
         import submitit  # noqa: F401
     except ImportError as error:
-        raise ConfigError(f"executor=slurm: {error}; the extra quantbench[slurm] installs it") from error
+        raise ConfigError(f"executor=slurm: {error}; install it with {how_to_install('slurm')}") from error
     missing = [name for name in COMMANDS if shutil.which(name) is None]
     if missing:
         raise ConfigError(f"executor=slurm: {', '.join(missing)} not found; run this where jobs are submitted to Slurm")

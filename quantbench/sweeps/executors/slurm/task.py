@@ -31,6 +31,7 @@ def write_task(path: Path, stacks: Sequence[Sequence[Trial]], device: str, keep:
         "cpus": cpus,
         "checkpoint_every": keep.checkpoint_every,
         "export": keep.export,
+        "references": keep.references,
     }
     write_text(path, json.dumps(content | pack(stacks)))
 
