@@ -125,10 +125,17 @@ class Cell:
 
 @dataclass
 class Panel:
+    """Axes with what is drawn in them.
+
+    Attributes:
+        limits: where its own axes end, horizontal and vertical, where they are not those of all panels.
+    """
+
     title: str
     series: list[Series] = field(default_factory=list)
     texts: list[Text] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
+    limits: tuple[tuple[float, float], tuple[float, float]] | None = None
 
 
 @dataclass
@@ -177,6 +184,20 @@ def wrapped(name: str, width: int) -> str:
     return "\n".join(textwrap.wrap(literal(name), width)) or literal(name)
 
 
-def with_counts(names: Sequence[str], counts: Mapping[str, object], width: int = 34) -> list[str]:
-    """Names for a legend, each with what ended badly."""
-    return [wrapped(name, width) + (f"\n× {counts[name]}" if str(counts.get(name, "")) else "") for name in names]
+def with_counts(
+    names: Sequence[str], counts: Mapping[str, object], width: int = 34, labels: Mapping[str, str] | None = None
+) -> list[str]:
+    """Names for a legend, or what takes their place, each with what ended badly."""
+    shown = [wrapped((labels or {}).get(name, name), width) for name in names]
+    return [
+        label + (f"\n× {counts[name]}" if str(counts.get(name, "")) else "") for label, name in zip(shown, names, strict=True)
+    ]
+
+
+def nonnegative(picture: Picture, across: bool) -> bool:
+    """Whether an axis of numbers need not begin below zero: no value is negative, and nothing stands before the lowest."""
+    axis = picture.x if across else picture.y
+    series = [one for panel in picture.panels for one in panel.series]
+    if axis.names or axis.ticks is not None or (across and any(one.look.edge == "left" for one in series)):
+        return False
+    return not any((values < 0).any() for values in ((one.x if across else one.y) for one in series))

@@ -15,7 +15,11 @@ from quantbench.results.plots.picture import CROSS, Axis, Floats, Ints, Look, Pa
 from quantbench.results.statistics import mean_intervals
 
 WIDE = 30
-"""Means of which the largest is so many times the smallest get a logarithmic axis."""
+"""Means of which the largest, of those after the first steps, is so many times the smallest get a logarithmic axis."""
+
+EARLY, CROWDED, MARGIN = 0.1, 2.0, 0.08
+"""The first steps: so much of all. Where all means take more than ``CROWDED`` times the room of those after, the axis is of
+these alone, with a margin of so much."""
 
 MOST_STEPS = 200
 """Steps at which a mean is drawn."""
@@ -43,9 +47,36 @@ def growth(data: Data, metric: str | None) -> Picture:
 
 def _over_steps(data: Data, metric: str, geometric: bool) -> Picture:
     points = _points(data, metric)
-    means = _means(points[points["completed"]], geometric)
-    methods = _by_last(means, data.layout.names)
-    labels = with_counts(methods, data.counts)
+    whole, ending = _shared_steps(points[points["completed"] & ((points["value"] > 0) | (not geometric))])
+    means = _means(whole, geometric)
+    methods = _by_last(means, [name for name in data.layout.names if name in data.counts])  # all else was skipped
+    drawn = points["value"] if means.empty else means["mean"]
+    log, limits = geometric, None
+    if not geometric and not means.empty:
+        log, limits = _axis_of(means)
+    words, notes = interval_words(list(means["seeds"]) or [0], "geometric mean" if geometric else "mean")
+    if (~points["completed"]).any():
+        words += "; thin lines that end in a cross: trials that diverged or failed, in no mean"
+        words += ", a cross at an edge lies beyond it" if limits else ""
+    if ending:
+        words += f"; {ending}"
+    if limits and (outside := int(((drawn < limits[0]) | (drawn > limits[1])).sum())):
+        words += "; the axis is of the values after the first tenth of the steps: "
+        words += f"{outside} earlier ones of {len(drawn)} lie outside"
+    return Picture(
+        "Growth of the encoder's output" if geometric else f"{metric} over training steps",
+        _panels(points, means, methods),
+        Axis("training step"),
+        Axis(_axis(data, metric), log, limits=limits),
+        data.styles,
+        list(zip(with_counts(methods, data.counts, labels=data.labels), methods, strict=True)),
+        words=[words],
+        notes=notes,
+    )
+
+
+def _panels(points: pd.DataFrame, means: pd.DataFrame, methods: list[str]) -> list[Panel]:
+    """A panel a task: means in the order of methods, and trials that broke off."""
     few = len(methods) <= 6
     look = Look("mean", 1.7 if few else 1.2, 4, band=0.2 if few else 0.1, sparse=True)
     panels = {str(task): Panel(str(task)) for task in dict.fromkeys(points["task"])}
@@ -57,21 +88,40 @@ def _over_steps(data: Data, metric: str, geometric: bool) -> Picture:
         panels[task].series.append(Series(look, x, ends[0], method, None, ends[1], ends[2], part["seeds"].tolist()))
     for where, part in points[~points["completed"]].groupby("task", sort=False):
         panels[str(where)].series += _broken_off(part)
-    drawn = points["value"] if means.empty else means["mean"]
-    log = geometric or bool(drawn.min() >= 0 and drawn.max() > WIDE * drawn[drawn > 0].min())
-    words, notes = interval_words(list(means["seeds"]) or [0], "geometric mean" if geometric else "mean")
-    if (~points["completed"]).any():
-        words += "; thin lines that end in a cross: trials that diverged or failed, in no mean"
-    return Picture(
-        "Growth of the encoder's output" if geometric else f"{metric} over training steps",
-        list(panels.values()),
-        Axis("training step"),
-        Axis(_axis(data, metric), log),
-        data.styles,
-        list(zip(labels, methods, strict=True)),
-        words=[words],
-        notes=notes,
-    )
+    return list(panels.values())
+
+
+def _axis_of(means: pd.DataFrame) -> tuple[bool, tuple[float, float] | None]:
+    """Whether the axis is logarithmic, and its ends where all values of the first steps would leave no room for the rest."""
+    steps, values = means["step"].to_numpy(float), means["mean"].to_numpy(float)
+    first, last = steps.min(), steps.max()
+    late = values[steps >= first + EARLY * (last - first)]
+    positive = values[values > 0]
+    log = bool(values.min() >= 0 and len(positive) and max(late.max(), 0) > WIDE * positive.min())
+    scaled = np.log if log else np.asarray
+    low, high = (float(end) for end in (scaled(late[late > 0] if log else late).min(), scaled(late.max())))
+    every = scaled(positive if log else values)
+    room = MARGIN * (high - low)
+    if room <= 0 or np.ptp(every) <= CROWDED * (high - low):
+        return log, None
+    ends = (np.exp(low - room), np.exp(high + room)) if log else (low - room, high + room)
+    return log, (max(float(ends[0]), 0.0) if values.min() >= 0 else float(ends[0]), float(ends[1]))
+
+
+def _shared_steps(points: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Points at steps that all trials of their method and task have: a mean over fewer would jump where a trial ends.
+
+    And what a reader should know of it.
+    """
+    if points.empty:
+        return points, ""
+    groups = points.groupby(["task", "method"], sort=False)["row"].transform("nunique")
+    there = points.groupby(KEYS, sort=False)["row"].transform("nunique")
+    shared = points[groups == there]
+    ends = [one.groupby(["task", "method"])["step"].max() for one in (points, shared)]
+    early = int((ends[1].reindex(ends[0].index).fillna(-1) < ends[0]).sum())
+    said = f"{early} of {len(ends[0])} means end where the first of their trials has no more values" if early else ""
+    return shared, said
 
 
 def _points(data: Data, metric: str) -> pd.DataFrame:
@@ -97,7 +147,7 @@ def _means(points: pd.DataFrame, geometric: bool) -> pd.DataFrame:
     """``task``, ``method``, ``step``, ``mean``, ``low``, ``high``, ``seeds``; in the order of steps."""
     by_seed = points.groupby([*KEYS, "seed"], sort=False)["value"].mean().reset_index()
     if geometric:
-        by_seed = by_seed[by_seed["value"] > 0].assign(value=lambda rows: np.log(rows["value"]))
+        by_seed["value"] = np.log(by_seed["value"])
     by_seed["group"] = by_seed.groupby(KEYS, sort=False).ngroup()
     by_seed = by_seed.sort_values("group", kind="stable")
     found = by_seed.drop_duplicates("group")[KEYS].reset_index(drop=True)

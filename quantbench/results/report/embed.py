@@ -9,7 +9,7 @@ from dataclasses import asdict, astuple, fields
 from typing import Any
 
 from quantbench.results.palette import Style
-from quantbench.results.plots.picture import Axis, Look, Panel, Picture, Series
+from quantbench.results.plots.picture import Axis, Look, Panel, Picture, Series, nonnegative
 from quantbench.results.report.lines import Grids, rounded
 from quantbench.results.statistics import SIGNIFICANT
 
@@ -41,8 +41,8 @@ def picture(made: Picture, methods: Mapping[str, int], grids: Grids, column: str
     """
     return {
         "title": made.title,
-        "x": _axis(made.x, methods),
-        "y": _axis(made.y, methods),
+        "x": _axis(made.x, methods) | {"nonnegative": nonnegative(made, across=True)},
+        "y": _axis(made.y, methods) | {"nonnegative": nonnegative(made, across=False)},
         "size": made.size,
         "columns": made.columns,
         "most": made.most,
