@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import shutil
 
 import pytest
@@ -10,6 +11,7 @@ from quantbench.results.frame import frame
 from quantbench.results.load import load
 from quantbench.results.rank import rank
 from quantbench.results.report import report
+from quantbench.results.shades import DARK_GROUND, LEAST_CONTRAST, LIGHT_GROUND, contrast
 from quantbench.results.statistics import paired_difference
 from tests.results.report_runs import HOSTILE, hostile_run, write_run
 
@@ -422,6 +424,53 @@ def test_text_has_contrast_and_inputs_have_names(visit, plain):
     )
     assert page.locator("main input, main select, main button").evaluate_all(unnamed) == []
     assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+
+
+LINES = """() => ['by-method', 'curves', 'growth', 'rate', 'ranks'].flatMap(id => document.getElementById(id).data
+    .filter(one => one.line?.width > 0 || one.marker).map(one => [id, one.name, one.line?.color ?? one.marker.color]))"""
+
+
+def test_lines_are_seen_on_light_and_on_dark_pages(visit, plain):
+    page = visit(plain)
+    for scheme, ground in (("light", LIGHT_GROUND), ("dark", DARK_GROUND)):
+        page.emulate_media(color_scheme=scheme)
+        ink = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()")
+        page.wait_for_function("ink => document.getElementById('growth').layout.font.color === ink", arg=ink)
+        found = page.evaluate(LINES)
+        assert len(found) > 20
+        weak = [one for one in found if contrast(one[2], ground) < LEAST_CONTRAST]
+        assert not weak, scheme
+
+
+def test_many_methods_are_grey_and_that_is_said(visit, tmp_path):
+    gradients = [f"g{place:02d}" for place in range(20)]
+    report([write_run(tmp_path / "run", gradients=gradients, bits=[6], seeds=range(2))], tmp_path / "r.html")
+    page = visit(tmp_path / "r.html")
+    page.locator("#methods-box summary").click()
+    page.click("#methods-all")
+    styles = "document.getElementById('curves').data.filter(one => one.name.startsWith('vq') && one.marker)"
+    looks = page.evaluate(f"{styles}.map(one => [one.line.color, one.marker.symbol, one.line.dash].join())")
+    muted = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--muted').trim()")
+    coloured = [one for one in looks if not one.startswith(muted)]
+    assert (len(coloured), len(set(coloured)), len(looks)) == (15, 15, 20)
+    assert "5 are grey: more than 15 cannot be told apart" in page.locator("#curves-text").inner_text()
+
+
+def test_numbers_of_neighbouring_panels_do_not_touch(visit, plain):
+    page = visit(plain)
+    for plot in ("curves", "growth"):
+        ends = page.locator(f"#{plot} .xtick text, #{plot} .x2tick text").evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect()).map(box => [box.left, box.right]).sort((a, b) => a[0] - b[0])"
+        )
+        assert len(ends) > 4
+        assert all(one[1] + 2 < other[0] for one, other in itertools.pairwise(ends))
+
+
+def test_the_axis_of_curves_is_that_of_the_picture(visit, plain):
+    page = visit(plain)
+    axis = page.evaluate("document.getElementById('curves')._fullLayout.yaxis.range")
+    limits = json.loads(page.locator("#data").text_content())["pictures"]["curves"]["mse"]["y"]
+    assert axis == pytest.approx([math.log10(end) for end in limits["limits"]] if limits.get("log") else limits["limits"])
 
 
 def test_findings_can_be_read_without_scripts(browser, plain):

@@ -90,7 +90,7 @@ def draw(picture: Picture) -> Figure:
         _texts(axes, panel)
     if picture.legend:
         _legend(figure, picture)
-    words = list(picture.words)
+    words = picture.caption
     if len(picture.panels) > len(grid):
         words.append(f"the first {len(grid)} of {len(picture.panels)} panels are drawn; --within makes fewer tasks")
     _caption(figure, words)

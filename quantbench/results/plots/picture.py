@@ -37,6 +37,7 @@ class Axis:
         methods: whose names these are, where they are of methods.
         limits: where it ends; by default around the data.
         ticks: where numbers stand; none for an axis that is not drawn, by default chosen by who draws.
+        words: why it ends where it does, and what lies outside.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Axis:
     methods: Sequence[str] = ()
     limits: tuple[float, float] | None = None
     ticks: Sequence[float] | None = None
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,11 @@ class Picture:
     most: int = MOST_PANELS
     words: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def caption(self) -> list[str]:
+        """All words that stand below."""
+        return [*self.words, *filter(None, (self.x.words, self.y.words))]
 
     def style(self, one: Series) -> Style:
         if one.style is not None:

@@ -50,24 +50,22 @@ def _over_steps(data: Data, metric: str, geometric: bool) -> Picture:
     whole, ending = _shared_steps(points[points["completed"] & ((points["value"] > 0) | (not geometric))])
     means = _means(whole, geometric)
     methods = _by_last(means, [name for name in data.layout.names if name in data.counts])  # all else was skipped
-    drawn = points["value"] if means.empty else means["mean"]
-    log, limits = geometric, None
-    if not geometric and not means.empty:
-        log, limits = _axis_of(means)
     words, notes = interval_words(list(means["seeds"]) or [0], "geometric mean" if geometric else "mean")
     if (~points["completed"]).any():
         words += "; thin lines that end in a cross: trials that diverged or failed, in no mean"
-        words += ", a cross at an edge lies beyond it" if limits else ""
     if ending:
         words += f"; {ending}"
-    if limits and (outside := int(((drawn < limits[0]) | (drawn > limits[1])).sum())):
-        words += "; the axis is of the values after the first tenth of the steps: "
-        words += f"{outside} earlier ones of {len(drawn)} lie outside"
+    title = _axis(data, metric)
+    if geometric or means.empty:
+        positive = bool((points["value"] > 0).all() and points["value"].max() > WIDE * points["value"].min())
+        y = Axis(title, geometric or positive)
+    else:
+        y = _axis_of(title, means, points.loc[~points["completed"], "value"].to_numpy(float))
     return Picture(
         "Growth of the encoder's output" if geometric else f"{metric} over training steps",
         _panels(points, means, methods),
         Axis("training step"),
-        Axis(_axis(data, metric), log, limits=limits),
+        y,
         data.styles,
         list(zip(with_counts(methods, data.counts, labels=data.labels), methods, strict=True)),
         words=[words],
@@ -91,21 +89,30 @@ def _panels(points: pd.DataFrame, means: pd.DataFrame, methods: list[str]) -> li
     return list(panels.values())
 
 
-def _axis_of(means: pd.DataFrame) -> tuple[bool, tuple[float, float] | None]:
-    """Whether the axis is logarithmic, and its ends where all values of the first steps would leave no room for the rest."""
+def _axis_of(title: str, means: pd.DataFrame, broken: Floats) -> Axis:
+    """Logarithmic where means need it; with ends where the first steps, or broken trials, would leave the rest no room."""
     steps, values = means["step"].to_numpy(float), means["mean"].to_numpy(float)
-    first, last = steps.min(), steps.max()
-    late = values[steps >= first + EARLY * (last - first)]
-    positive = values[values > 0]
-    log = bool(values.min() >= 0 and len(positive) and max(late.max(), 0) > WIDE * positive.min())
-    scaled = np.log if log else np.asarray
-    low, high = (float(end) for end in (scaled(late[late > 0] if log else late).min(), scaled(late.max())))
-    every = scaled(positive if log else values)
-    room = MARGIN * (high - low)
-    if room <= 0 or np.ptp(every) <= CROWDED * (high - low):
-        return log, None
-    ends = (np.exp(low - room), np.exp(high + room)) if log else (low - room, high + room)
-    return log, (max(float(ends[0]), 0.0) if values.min() >= 0 else float(ends[0]), float(ends[1]))
+    early = steps < steps.min() + EARLY * np.ptp(steps)
+    low, high = values[~early].min(), values[~early].max()
+    least = values[values > 0].min(initial=np.inf)
+    log = bool(values.min() >= 0 and high > WIDE * least)
+    to_axis, back = (np.log, np.exp) if log else (np.asarray, np.asarray)
+    every = values[values > 0] if log else values
+    whole, late = to_axis([every.min(), every.max()]), to_axis([max(low, least) if log else low, high])
+    crowded = np.ptp(late) > 0 and np.ptp(whole) > CROWDED * np.ptp(late)
+    ends = late if crowded else whole
+    room = MARGIN * np.ptp(ends)
+    limits = (float(back(ends[0] - room)), float(back(ends[1] + room)))
+    limits = (max(limits[0], 0.0), limits[1]) if values.min() >= 0 else limits
+    beyond = int(((broken < limits[0]) | (broken > limits[1])).sum())
+    if not room or not (crowded or beyond):
+        return Axis(title, log)
+    outside = int(((values < limits[0]) | (values > limits[1])).sum())
+    words = [
+        f"the axis is of the values after the first tenth of the steps: {outside} earlier ones of {len(values)} lie outside"
+    ]
+    more = [f"{beyond} values of trials that diverged or failed lie outside, and a cross at an edge stands for those"]
+    return Axis(title, log, limits=limits, words="; ".join(words * bool(crowded) + more * bool(beyond)))
 
 
 def _shared_steps(points: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -74,9 +74,9 @@ def _unknown(one: str, names: Sequence[str]) -> str:
     asked = one.rpartition("=")[0]
     near = get_close_matches(asked, names, 1, 0.6)
     listed = ", ".join(names[:12]) + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
-    return (
-        f"no such method{f'; did you mean {near[0]!r}?' if near else ''} There are {listed}" if names else "there is no method"
-    )
+    if not names:
+        return "there is no method"
+    return f"no such method; did you mean {near[0]!r}? There are {listed}" if near else f"no such method; there are {listed}"
 
 
 def viewed(picture: Picture, view: View) -> Picture:
@@ -102,7 +102,7 @@ def _limited(picture: Picture, name: str, limits: Limits) -> Picture:
     if axis.log and limits[0] <= 0:
         raise ConfigError(f"{option}: the axis is logarithmic, and must begin above 0")
     notes = [] if inside.all() else [f"{int((~inside).sum())} of {len(values)} values lie outside {option}"]
-    changed: Mapping[str, Axis] = {name: replace(axis, limits=limits)}
+    changed: Mapping[str, Axis] = {name: replace(axis, limits=limits, words="")}
     return replace(picture, **changed, notes=[*picture.notes, *notes], words=[*picture.words, *notes])  # type: ignore[arg-type]
 
 

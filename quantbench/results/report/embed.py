@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, astuple, fields
+from dataclasses import asdict, astuple, fields, replace
 from typing import Any
 
 from quantbench.results.palette import Style
@@ -46,14 +46,14 @@ def picture(made: Picture, methods: Mapping[str, int], grids: Grids, column: str
         "size": made.size,
         "columns": made.columns,
         "most": made.most,
-        "words": made.words,
+        "words": made.caption,
         "column": column,
         "panels": [_panel(one, methods, grids) for one in made.panels],
     }
 
 
 def _axis(axis: Axis, methods: Mapping[str, int]) -> dict[str, Any]:
-    known = _known(axis, Axis(""))
+    known = _known(replace(axis, words=""), Axis(""))
     if axis.methods:
         known["methods"] = [methods[name] for name in axis.methods]
     return {"title": axis.title, **{name: list(one) if isinstance(one, range) else one for name, one in known.items()}}

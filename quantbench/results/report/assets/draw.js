@@ -244,13 +244,13 @@ function gridOf(picture, count, width, kept) {
   const pitch = room + TITLE + BELOW;
   const height = Math.ceil(count / columns) * pitch - BELOW;
   const letters = Math.floor((width - (picture.y.names ? 180 : 60)) / columns / 8);
-  return { count, columns, room, pitch, height, letters, kept };
+  return { count, columns, width, room, pitch, height, letters, kept };
 }
 
 /** Both axes of a panel, and its title. */
-function axesOf(picture, panel, place, { count, columns, room, pitch, height, letters, kept }) {
+function axesOf(picture, panel, place, { count, columns, width, room, pitch, height, letters, kept }) {
   const [column, row, n] = [place % columns, Math.floor(place / columns), place ? place + 1 : ""];
-  const [first, last, gap] = [column === 0, place + columns >= count, columns > 1 ? 0.015 : 0];
+  const [first, last, gap] = [column === 0, place + columns >= count, columns > 1 ? Math.max(0.015, 15 / width) : 0];
   const [from, top] = [column / columns + (first ? 0 : gap), 1 - (row * pitch + TITLE) / height];
   const title = (text, wide) => ({ title: { text: wrapped(text, wide), standoff: 6, font: { size: 13 } } });
   const ticks = (names) => {
