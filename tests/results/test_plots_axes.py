@@ -73,6 +73,13 @@ def test_a_trial_that_explodes_does_not_take_the_axis_from_the_others():
     assert any("a cross at an edge stands for those" in line for line in made.caption)
 
 
+def test_the_largest_numbers_there_are_can_be_drawn():
+    with np.errstate(over="ignore"):
+        made = curves(followed(lambda gradient, seed, step: 1e307 * (1 + seed) / (1 + step)), None)
+    assert made.y.limits is None
+    assert picture_of(made).axes
+
+
 def test_a_mean_is_over_the_same_trials_at_all_steps():
     """Of a high seed that ends early a mean would fall without anything having fallen."""
     short = followed(lambda gradient, seed, step: None if gradient == "ste" and seed == 0 and step > 500 else 10.0 - 4 * seed)

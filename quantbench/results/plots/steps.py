@@ -24,6 +24,9 @@ these alone, with a margin of so much."""
 MOST_STEPS = 200
 """Steps at which a mean is drawn."""
 
+FARTHEST = 1e300
+"""Ends of axes are less than this."""
+
 KEYS = ["task", "method", "step"]
 
 
@@ -98,6 +101,8 @@ def _axis_of(title: str, means: pd.DataFrame, broken: Floats) -> Axis:
     log = bool(values.min() >= 0 and high > WIDE * least)
     to_axis, back = (np.log, np.exp) if log else (np.asarray, np.asarray)
     every = values[values > 0] if log else values
+    if np.abs(every).max() > FARTHEST:
+        return Axis(title, log)  # no margin could be added
     whole, late = to_axis([every.min(), every.max()]), to_axis([max(low, least) if log else low, high])
     crowded = np.ptp(late) > 0 and np.ptp(whole) > CROWDED * np.ptp(late)
     ends = late if crowded else whole
@@ -194,7 +199,7 @@ def _by_last(means: pd.DataFrame, methods: Sequence[str]) -> list[str]:
 def _broken_off(points: pd.DataFrame) -> list[Series]:
     """Each trial that did not complete, as far as it came, and a cross at its end."""
     lines = [part for _, part in points.groupby("row", sort=False)]
-    look = Look("broken", line=0.6, opacity=0.8)
+    look = Look("broken", line=0.6)
     found = [_values(look, part, str(part["method"].iloc[0])) for part in lines]
     ends = pd.concat([part.iloc[-1:] for part in lines])
     return found + [_values(Look("failed", mark=6), part, str(method)) for method, part in ends.groupby("method", sort=False)]

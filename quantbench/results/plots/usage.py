@@ -11,7 +11,7 @@ from quantbench.results.plots.picture import CROSS, Axis, Look, Panel, Picture, 
 from quantbench.results.schema import Status
 
 MEAN = Look("mean", mark=6, across=True)
-TRIALS = Look("trials", mark=2.6, opacity=0.45, spread=0.5)
+TRIALS = Look("trials", mark=2.6, opacity=0.7, spread=0.5)
 FAILED = {1: Look("failed", mark=5, edge="right", spread=0.5), -1: Look("failed", mark=5, edge="left", spread=0.5)}
 """Failures stand on the side that is worse."""
 

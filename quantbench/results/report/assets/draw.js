@@ -70,7 +70,7 @@ function trialLines(metric, panel) {
     }
     for (const [name, value] of [["x", null], ["y", null], ["rows", row]]) own[name].push(value);
   }
-  const look = { role: "trial", line: 0.8, mark: 0, opacity: 0.75 };
+  const look = { role: "trial", line: 0.7, mark: 0 };
   return [...found].map(([method, own]) => ({ ...look, method, style: styleOf(method), ...own }));
 }
 
