@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from quantbench.cli import audit, diff, listing, plot, rank, report, resume, run, transfer, watch
+from quantbench.cli.options import with_negative_limits
 from quantbench.errors import QuantBenchError, interrupted
 from quantbench.signals import INTERRUPTED
 from quantbench.terminal import complain, open_streams
@@ -83,7 +84,7 @@ def _command(words: list[str]) -> int:
     if words[:1] in (["-sc"], ["--shell-completion"]):  # what Hydra's completion scripts call
         return run.complete(words, SUBCOMMANDS)
     parser = _parser()
-    arguments, rest = parser.parse_known_args(words)
+    arguments, rest = parser.parse_known_args(with_negative_limits(words))
     if words[:1] == ["audit"]:  # overrides may stand between flags, as for `run`
         arguments.overrides += [word for word in rest if not word.startswith("-")]
         rest = [word for word in rest if word.startswith("-")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -86,3 +87,14 @@ def add_failures(
         help="a trial that diverged or failed is the worst of all; is in no mean; or takes its seed with it, for all methods "
         f"({usual})",
     )
+
+
+def with_negative_limits(words: Sequence[str]) -> list[str]:
+    """The words, with ``--ylim -30,-10`` as one of them: argparse takes what begins with a dash for an option."""
+    found: list[str] = []
+    for word in words:
+        if found and found[-1] in ("--xlim", "--ylim") and re.match(r"-[\d.]", word):
+            found[-1] += f"={word}"
+        else:
+            found.append(word)
+    return found

@@ -32,17 +32,30 @@ def add(commands: Any) -> None:
         help="a folder, or with --kind an .svg, .png or .pdf (plots: in the run's folder or beside a table; of several, here)",
     )
     plot.add_argument("--format", default="svg", choices=["svg", "png", "pdf"], help="of the files in a folder (svg)")
+    plot.add_argument("--log", action="store_true", help="a logarithmic axis for the metric; with --kind")
+    plot.add_argument("--ylim", metavar="LOW,HIGH", help="where the vertical axis ends, as in 0,0.5; with --kind")
+    plot.add_argument("--xlim", metavar="LOW,HIGH", help="the same of the horizontal axis")
+    plot.add_argument(
+        "--label",
+        metavar="METHOD=TEXT",
+        action="append",
+        default=[],
+        help="what to call a method, as in 'vq ste commitment=1=STE with commitment'; may be given several times",
+    )
     plot.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from quantbench.results.plots.data import gather
-    from quantbench.results.plots.draw import check_output, draw, report
+    from quantbench.results.plots.draw import check_output, check_view, draw, report
+    from quantbench.results.plots.view import View, limits_of
     from quantbench.results.reading import words_of
 
     output = arguments.output or beside(arguments.results, "plots")
     check_output(arguments.kind, output)
-    data = gather(arguments.results, words_of("by", arguments.by), words_of("within", arguments.within))
-    drawn = draw(data, arguments.kind, arguments.metric, output, f".{arguments.format}")
+    view = View(arguments.log, limits_of("--xlim", arguments.xlim), limits_of("--ylim", arguments.ylim))
+    check_view(arguments.kind, view, arguments.label)
+    data = gather(arguments.results, words_of("by", arguments.by), words_of("within", arguments.within), arguments.label)
+    drawn = draw(data, arguments.kind, arguments.metric, output, f".{arguments.format}", view)
     show("\n".join([report(drawn), *(f"note: {note}" for note in (data.runs.notes if data.runs else []))]))
     return 0

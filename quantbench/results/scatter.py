@@ -14,8 +14,9 @@ from quantbench.results.plots.picture import Axis, Floats, Look, Panel, Picture,
 from quantbench.results.render import estimate
 from quantbench.results.transfer import Transfer
 
-BARS, DOT = Style("#9aa3ad", "", "solid"), Style("#1f5fa8", "o", "none")
+BARS, DOT = Style("#7d8793", "", "solid"), Style("#1f5fa8", "o", "none")
 FAR, CONTRARY = Style("#1f5fa8", "D", "none"), Style("#c2410c", "", "dashed")
+Flags = NDArray[np.bool_]
 FENCE, FEW = 3.0, 4.0
 """An item is far away beyond so many interquartile ranges, where the others take less than one in so many of the picture."""
 
@@ -32,36 +33,46 @@ def scatter(found: Transfer, path: Path) -> None:
 
 
 def picture(found: Transfer) -> Picture:
+    """All items where they were measured; where some are far away, the others once more beside them, for themselves."""
     sides = (found.toy, found.real)
     points = np.array([[one.mean for one in side.means] for side in sides]).T
     half = np.nan_to_num([[one.high - one.mean for one in side.means] for side in sides]).T
     far = far_away(points)
-    names = [f"{name} ({x:.3g}, {y:.3g})" if out else name for name, out, (x, y) in zip(found.names, far, points, strict=True)]
-    # The axes end at the items that are not far away; those stand at the edge, without intervals.
-    low, high = (points - half)[~far].min(axis=0), (points + half)[~far].max(axis=0)
-    margin = (0.12 if far.any() else 0.06) * (high - low)
-    margin = np.where(margin > 0, margin, 1.0)
-    points = np.clip(points, low - margin / 2, high + margin / 2)
-    half[far] = 0
-    panel = Panel(_title(found))
-    for pair in found.disagreements:
-        ends = points[[pair.first, pair.second]]
-        panel.series.append(Series(Look("disagreement", 1, opacity=0.7), ends[:, 0], ends[:, 1], style=CONTRARY))
-    x, y = points.T
-    for across, middle, wide in ((True, x, half[:, 0]), (False, y, half[:, 1])):
-        panel.series.append(Series(Look("bar", across=across), x, y, style=BARS, low=middle - wide, high=middle + wide))
-    for look, chosen, style in ((Look("item", mark=5), ~far, DOT), (Look("far", mark=5), far, FAR)):
-        panel.series.append(Series(look, x[chosen], y[chosen], style=style))
-    panel.texts += [Text(x, y, name, "beside") for name, (x, y) in zip(names, points, strict=True)]
-    axes = [
-        Axis(f"{label}: {axis_title(side.metric)}", limits=(a, b))
-        for label, side, a, b in zip(("toy", "real codec"), sides, low - margin, high + margin, strict=True)
-    ]
+    panels = [_panel(found, points, half, far, np.ones(len(far), bool), _title(found))]
+    if far.any():
+        count = f"{far.sum()} items" if far.sum() > 1 else "one item"
+        panels.append(_panel(found, points, half, far, ~far, f"the same without {count} far away"))
+    axes = [Axis(f"{label}: {axis_title(side.metric)}") for label, side in zip(("toy", "real codec"), sides, strict=True)]
     legend: list[tuple[str, str | Style]] = [("order differs", CONTRARY)] if found.disagreements else []
-    return Picture("Transfer", [panel], axes[0], axes[1], {}, legend, size=(6.2, 4.4))
+    return Picture("Transfer", panels, axes[0], axes[1], {}, legend, size=(4.8, 4.0) if far.any() else (6.2, 4.4))
 
 
-def far_away(points: Floats) -> NDArray[np.bool_]:
+def _panel(found: Transfer, points: Floats, half: Floats, far: Flags, shown: Flags, title: str) -> Panel:
+    """The items shown, with the axes that these take."""
+    low, high = (points - half)[shown].min(axis=0), (points + half)[shown].max(axis=0)
+    margin = 0.06 * (high - low)
+    margin = np.where(margin > 0, margin, 1.0)
+    ends = [(float(a), float(b)) for a, b in zip(low - margin, high + margin, strict=True)]
+    panel = Panel(title, limits=(ends[0], ends[1]))
+    for pair in found.disagreements:
+        if shown[pair.first] and shown[pair.second]:
+            x, y = points[[pair.first, pair.second]].T
+            panel.series.append(Series(Look("disagreement", 1, opacity=0.7), x, y, style=CONTRARY))
+    x, y = points[shown].T
+    for across, middle, wide in ((True, x, half[shown][:, 0]), (False, y, half[shown][:, 1])):
+        panel.series.append(Series(Look("bar", across=across), x, y, style=BARS, low=middle - wide, high=middle + wide))
+    for role, chosen, style in (("item", shown & ~far, DOT), ("far", shown & far, FAR)):
+        if chosen.any():
+            panel.series.append(Series(Look(role, mark=5), points[chosen, 0], points[chosen, 1], style=style))
+    # Among items that are far apart, names of those near one another would cover each other: they are in the other panel.
+    named = far if far.any() and shown.all() else shown
+    panel.texts += [
+        Text(float(x), float(y), name, "beside") for (x, y), name, at in zip(points, found.names, named, strict=True) if at
+    ]
+    return panel
+
+
+def far_away(points: Floats) -> Flags:
     """Items without which the picture would be a quarter as wide or high: they would leave no room to tell the others apart."""
     far = np.zeros(len(points), bool)
     for values in points.T:

@@ -53,4 +53,4 @@ def left_to_jobs(planned: Plan, folder: Path, records: Mapping[str, Record]) -> 
 def how_to_resume(planned: Plan, folder: Path, *options: str) -> str:
     """The command that goes on with a sweep: it names what its executor reaches."""
     allowed = [f"--allow {shlex.quote(one)}" for one in make_executor(planned.executor).beyond]
-    return " ".join(["quantbench resume", str(folder), *options, *allowed])
+    return " ".join(["quantbench resume", shlex.quote(str(folder)), *options, *allowed])

@@ -206,7 +206,7 @@ def test_no_two_methods_of_a_picture_look_the_same():
     found = styles(names)
     assert len(set(found.values())) == len(names)
     assert found == styles(names[::-1])
-    assert {style.colour for style in found.values()} <= set(COLOURS)
+    assert {found[name].colour for name in names[:20]} == set(COLOURS)  # those that differ in a number have shades of one
 
 
 def test_choices_are_text_whatever_they_look_like(run):

@@ -127,7 +127,7 @@ def test_a_page_has_what_paper_has(tmp_path):
     assert set(data["pictures"]) == {"usage", "curves", "growth", "rate_distortion", "heatmap", "critical_difference"}
     for kind, metric in (("usage", "nmse_db"), ("curves", "mse"), ("growth", "encoder_growth"), ("rate_distortion", "nmse_db")):
         paper, page = KINDS[kind](given, metric), data["pictures"][kind][metric]
-        assert (page["title"], page["words"], page["y"]["title"]) == (paper.title, paper.words, paper.y.title)
+        assert (page["title"], page["words"], page["y"]["title"]) == (paper.title, paper.caption, paper.y.title)
         assert [panel["title"] for panel in page["panels"]] == [panel.title for panel in paper.panels]
         for drawn, panel in zip(page["panels"], paper.panels, strict=True):
             expected = [one for one in panel.series if one.look.role == "mean"]
@@ -395,10 +395,12 @@ def test_the_page_has_only_its_own_elements(tmp_path):
 
 def test_colours_are_those_of_every_picture(tmp_path):
     from quantbench.results.palette import styles
+    from quantbench.results.shades import on_dark
 
     methods = made(write_run(tmp_path / "run")).data["methods"]
     expected = styles([method["name"] for method in methods])
     assert {method["name"]: method["colour"] for method in methods} == {name: style.colour for name, style in expected.items()}
+    assert all(method["dark"] == on_dark(method["colour"]) for method in methods)
 
 
 def test_by_and_within_make_methods_and_tasks(tmp_path):

@@ -2,14 +2,17 @@
 
 import itertools
 import json
+import math
 import shutil
 
+import pandas as pd
 import pytest
 
 from quantbench.results.frame import frame
 from quantbench.results.load import load
 from quantbench.results.rank import rank
 from quantbench.results.report import report
+from quantbench.results.shades import DARK_GROUND, LEAST_CONTRAST, LIGHT_GROUND, contrast
 from quantbench.results.statistics import paired_difference
 from tests.results.report_runs import HOSTILE, hostile_run, write_run
 
@@ -422,6 +425,64 @@ def test_text_has_contrast_and_inputs_have_names(visit, plain):
     )
     assert page.locator("main input, main select, main button").evaluate_all(unnamed) == []
     assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+
+
+LINES = """() => ['by-method', 'curves', 'growth', 'rate', 'ranks'].flatMap(id => document.getElementById(id).data
+    .filter(one => one.line?.width > 0).map(one => [id, one.name, one.line.color, one.opacity]))"""
+
+
+def test_lines_are_seen_on_light_and_on_dark_pages(visit, tmp_path):
+    gradients = ["ste", "mste", "noise", "soft_to_hard", "rotation", "nsvq", "diveq", "gumbel_st"]
+    report([write_run(tmp_path / "run", gradients=gradients, bits=[6], seeds=range(2))], tmp_path / "r.html")
+    page = visit(tmp_path / "r.html")
+    for scheme, ground in (("light", LIGHT_GROUND), ("dark", DARK_GROUND)):
+        page.emulate_media(color_scheme=scheme)
+        ink = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--ink').trim()")
+        page.wait_for_function("ink => document.getElementById('growth').layout.font.color === ink", arg=ink)
+        found = page.evaluate(LINES)
+        assert len({colour for _, _, colour, _ in found}) >= len(gradients)
+        assert [one for one in found if one[3] < 1 or contrast(one[2], ground) < LEAST_CONTRAST] == [], scheme
+
+
+def test_many_methods_are_grey_and_that_is_said(visit, tmp_path):
+    gradients = [f"g{place:02d}" for place in range(20)]
+    report([write_run(tmp_path / "run", gradients=gradients, bits=[6], seeds=range(2))], tmp_path / "r.html")
+    page = visit(tmp_path / "r.html")
+    page.locator("#methods-box summary").click()
+    page.click("#methods-all")
+    page.uncheck("#each")  # trials' own curves take the marks away
+    styles = "document.getElementById('curves').data.filter(one => one.name.startsWith('vq') && one.marker)"
+    looks = page.evaluate(f"{styles}.map(one => [one.line.color, one.marker.symbol, one.line.dash].join())")
+    muted = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--muted').trim()")
+    coloured = [one for one in looks if not one.startswith(muted)]
+    assert (len(coloured), len(set(coloured)), len(looks)) == (15, 15, 20)
+    assert "5 are grey: more than 15 cannot be told apart" in page.locator("#curves-text").inner_text()
+
+
+def test_numbers_of_neighbouring_panels_do_not_touch(visit, plain):
+    page = visit(plain)
+    for plot in ("curves", "growth"):
+        ends = page.locator(f"#{plot} .xtick text, #{plot} .x2tick text").evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect()).map(box => [box.left, box.right]).sort((a, b) => a[0] - b[0])"
+        )
+        assert len(ends) > 4
+        assert all(one[1] + 2 < other[0] for one, other in itertools.pairwise(ends))
+
+
+def test_curves_have_the_axis_of_the_picture(visit, tmp_path):
+    folder = write_run(tmp_path / "run", bits=[6], seeds=range(2))
+    table = pd.read_csv(folder / "curves.csv")
+    table.loc[table["metric"] == "mse", "value"] += 1.0  # 2 at the start, 1.0 to 1.2 after the first steps
+    table.to_csv(folder / "curves.csv", index=False)
+    report([folder], tmp_path / "r.html")
+    page = visit(tmp_path / "r.html")
+    limits = json.loads(page.locator("#data").text_content())["pictures"]["curves"]["mse"]["y"]["limits"]
+    script = "document.getElementById('curves')._fullLayout.yaxis.range"
+    assert page.evaluate(script) == pytest.approx(limits)
+    assert 0.9 < limits[0] < limits[1] < 1.3
+    page.check("#curve-log")
+    assert page.evaluate(script) == pytest.approx([math.log10(end) for end in limits])
+    assert "earlier ones of 33 lie outside" in page.locator("#curves-text").inner_text()
 
 
 def test_findings_can_be_read_without_scripts(browser, plain):

@@ -12,7 +12,8 @@ from quantbench.results import transfer as module
 from quantbench.results.kendall import kendall, signs, spearman, tau_interval
 from quantbench.results.label_places import label_places
 from quantbench.results.load import of_table
-from quantbench.results.scatter import scatter
+from quantbench.results.plots.paper import draw as on_paper
+from quantbench.results.scatter import picture, scatter
 from quantbench.results.statistics import holm
 from quantbench.results.tables import write
 from quantbench.results.transfer import filled
@@ -363,6 +364,23 @@ def test_the_plot_holds_names_metrics_and_directions(quantbench, runs, tmp_path)
         assert text in drawn
     quantbench(*runs, "--plot", "again.svg")
     assert (tmp_path / "again.svg").read_text() == drawn
+
+
+def test_points_stand_at_their_values_however_far_away():
+    """An item at 9.06 was drawn at 8.456, the end of the others' axis."""
+    far = {**FIVE, "diveq": 400.0}
+    found = transfer(table(far), table(FIVE))
+    figure = on_paper(picture(found))
+    every, near = (
+        {tuple(one) for line in axes.get_lines() if line.get_marker() in ("o", "D") for one in line.get_xydata().tolist()}
+        for axes in figure.axes
+    )
+    expected = {(x.mean, y.mean) for x, y in zip(found.toy.means, found.real.means, strict=True)}
+    assert every == expected
+    assert near == {one for one in expected if one[0] < 100}
+    for axes, drawn in zip(figure.axes, (every, near), strict=True):
+        (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+        assert all(left < x < right and low < y < high for x, y in drawn)
 
 
 @pytest.mark.parametrize(("name", "begins"), [("f.png", b"\x89PNG"), ("f.pdf", b"%PDF")])

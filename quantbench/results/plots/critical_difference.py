@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -27,10 +28,10 @@ def critical_difference(data: Data, metric: str | None) -> Picture:
     Raises:
         ConfigError: see ``rank``; fewer than two methods; no task that every method has.
     """
-    return of_ranking(rank(data.frame(metric, goal=True)), data.styles)
+    return of_ranking(rank(data.frame(metric, goal=True)), data.styles, data.labels)
 
 
-def of_ranking(rankings: list[Ranking], styles: dict[str, Style]) -> Picture:
+def of_ranking(rankings: list[Ranking], styles: dict[str, Style], names: Mapping[str, str] | None = None) -> Picture:
     """See ``critical_difference``."""
     lists = [one for one in rankings if len(one.standings) > 1]
     if not lists:
@@ -45,7 +46,7 @@ def of_ranking(rankings: list[Ranking], styles: dict[str, Style]) -> Picture:
     bars = [[found.standings[place].mean_rank for place in group] for group in found.groups if len(group) > 1]
     bars.sort(key=lambda ranks: (min(ranks), max(ranks)))
     methods, half = len(standings), math.ceil(len(standings) / 2)
-    labels = [_label(one) for one in standings]
+    labels = [_label(one, (names or {}).get(one.method, one.method)) for one in standings]
     below, beside = BAR * (len(bars) + 2), LETTER * max(map(len, labels)) + 0.25
     high, wide = below + ROW * (half + 0.5), max(3.6, 0.25 * methods)
     panel = Panel("", [_line([1, methods], [0, 0], 1.2)])
@@ -88,9 +89,9 @@ def _name(panel: Panel, one: Standing, label: str, at_left: bool, y: float, meth
     panel.texts.append(Text(edge, y, label, "left" if at_left else "right", BAD if one.diverged + one.failed else INK))
 
 
-def _label(one: Standing) -> str:
+def _label(one: Standing, name: str) -> str:
     bad = f", × {one.diverged + one.failed}/{one.trials}" if one.diverged + one.failed else ""
-    return f"{literal(one.method)} ({one.mean_rank:.1f}{bad})"
+    return f"{literal(name)} ({one.mean_rank:.1f}{bad})"
 
 
 def _words(found: Ranking, bars: int) -> list[str]:

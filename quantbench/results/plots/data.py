@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,15 +13,20 @@ import pandas as pd
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
 from quantbench.results.audit_table import read_audit
-from quantbench.results.frame import Counts, Frame, frame
-from quantbench.results.layout import Layout, layout
+from quantbench.results.frame import Counts, Frame, frame, has_goal
+from quantbench.results.layout import Layout, layout, texts
 from quantbench.results.load import Results, load
-from quantbench.results.palette import Style, styles
+from quantbench.results.palette import Style, crowded, styles
+from quantbench.results.plots.view import labels_of
 from quantbench.results.schema import BAD, Status
 from quantbench.results.statistics import INTERVAL
 
 FAILURES = BAD
 GROWTH = "encoder_growth"
+
+BEST, GROWN, GREW = 6, 2, 10.0
+"""Of too many methods these are coloured: the best ones, and those whose encoders' outputs grew most, ten times or more: a
+picture without them would say that all is well."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,14 @@ class Data:
         runs: results and curves; None where only audits were given.
         audit: rows of audit.csv; empty where there is none.
         by, within: settings that make a method and a task; None for the usual ones.
+        labels: what methods are called in pictures, where that is not their name.
     """
 
     runs: Results | None
     audit: pd.DataFrame = field(default_factory=pd.DataFrame)
     by: Sequence[str] | None = None
     within: Sequence[str] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
     _frames: dict[str | None, Frame] = field(default_factory=dict, repr=False, compare=False)
 
     def ran(self) -> Results:
@@ -77,7 +84,35 @@ class Data:
     @cached_property
     def styles(self) -> dict[str, Style]:
         """A style for every method: the same in all pictures of these tables."""
-        return styles(self.layout.names)
+        return styles(self.layout.names, self.chosen)
+
+    @property
+    def chosen(self) -> list[str]:
+        """The methods that are coloured where all are too many for a panel."""
+        return [*self.best, *self.grown]
+
+    @cached_property
+    def best(self) -> list[str]:
+        """The methods of the least mean rank over tasks; where there is room for all, all of them."""
+        names = [name for name in self.layout.names if name in self.counts]  # all else was skipped
+        if not crowded(names):
+            return names
+        if not has_goal(self.ran()):
+            return names[:BEST]
+        goal = self.frame(None, goal=True)
+        means = [(method, task, goal.sign * one.mean) for (method, task), (one, _) in goal.means().items()]
+        table = pd.DataFrame(means, columns=["method", "task", "mean"])
+        ranks = table.groupby("task")["mean"].rank().groupby(table["method"]).mean().sort_values(kind="stable")
+        return [str(name) for name in ranks.index[:BEST]]
+
+    @cached_property
+    def grown(self) -> list[str]:
+        """Of the others those whose encoders' outputs grew most."""
+        table = self.given().results
+        if GROWTH not in table:
+            return []
+        most = table[GROWTH].groupby(self.layout.methods.to_numpy(object)).max().sort_values(ascending=False, kind="stable")
+        return [str(name) for name in most.index[most >= GREW] if name not in self.best and name in self.counts][:GROWN]
 
     @cached_property
     def counts(self) -> dict[str, Counts]:
@@ -126,11 +161,19 @@ class Data:
         return every, notes
 
 
-def gather(paths: Sequence[Path], by: Sequence[str] | None = None, within: Sequence[str] | None = None) -> Data:
+def gather(
+    paths: Sequence[Path],
+    by: Sequence[str] | None = None,
+    within: Sequence[str] | None = None,
+    labels: Sequence[str] = (),
+) -> Data:
     """Read runs and audits: each path is a results.csv, an audit.csv, or a folder with either.
 
+    Args:
+        labels: what methods are to be called, ``METHOD=text`` each.
+
     Raises:
-        ConfigError: a file that is missing or is no such table; a setting that the runs do not have.
+        ConfigError: a file that is missing or is no such table; a setting or a method that the runs do not have.
     """
     audits = [path for path in (_audit_of(path) for path in paths) if path is not None]
     runs = [path for path in paths if _has_results(path)]
@@ -140,7 +183,17 @@ def gather(paths: Sequence[Path], by: Sequence[str] | None = None, within: Seque
     found = Data(load(*runs) if runs else None, audit, by, within)
     if found.runs is not None:  # what is wrong with --by or --within is wrong for all pictures
         layout(found.runs.results, found.runs.sizes, by, within, apart=found.runs.apart)
-    return found
+    if not labels:
+        return found
+    names = [] if found.runs is None else found.layout.names
+    return replace(found, labels=labels_of(labels, list(dict.fromkeys([*names, *pairs_of(audit)]))))
+
+
+def pairs_of(audit: pd.DataFrame) -> pd.Series[str]:
+    """The quantizer with its gradient, of each row of an audit."""
+    if audit.empty:
+        return pd.Series(dtype=object)
+    return texts(audit, "quantizer") + " " + texts(audit, "gradient")
 
 
 def axis_title(metric: Metric) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from quantbench.errors import ConfigError, QuantBenchError
+from quantbench.errors import ConfigError, QuantBenchError, brief
 from quantbench.results.plots.critical_difference import critical_difference
 from quantbench.results.plots.data import Data
 from quantbench.results.plots.gradient import gradient
 from quantbench.results.plots.heatmap import heatmap
+from quantbench.results.plots.highlight import highlighted
 from quantbench.results.plots.paper import ENDINGS, check_matplotlib, check_picture, save
 from quantbench.results.plots.picture import Picture
 from quantbench.results.plots.rate_distortion import rate_distortion, several_rates
 from quantbench.results.plots.steps import curves, growth
 from quantbench.results.plots.usage import usage
+from quantbench.results.plots.view import View, viewed
 
 KINDS: dict[str, Callable[[Data, str | None], Picture]] = {
     "rate_distortion": rate_distortion,
@@ -49,15 +51,26 @@ def check_output(kind: str | None, output: Path) -> None:
     check_matplotlib("plot")
 
 
-def draw(data: Data, kind: str | None, metric: str | None, output: Path, ending: str = ".svg") -> Drawn:
+def check_view(kind: str | None, view: View, labels: Sequence[str]) -> None:
+    """Raise ConfigError, before anything is read, for options that the kind cannot have."""
+    if kind is None and view.options:
+        raise ConfigError(f"{view.options[0]}: needs --kind, for each kind of picture has axes of its own")
+    if kind == "heatmap" and labels:
+        raise ConfigError(f"--label {brief(labels[0])}: a heatmap names quantizers and gradients, and no methods")
+
+
+def draw(
+    data: Data, kind: str | None, metric: str | None, output: Path, ending: str = ".svg", view: View | None = None
+) -> Drawn:
     """Draw one kind, or all that the data support.
 
     Args:
         output: a file for one kind, or a folder, which is made; files in it are named by their kind.
         ending: of files in a folder.
+        view: of one kind.
 
     Raises:
-        ConfigError: see ``check_output``; the data do not support the kind, or not any.
+        ConfigError: see ``check_output``, ``viewed``; the data do not support the kind, or not any.
         QuantBenchError: a file cannot be written.
     """
     check_output(kind, output)
@@ -68,7 +81,7 @@ def draw(data: Data, kind: str | None, metric: str | None, output: Path, ending:
         try:
             if kind is None:
                 worth_drawing(data, name)
-            picture = KINDS[name](data, metric)
+            picture = viewed(highlighted(KINDS[name](data, metric), data), view or View())
         except ConfigError as error:
             if kind is not None:
                 raise
@@ -106,4 +119,4 @@ def report(drawn: Drawn) -> str:
     return "\n".join([*lines, *(f"left out: {kind}: {reason}" for kind, reason in drawn.left_out.items())])
 
 
-__all__ = ["KINDS", "Drawn", "check_output", "draw", "report"]
+__all__ = ["KINDS", "Drawn", "check_output", "check_view", "draw", "report"]

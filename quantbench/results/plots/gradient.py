@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from quantbench.errors import ConfigError
-from quantbench.results.layout import texts
 from quantbench.results.palette import Style, styles
-from quantbench.results.plots.data import Data, interval_words
+from quantbench.results.plots.data import Data, interval_words, pairs_of
 from quantbench.results.plots.picture import MUTED, Axis, Look, Panel, Picture, Series, Text, wrapped
 from quantbench.results.statistics import mean_interval
 
@@ -29,14 +28,14 @@ def gradient(data: Data, metric: str | None) -> Picture:
         raise ConfigError(f"--metric {metric}: the gradient's picture shows bias and variance only")
     if data.audit.empty:
         raise ConfigError("there is no audit.csv among the results; `quantbench audit` makes one")
-    table = data.audit.assign(name=_names(data.audit))
+    table = data.audit.assign(name=pairs_of(data.audit))
     known = table.dropna(subset=["bias", "variance"])
     known = known[np.isfinite(known["bias"]) & np.isfinite(known["variance"])]
     if known.empty:
         raise ConfigError("the columns bias and variance of audit.csv are empty")
     look = styles(list(dict.fromkeys(known["name"])))
     wrong = {str(name) for name, part in table.groupby("name") if (part["findings"].notna() & (part["findings"] != "")).any()}
-    named = {name: wrapped(name, 34) + (" ×" if name in wrong else "") for name in look}
+    named = {name: wrapped(data.labels.get(name, name), 34) + (" ×" if name in wrong else "") for name in look}
     crowded = len(named) > MOST_NAMES or max(map(len, named.values())) > LONGEST_NAME
     panels = [
         _panel(moment, known[known["moment"] == moment], {} if crowded else named)
@@ -53,7 +52,7 @@ def gradient(data: Data, metric: str | None) -> Picture:
     return Picture(
         "Bias and variance of gradients",
         panels,
-        Axis("bias (norms of the true gradient)", limits=(0.0, np.nan) if (known["bias"] >= 0).all() else None),
+        Axis("bias (norms of the true gradient)"),
         Axis("variance (squared norms of the true gradient)"),
         look,
         [(named[name], style._replace(dash="none")) for name, style in look.items()] if crowded else [],
@@ -61,10 +60,6 @@ def gradient(data: Data, metric: str | None) -> Picture:
         words=[words, *notes],
         notes=notes,
     )
-
-
-def _names(table: pd.DataFrame) -> pd.Series[str]:
-    return texts(table, "quantizer") + " " + texts(table, "gradient")
 
 
 def _panel(moment: str, rows: pd.DataFrame, named: dict[str, str]) -> Panel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,10 +19,13 @@ from quantbench.results.render import number
 from quantbench.results.schema import Status
 
 SKIPPED = "#e3e6ea"
-CELL = (0.62, 0.4)
-"""Inches."""
+CELL, LOWEST = (0.62, 0.4), 0.3
+"""Inches; and the height of cells where there are many rows, which two lines of words still fit."""
+HIGH = 8.0
+"""Inches of a panel from which on its cells are lower."""
 CELLS_ACROSS, MOST_ROWS = 12, 4
-"""How many cells of several panels stand side by side, and how many panels one below the other."""
+"""How many cells of several panels stand side by side (of one panel too, where it can be turned), and how many panels one
+below the other."""
 
 PAIR = ["quantizer", "gradient"]
 Key = tuple[tuple[str, str], str]
@@ -46,6 +50,7 @@ def heatmap(data: Data, metric: str | None) -> Picture:
     pairs = pd.Series(list(zip(*choices, strict=True)), index=table.index)
     names = dict(zip(layout(table, None, PAIR).methods, pairs, strict=True))
     rows, columns = (sorted(set(one)) for one in choices)
+    turned = len(columns) > CELLS_ACROSS and len(columns) > len(rows)  # else a strip, whose names nobody can read
     skipped = set(pairs[(table["status"] == Status.SKIPPED).to_numpy()]) - set(
         pairs[(table["status"] != Status.SKIPPED).to_numpy()]
     )
@@ -55,7 +60,11 @@ def heatmap(data: Data, metric: str | None) -> Picture:
     colours = _colours(means, found.metric)
     counts = {(names[method], task): one for (method, task), one in found.counts_by_task().items()}
     panels = [Panel(task, cells=_cells(task, means, counts, colours, rows, columns, skipped)) for task in found.tasks]
+    if turned:
+        rows, columns = columns, rows
+        panels = [replace(one, cells=[replace(cell, x=cell.y, y=cell.x) for cell in one.cells]) for one in panels]
     across = max(1, min(CELLS_ACROSS // len(columns), len(panels)))
+    height = min(CELL[1], max(LOWEST, HIGH / len(rows)))
     words = f"{axis_title(found.metric)}: means over completed trials" + "; what is lighter is better" * bool(found.metric.sign)
     if skipped:
         words += f"; grey: {len(skipped)} pairs that do not fit"
@@ -67,9 +76,9 @@ def heatmap(data: Data, metric: str | None) -> Picture:
         Axis("", names=columns),
         Axis("", names=rows),
         {},
-        size=(max(2.0, CELL[0] * len(columns)), max(0.5, CELL[1] * len(rows))),
+        size=(max(2.0, CELL[0] * len(columns)), max(0.5, height * len(rows))),
         columns=across,
-        most=MOST_ROWS * across,
+        most=max(1, min(MOST_ROWS, int(MOST_ROWS * HIGH / (height * len(rows))))) * across,
         words=[words, *found.notes],
         notes=list(found.notes),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ from quantbench.files import replacing
 from quantbench.install import how_to_install
 from quantbench.results.label_places import Box, label_places
 from quantbench.results.palette import Style
-from quantbench.results.plots.picture import Axis, Panel, Picture, Series, Text, apart, wrapped
+from quantbench.results.plots.logarithmic import logarithmic
+from quantbench.results.plots.picture import Axis, Panel, Picture, Series, Text, apart, nonnegative, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,6 +42,9 @@ STYLE: Any = {
 
 MARKS, LINE = 6, 0.17
 """Marks along a line, those of different lines at different points; inches of a line of the legend."""
+
+GAP = 0.1
+"""Inches on each side of a panel: numbers of neighbouring axes do not touch."""
 
 FAR, STEPS = 12, 40
 """Dots from a point at which a name gets a thin line to it; places along a line that names keep clear of."""
@@ -86,7 +91,7 @@ def draw(picture: Picture) -> Figure:
         _texts(axes, panel)
     if picture.legend:
         _legend(figure, picture)
-    words = list(picture.words)
+    words = picture.caption
     if len(picture.panels) > len(grid):
         words.append(f"the first {len(grid)} of {len(picture.panels)} panels are drawn; --within makes fewer tasks")
     _caption(figure, words)
@@ -115,7 +120,9 @@ def _grid(picture: Picture) -> tuple[Figure, list[Axes]]:
         high = max(high, LINE * _lines(labels, 2) + 0.8)
         wide += (0.5 + 0.068 * _longest(labels)) * _columns(labels, high)
     figure = Figure(figsize=(wide, high), layout="constrained")
-    grid = list(figure.subplots(down, across, squeeze=False, sharey=True, sharex=bool(y.names)).ravel())
+    figure.get_layout_engine().set(w_pad=GAP)  # type: ignore[union-attr, call-arg]
+    shared = all(panel.limits is None for panel in picture.panels)
+    grid = list(figure.subplots(down, across, squeeze=False, sharey=shared, sharex=bool(y.names)).ravel())
     for axes in grid[count:]:
         axes.remove()
     return figure, grid[:count]
@@ -136,7 +143,7 @@ def _panel(axes: Axes, panel: Panel, picture: Picture) -> None:
     axes.set_axisbelow(True)
     lines = sum(one.look.sparse for one in panel.series)
     for place, one in enumerate(panel.series):
-        _series(axes, one, picture.style(one), place, lines)
+        _series(axes, _at_edge(one, picture.y), picture.style(one), place, lines)
     for cell in panel.cells:
         edge, wide = (INKS.get(cell.edge, cell.edge), 1.4) if cell.edge else ("white", 0.5)
         face = INKS.get(cell.colour, cell.colour)
@@ -144,6 +151,14 @@ def _panel(axes: Axes, panel: Panel, picture: Picture) -> None:
         axes.add_patch(Rectangle(corner, 0.94, 0.9, facecolor=face, edgecolor=edge, linewidth=wide))
         ink = INKS.get(cell.ink, cell.ink)
         axes.text(cell.x, cell.y, cell.text, ha="center", va="center", fontsize=7, color=ink)
+
+
+def _at_edge(one: Series, axis: Axis) -> Series:
+    """Crosses of failures that lie beyond an axis stand at its end; all else is where it was measured, or outside."""
+    if one.look.role != "failed" or one.look.edge or axis.limits is None:
+        return one
+    low, high = axis.limits
+    return replace(one, y=np.clip(one.y, None if math.isnan(low) else low, None if math.isnan(high) else high))
 
 
 def _series(axes: Axes, one: Series, style: Style, place: int, lines: int) -> None:
@@ -166,7 +181,7 @@ def _series(axes: Axes, one: Series, style: Style, place: int, lines: int) -> No
     if look.edge:
         x = np.full(len(y), 0.985 if look.edge == "right" else 0.015)
         options["transform"] = axes.get_yaxis_transform()
-    elif look.role in ("failed", "scale", "rank"):
+    elif look.role in ("scale", "rank"):
         options["clip_on"] = False
     dash: Any = style.dash if look.line else "none"
     name = one.method if one.method is not None and look.role == "mean" else look.role
@@ -189,13 +204,31 @@ def _axes(grid: Sequence[Axes], picture: Picture) -> None:
     """Ends, numbers and names of axes: at the left of each row of panels, and below those with none beneath."""
     across = min(len(grid), picture.columns)
     for place, axes in enumerate(grid):
-        first, last = place % across == 0, place + across >= len(grid)
+        own = picture.panels[place].limits
+        first, last = place % across == 0 or own is not None, place + across >= len(grid)
         axes.tick_params(labelsize=8, labelleft=first)
         edges = {one.look.edge for panel in picture.panels for one in panel.series if one.look.edge}
         if any(text.side == "beside" for text in picture.panels[place].texts):
             axes.margins(0.12)
-        _axis(axes, "x", picture.x, last, edges)
-        _axis(axes, "y", picture.y, first, set())
+        limits = own or (picture.x.limits, picture.y.limits)
+        _axis(axes, "x", replace(picture.x, limits=limits[0]), last, edges)
+        _axis(axes, "y", replace(picture.y, limits=limits[1]), place % across == 0, set())
+        for which, across_it in (("x", True), ("y", False)):
+            if nonnegative(picture, across_it) and getattr(axes, f"get_{which}lim")()[0] < 0:
+                getattr(axes, f"set_{which}lim")(0, None)
+        _whole_marks(axes)
+
+
+def _whole_marks(axes: Axes) -> None:
+    """Marks at an edge are drawn whole, where no part of their line lies outside."""
+    corners = np.sort([axes.get_xlim(), axes.get_ylim()])
+    for line in axes.get_lines():
+        if line.get_transform() != axes.transData:
+            continue  # at an edge, whatever its values
+        points = np.asarray(line.get_xydata())
+        points = points[np.isfinite(points).all(axis=1)]
+        if len(points) and ((points >= corners[:, 0]) & (points <= corners[:, 1])).all():
+            line.set_clip_on(False)
 
 
 def _axis(axes: Axes, which: str, axis: Axis, titled: bool, edges: set[str]) -> None:
@@ -204,7 +237,7 @@ def _axis(axes: Axes, which: str, axis: Axis, titled: bool, edges: set[str]) -> 
     if titled:
         set_label(axis.title, color=INK)
     if axis.log:
-        _logarithmic(axes, which)
+        logarithmic(axes, which)
     elif which == "x":
         axes.locator_params(axis="x", nbins=6)
     if axis.names:
@@ -227,37 +260,6 @@ def _axis(axes: Axes, which: str, axis: Axis, titled: bool, edges: set[str]) -> 
         low, high = axes.get_xlim()
         room = 0.06 * (high - low)
         set_limits(low - room * ("left" in edges), high + room * ("right" in edges))
-
-
-def _logarithmic(axes: Axes, which: str) -> None:
-    """A logarithmic axis with powers of ten in plain text, for matplotlib's own are formulas."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
-    getattr(axes, f"set_{which}scale")("log")
-    ticks = getattr(axes, f"{which}axis")
-    low, high = sorted(getattr(axes, f"get_{which}lim")())
-    ticks.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
-    if low > 0 and math.log10(high / low) < 2:
-        ticks.set_minor_formatter(FuncFormatter(lambda value, _: power(value) if _leading(value) in (2, 5) else ""))
-    else:
-        ticks.set_minor_formatter(NullFormatter())
-    ticks.set_tick_params(which="minor", labelsize=8)
-
-
-def power(value: float) -> str:
-    """``0.01`` to ``1000`` as they are, ``10⁵`` for a power of ten further out."""
-    if value <= 0:
-        return ""
-    if 0.009 < value < 1001:
-        return f"{value:g}"
-    exponent = math.floor(math.log10(value) + 1e-9)
-    mantissa = round(value / 10**exponent)
-    raised = f"10{str(exponent).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
-    return raised if mantissa == 1 else f"{mantissa}·{raised}"
-
-
-def _leading(value: float) -> int:
-    return round(value / 10 ** math.floor(math.log10(value) + 1e-9)) if value > 0 else 0
 
 
 def _texts(axes: Axes, panel: Panel) -> None:

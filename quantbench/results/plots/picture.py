@@ -37,6 +37,7 @@ class Axis:
         methods: whose names these are, where they are of methods.
         limits: where it ends; by default around the data.
         ticks: where numbers stand; none for an axis that is not drawn, by default chosen by who draws.
+        words: why it ends where it does, and what lies outside.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Axis:
     methods: Sequence[str] = ()
     limits: tuple[float, float] | None = None
     ticks: Sequence[float] | None = None
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,17 @@ class Cell:
 
 @dataclass
 class Panel:
+    """Axes with what is drawn in them.
+
+    Attributes:
+        limits: where its own axes end, horizontal and vertical, where they are not those of all panels.
+    """
+
     title: str
     series: list[Series] = field(default_factory=list)
     texts: list[Text] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
+    limits: tuple[tuple[float, float], tuple[float, float]] | None = None
 
 
 @dataclass
@@ -155,6 +164,11 @@ class Picture:
     words: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def caption(self) -> list[str]:
+        """All words that stand below."""
+        return [*self.words, *filter(None, (self.x.words, self.y.words))]
+
     def style(self, one: Series) -> Style:
         if one.style is not None:
             return one.style
@@ -177,6 +191,20 @@ def wrapped(name: str, width: int) -> str:
     return "\n".join(textwrap.wrap(literal(name), width)) or literal(name)
 
 
-def with_counts(names: Sequence[str], counts: Mapping[str, object], width: int = 34) -> list[str]:
-    """Names for a legend, each with what ended badly."""
-    return [wrapped(name, width) + (f"\n× {counts[name]}" if str(counts.get(name, "")) else "") for name in names]
+def with_counts(
+    names: Sequence[str], counts: Mapping[str, object], width: int = 34, labels: Mapping[str, str] | None = None
+) -> list[str]:
+    """Names for a legend, or what takes their place, each with what ended badly."""
+    shown = [wrapped((labels or {}).get(name, name), width) for name in names]
+    return [
+        label + (f"\n× {counts[name]}" if str(counts.get(name, "")) else "") for label, name in zip(shown, names, strict=True)
+    ]
+
+
+def nonnegative(picture: Picture, across: bool) -> bool:
+    """Whether an axis of numbers need not begin below zero: no value is negative, and nothing stands before the lowest."""
+    axis = picture.x if across else picture.y
+    series = [one for panel in picture.panels for one in panel.series]
+    if axis.names or axis.ticks is not None or (across and any(one.look.edge == "left" for one in series)):
+        return False
+    return not any((values < 0).any() for values in ((one.x if across else one.y) for one in series))

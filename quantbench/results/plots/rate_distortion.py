@@ -17,9 +17,6 @@ from quantbench.results.schema import Status, setting_columns
 SAME, NEAR = 0.15, 0.02
 """Decibels and bits between points of one line."""
 
-MOST_LINES = 12
-"""Of more limits than these, one a seed, their means are drawn."""
-
 MEAN = Look("mean", line=1.2, mark=5)
 LIMIT = Style(MUTED, "", "solid")
 
@@ -47,12 +44,14 @@ def rate_distortion(data: Data, metric: str | None) -> Picture:
                 panel.series.append(Series(MEAN, x, y, method, None, low, high, seeds, first))
         panel.texts += _failures(own)
         panels.append(panel)
-    legend: list[tuple[str, str | Style]] = [*zip(with_counts(methods, data.counts), methods, strict=True)]
+    legend: list[tuple[str, str | Style]] = [*zip(with_counts(methods, data.counts, labels=data.labels), methods, strict=True)]
     words, more = interval_words(list(points["seeds"]) or [0])
     notes = list(found.notes)
     if rows["limit"].notna().any():
         legend.append(("Shannon's limit", LIMIT))
-        words += "; the limit is at the bits that trials spent, straight between them"
+        words += (
+            "; the limit is at the bits that trials spent, straight between them, and the mean where seeds draw other sources"
+        )
     if rows["status"].isin(FAILURES).any():
         words += "; ×: trials that diverged or failed at this rate, in no mean"
         if unplaced := int((rows["status"].isin(FAILURES) & rows["nominal"].isna()).sum()):
@@ -121,16 +120,13 @@ def _points(rows: pd.DataFrame, found: Frame) -> pd.DataFrame:
 
 
 def _limit(rows: pd.DataFrame, decibels: bool) -> tuple[list[Series], list[Text]]:
-    """The limit at the bits spent: one line for all, or a named one a source; a line a seed where each draws its own."""
+    """The limit at the bits spent: one line for all, or a named one for sources of each block; the mean over seeds' sources."""
     known = rows[rows["limit"].notna() & rows["rate"].notna()]
     level = known["limit"] if decibels else 10 * np.log10(known["limit"].clip(lower=1e-12))
     known = known.assign(level=level).sort_values("rate", kind="stable")
     lines: list[tuple[str, pd.DataFrame]] = []
-    for (name, _), line in known.groupby(["block", "seed"], sort=False):
-        _add(lines, str(name), line)
-        if len(lines) > MOST_LINES:
-            lines = [(str(block), part) for block, part in known.groupby("block", sort=False)]
-            break
+    for name, block in known.groupby("block", sort=False):
+        _add(lines, str(name), _over_seeds(block))
     look = Look("limit", line=1.8 if len(lines) <= 4 else 0.9)
     series, texts = [], []
     for name, line in lines:
@@ -140,6 +136,24 @@ def _limit(rows: pd.DataFrame, decibels: bool) -> tuple[list[Series], list[Text]
         if len({one for one, _ in lines}) > 1:
             texts.append(Text(float(x[-1]), float(y[-1]), literal(name), "right", MUTED, 7))
     return series, texts
+
+
+def _over_seeds(block: pd.DataFrame) -> pd.DataFrame:
+    """One line for the sources of all seeds: their mean at the rates that each of them has, straight between its points."""
+    seeds: list[tuple[str, pd.DataFrame]] = []
+    for _, line in block.groupby("seed", sort=False):
+        _add(seeds, "", line)
+    if len(seeds) == 1:
+        return seeds[0][1]
+    lines = [line for _, line in seeds]
+    low, high = max(line["rate"].min() for line in lines), min(line["rate"].max() for line in lines)
+    rates = np.unique(block["rate"][block["rate"].between(low, high)])
+    if not len(rates):  # no rate that all have
+        return block.groupby("nominal", sort=True)[["rate", "limit", "level"]].mean()
+    columns = {
+        name: np.mean([np.interp(rates, line["rate"], line[name]) for line in lines], axis=0) for name in ("limit", "level")
+    }
+    return pd.DataFrame({"rate": rates, **columns})
 
 
 def _add(lines: list[tuple[str, pd.DataFrame]], name: str, line: pd.DataFrame) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from quantbench.results.plots.data import Data, axis_title, interval_words
@@ -9,7 +11,7 @@ from quantbench.results.plots.picture import CROSS, Axis, Look, Panel, Picture, 
 from quantbench.results.schema import Status
 
 MEAN = Look("mean", mark=6, across=True)
-TRIALS = Look("trials", mark=2.6, opacity=0.45, spread=0.5)
+TRIALS = Look("trials", mark=2.6, opacity=0.7, spread=0.5)
 FAILED = {1: Look("failed", mark=5, edge="right", spread=0.5), -1: Look("failed", mark=5, edge="left", spread=0.5)}
 """Failures stand on the side that is worse."""
 
@@ -40,15 +42,21 @@ def usage(data: Data, metric: str | None) -> Picture:
     text = f"large marks with bars: {words}; small dots: trials"
     if (~good).any():
         text += "; ×: trials that diverged or failed, beyond the worst value, and in no mean"
-    names = with_counts(methods, data.counts, 44)
+    names = with_counts(methods, data.counts, 44, data.labels)
     lines = sum(name.count("\n") + 1 for name in names)
     return Picture(
         f"{found.metric.name} by method",
         list(panels.values()),
-        Axis(axis_title(found.metric), limits=(-0.03, 1.03) if found.metric.name == "usage" else None),
+        Axis(axis_title(found.metric), limits=_whole_axis(found.metric.name, panels.values())),
         Axis("", names=names, methods=methods),
         data.styles,
         size=(3.6 if len(panels) == 1 else 2.4, 0.24 * lines + 0.2),
         words=[text, *found.notes],
         notes=[*found.notes, *notes],
     )
+
+
+def _whole_axis(metric: str, panels: Iterable[Panel]) -> tuple[float, float] | None:
+    """All that the usage can be, and room for failures before its zero."""
+    before = any(one.look.edge == "left" for panel in panels for one in panel.series)
+    return (-0.06 if before else 0.0, 1.0) if metric == "usage" else None

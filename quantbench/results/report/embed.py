@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, astuple, fields
+from dataclasses import asdict, astuple, fields, replace
 from typing import Any
 
 from quantbench.results.palette import Style
-from quantbench.results.plots.picture import Axis, Look, Panel, Picture, Series
+from quantbench.results.plots.picture import Axis, Look, Panel, Picture, Series, nonnegative
 from quantbench.results.report.lines import Grids, rounded
 from quantbench.results.statistics import SIGNIFICANT
 
@@ -41,19 +41,19 @@ def picture(made: Picture, methods: Mapping[str, int], grids: Grids, column: str
     """
     return {
         "title": made.title,
-        "x": _axis(made.x, methods),
-        "y": _axis(made.y, methods),
+        "x": _axis(made.x, methods) | {"nonnegative": nonnegative(made, across=True)},
+        "y": _axis(made.y, methods) | {"nonnegative": nonnegative(made, across=False)},
         "size": made.size,
         "columns": made.columns,
         "most": made.most,
-        "words": made.words,
+        "words": made.caption,
         "column": column,
         "panels": [_panel(one, methods, grids) for one in made.panels],
     }
 
 
 def _axis(axis: Axis, methods: Mapping[str, int]) -> dict[str, Any]:
-    known = _known(axis, Axis(""))
+    known = _known(replace(axis, words=""), Axis(""))
     if axis.methods:
         known["methods"] = [methods[name] for name in axis.methods]
     return {"title": axis.title, **{name: list(one) if isinstance(one, range) else one for name, one in known.items()}}

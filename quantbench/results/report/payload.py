@@ -17,6 +17,7 @@ from quantbench.metrics import Metric
 from quantbench.results.frame import Frame, find_metric, has_goal
 from quantbench.results.load import Results
 from quantbench.results.merge import LARGEST
+from quantbench.results.palette import Style
 from quantbench.results.plots.data import Data, axis_title
 from quantbench.results.rank import Ranking, rank
 from quantbench.results.rank_text import notes_of
@@ -25,6 +26,7 @@ from quantbench.results.report.findings import Finding, findings
 from quantbench.results.report.lines import trial_lines
 from quantbench.results.report.pairs import Chosen, choose, differences, lists
 from quantbench.results.report.pictures import drawable, pictures
+from quantbench.results.shades import on_dark
 from quantbench.results.statistics import INTERVAL
 
 MOST_TEXT = 200_000
@@ -79,7 +81,7 @@ def make_report(
         "interval": INTERVAL,
         "by": parts.by,
         "within": parts.within,
-        "methods": [{"name": name, **data.styles[name]._asdict(), "place": place.get(name)} for name in method_names],
+        "methods": [_method(name, data.styles[name], place.get(name)) for name in method_names],
         "tasks": task_names,
         "method": methods.tolist(),
         "task": tasks.tolist(),
@@ -136,6 +138,11 @@ def _compared(
             "metrics": {name: differences(frames[name], chosen.methods, methods, tasks) for name in chosen.metrics},
         },
     }
+
+
+def _method(name: str, style: Style, place: int | None) -> dict[str, Any]:
+    """A method with its place among all, and how it is drawn; on dark pages in a colour of its own."""
+    return {"name": name, **style._asdict(), "dark": on_dark(style.colour), "place": place}
 
 
 def _numbered(names: pd.Series[str]) -> tuple[Any, list[str]]:

@@ -10,6 +10,8 @@ const GREW = 10;
 const FIRST_GROWN = 3;
 const MANY_TASKS = 6;
 const MANY_TRIALS = 60;
+const GREY = { colour: "muted", marker: "o", dash: "solid" };
+const TOLD_APART = FIRST_SHOWN + FIRST_GROWN;
 
 const status = byName.get("status") || new Array(size).fill(null);
 const seeds = byName.get("seed") || new Array(size).fill(null);
@@ -24,6 +26,7 @@ const state = {
   task: firstTask(),
   log: false,
   shown: firstShown(),
+  grey: new Set(),
   selected: null,
   curve: null,
   curveLog: false,
@@ -45,6 +48,29 @@ function firstShown() {
   }
   const grown = [...ends].sort((a, b) => b[1] - a[1]).slice(0, FIRST_GROWN).map(([method]) => method);
   return new Set([...ranked.slice(0, FIRST_SHOWN), ...grown]);
+}
+
+/** Methods shown that are grey: those beyond the first so many, and those that look like one before them. */
+function greyed() {
+  const looks = new Set();
+  const found = new Set();
+  for (const method of state.shown) {
+    const { colour, marker, dash } = data.methods[method];
+    const look = `${colour} ${marker} ${dash}`;
+    if (looks.size >= TOLD_APART || looks.has(look)) found.add(method);
+    else looks.add(look);
+  }
+  return found;
+}
+
+/** The colour of a line or a point, which is another one where the page is dark. */
+function stroke(style) {
+  return (style.dark && window.matchMedia("(prefers-color-scheme: dark)").matches) ? style.dark : ink(style.colour);
+}
+
+/** How a method is drawn: of more than can be told apart, the later ones are grey. */
+function styleOf(method) {
+  return state.grey.has(method) ? GREY : data.methods[method];
 }
 
 /** All tasks together where they are few; else the one that most methods were tried on. */

@@ -7,7 +7,7 @@ const SYMBOLS = {
 };
 const DASHES = { solid: "solid", dashed: "dash", dotted: "dot", dashdot: "dashdot" };
 const LARGER = { "*": 1.6, P: 1.3, X: 1.2, "^": 1.2, v: 1.2 }; // for they are thin
-const INKS = { ink: "--ink", muted: "--muted", bad: "--bad", paper: "--paper", "#000000": "--ink" };
+const INKS = { ink: "--ink", muted: "--muted", bad: "--bad", paper: "--paper" };
 const NAMES = { trials: "trials", failed: "diverged or failed", limit: "Shannon's limit" };
 const TITLE = 24; // pixels above a panel
 const BELOW = 36; // and below one, for its numbers
@@ -50,7 +50,7 @@ function seriesOf(picture, panel) {
       const places = Array.isArray(y) ? y : rows.map((row) => y + look.spread * (((row * 0.618034) % 1) - 0.5));
       const column = byName.get(picture.column);
       const steps = x === undefined ? rows.map((row) => column?.[row]) : Array.isArray(x) ? x : data.grids[x];
-      return { ...look, style: style ?? data.methods[one.method], ...one, x: steps, y: places };
+      return { ...look, style: style ?? styleOf(one.method), ...one, x: steps, y: places };
     }));
 }
 
@@ -70,8 +70,8 @@ function trialLines(metric, panel) {
     }
     for (const [name, value] of [["x", null], ["y", null], ["rows", row]]) own[name].push(value);
   }
-  const look = { role: "trial", line: 0.8, mark: 0, opacity: 0.55 };
-  return [...found].map(([method, own]) => ({ ...look, method, style: data.methods[method], ...own }));
+  const look = { role: "trial", line: 0.7, mark: 0 };
+  return [...found].map(([method, own]) => ({ ...look, method, style: styleOf(method), ...own }));
 }
 
 function curvesOf(metric, wanted) {
@@ -113,6 +113,12 @@ function edgeOf(side, axis, series) {
   if (axis.log) return side === "left" ? low / (high / low) ** 0.08 / 1.1 : high * (high / low) ** 0.08 * 1.1;
   const room = 0.08 * (high - low || 1);
   return side === "left" ? low - room : high + room;
+}
+
+/** Crosses of failures beyond an axis stand at its end. */
+function atEdge(values, { limits, log }) {
+  if (!limits || (log && limits[0] <= 0)) return values;
+  return values.map((value) => (finite(value) ? Math.min(Math.max(value, limits[0]), limits[1]) : value));
 }
 
 /** Whether an axis can show a value. */
@@ -158,11 +164,11 @@ function nameOf(one) {
 
 /** Plotly's traces of a series. */
 function tracesOf(one, { x: across, y: up, anchor }, picture, panel) {
-  const colour = ink(one.style.colour);
+  const colour = stroke(one.style);
   const group = { showlegend: false, legendgroup: String(one.method ?? one.role) };
   const base = { type: "scatter", x: gaps(one.x, across), ...anchor, ...group };
   const trace = { ...base, y: gaps(one.y, up), name: nameOf(one), opacity: one.opacity ?? 1 };
-  trace.cliponaxis = one.role !== "scale" && one.role !== "rank";
+  trace.cliponaxis = !one.mark || one.role === "trials"; // marks at an edge are whole
   trace.mode = [one.line && "lines", one.mark && "markers"].filter(Boolean).join("+") || "none";
   if (one.line) trace.line = { color: colour, width: 1.3 * one.line, dash: DASHES[one.style.dash] };
   if (one.mark) trace.marker = markerOf(one, colour);
@@ -206,6 +212,8 @@ function axisOf(axis, extra) {
     tickfont: { size: narrow() ? 11 : 12 }, ...extra,
   };
   if (axis.limits && !axis.log) found.range = axis.limits;
+  else if (axis.limits && axis.limits[0] > 0) found.range = axis.limits.map(Math.log10);
+  if (axis.nonnegative && !axis.log) found.rangemode = "nonnegative";
   if (axis.ticks) Object.assign(found, { tickvals: axis.ticks, showgrid: false, showline: false, side: "top" });
   return found;
 }
@@ -222,6 +230,7 @@ function drawnIn(picture, panel, metric) {
   const series = [...seriesOf(picture, panel), ...(data.lines[metric] && !picture.y.names ? trialLines(metric, panel) : [])];
   // Among trials' own curves, marks of a mean would only be in the way of the mouse.
   for (const one of series) if (one.sparse && state.each) one.mark = 0;
+  for (const one of series) if (one.role === "failed" && !one.edge) one.y = atEdge(one.y, picture.y);
   for (const one of series) if (one.edge) one.x = one.y.map(() => edgeOf(one.edge, picture.x, series));
   return [...series, ...selectedOf(picture.y.names ? null : metric, panel, series)];
 }
@@ -235,13 +244,13 @@ function gridOf(picture, count, width, kept) {
   const pitch = room + TITLE + BELOW;
   const height = Math.ceil(count / columns) * pitch - BELOW;
   const letters = Math.floor((width - (picture.y.names ? 180 : 60)) / columns / 8);
-  return { count, columns, room, pitch, height, letters, kept };
+  return { count, columns, width, room, pitch, height, letters, kept };
 }
 
 /** Both axes of a panel, and its title. */
-function axesOf(picture, panel, place, { count, columns, room, pitch, height, letters, kept }) {
+function axesOf(picture, panel, place, { count, columns, width, room, pitch, height, letters, kept }) {
   const [column, row, n] = [place % columns, Math.floor(place / columns), place ? place + 1 : ""];
-  const [first, last, gap] = [column === 0, place + columns >= count, columns > 1 ? 0.015 : 0];
+  const [first, last, gap] = [column === 0, place + columns >= count, columns > 1 ? Math.max(0.015, 15 / width) : 0];
   const [from, top] = [column / columns + (first ? 0 : gap), 1 - (row * pitch + TITLE) / height];
   const title = (text, wide) => ({ title: { text: wrapped(text, wide), standoff: 6, font: { size: 13 } } });
   const ticks = (names) => {
@@ -289,7 +298,7 @@ function drawPicture(id, picture, panels, metric) {
     for (const one of all[place]) {
       const made = tracesOf(one, axes, picture, panel);
       const shown = made[made.length - 1];
-      const named = (one.role === "mean" && !picture.y.names) || one.role === "limit" || one.role === "selected trial";
+      const named = (one.role === "mean" && !picture.y.names && !state.grey.has(one.method)) || one.role === "limit" || one.role === "selected trial";
       if (named && !legend.has(shown.name)) [shown.showlegend] = [true, legend.add(shown.name)];
       traces.push(...made);
     }
@@ -381,6 +390,8 @@ function drawFigure(id, pictures, metric, title, log = {}) {
   const sentences = picture.words.map((one) => `${capital(one)}.`);
   const more = !own.length && picture.panels.length > panels.length && panels.length;
   if (more) sentences.push(`The first ${panels.length} of ${picture.panels.length} are drawn: choose one.`);
+  const grey = picture.y.names || picture.x.names ? 0 : state.grey.size;
+  if (grey) sentences.push(`Of the methods shown, ${grey} are grey: more than ${TOLD_APART} cannot be told apart.`);
   const words = drawn ? [...extremes(picture, panels), ...sentences] : ["Nothing of the methods and task shown."];
   at(`${id}-text`).textContent = words.join(" ");
 }

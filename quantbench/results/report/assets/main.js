@@ -15,6 +15,7 @@ function usualLog(curve) {
 }
 
 function drawAll() {
+  state.grey = greyed();
   offerLog();
   describeMetric("metric", "metric-words");
   const { usage, curves, growth, rate_distortion: rates, heatmap, critical_difference: ranks } = data.pictures;
@@ -101,7 +102,7 @@ function drawMethods() {
       drawAll();
     });
     const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
-    swatch.style.background = ink(data.methods[method].colour);
+    swatch.style.background = stroke(data.methods[method]);
     return element("label", { class: "check" }, box, swatch, methodName(method));
   });
   if (found.length > most) boxes.push(element("p", {}, `${found.length - most} more: type a part of their name`));
