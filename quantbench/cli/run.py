@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.terminal import complain, say
@@ -27,7 +27,12 @@ def add(commands: Any) -> None:
 
 
 def run(words: list[str]) -> int:
-    arguments = _parser().parse_intermixed_args(words)
+    parser = _parser()
+    arguments, others = parser.parse_known_intermixed_args(words)
+    if others:
+        from quantbench.sweeps.words import unknown_flag
+
+        raise unknown_flag(others[0], words, parser.flags)
     overrides = [*arguments.overrides, *arguments.added]
     if arguments.experimental_rerun:
         raise ConfigError("--experimental-rerun: would run what a file holds; `quantbench resume FOLDER` goes on with a sweep")
@@ -44,9 +49,20 @@ def run(words: list[str]) -> int:
     return _hydra(arguments, overrides)
 
 
-def _parser() -> argparse.ArgumentParser:
+class _Parser(argparse.ArgumentParser):
+    """Raises ConfigError where argparse would print a usage of all of Hydra's flags."""
+
+    @property
+    def flags(self) -> list[str]:
+        return list(self._option_string_actions)
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; `quantbench run --help` shows the flags")
+
+
+def _parser() -> _Parser:
     """Our own flags of `run`, and those that Hydra answers."""
-    parser = argparse.ArgumentParser(prog="quantbench run", add_help=False, allow_abbrev=False)
+    parser = _Parser(prog="quantbench run", add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--config-dir", "-cd", type=Path)
@@ -68,7 +84,9 @@ def _hydra(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     from quantbench.paths import config_folder
     from quantbench.sweeps.hydra_tools import search_path, searching, told
+    from quantbench.sweeps.words import check_words
 
+    check_words(overrides, arguments.config_dir)
     # Hydra would print errors itself and exit with 1; ours are shorter, and bad input exits with 2.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["quantbench", *arguments.hydra, *(["--multirun"] if arguments.multirun else []), *overrides]

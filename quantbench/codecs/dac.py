@@ -41,7 +41,7 @@ class DAC(WaveformCodec):
         try:
             from transformers import DacConfig, DacModel
         except ImportError as error:
-            raise ConfigError(f"codec=dac: is built by transformers, with the extra 'audio': {INSTALL}") from error
+            raise ConfigError(f"codec: DAC is built by transformers, with the extra 'audio': {INSTALL}") from error
         config = DacConfig(
             encoder_hidden_size=self.encoder_channels,
             decoder_hidden_size=self.decoder_channels,

@@ -40,7 +40,7 @@ class EnCodec(WaveformCodec):
         try:
             from transformers import EncodecConfig, EncodecModel
         except ImportError as error:
-            raise ConfigError(f"codec=encodec: is built by transformers, with the extra 'audio': {INSTALL}") from error
+            raise ConfigError(f"codec: EnCodec is built by transformers, with the extra 'audio': {INSTALL}") from error
         config = EncodecConfig(
             sampling_rate=self.sample_rate,
             hidden_size=self.latent_dim,

@@ -25,6 +25,7 @@ from quantbench.results.progress import COMPLETE, RUNNING, STOPPED, SUBMITTED, P
 from quantbench.results.render import Cell, Rounded, render, text
 from quantbench.results.schema import BAD, Status
 from quantbench.results.statistics import INTERVAL, Estimate
+from quantbench.suggest import no_such_metric
 from quantbench.terminal import show, visible
 
 POLL_SECONDS = 1.0
@@ -47,7 +48,7 @@ def watch(folder: Path, metric: str | None = None, once: bool = False, form: str
     watched = Watch(folder)
     known = METRICS | watched.facts.metrics
     if metric is not None and metric not in known:
-        raise ConfigError(f"--metric {metric}: no such metric; there are {', '.join(known)}")
+        raise no_such_metric("--metric ", metric, known)
     if form != "table":
         header, rows = standings(watched.look(), metric)
         shown = render(header, rows, form)

@@ -9,8 +9,8 @@ from typing import Any
 from quantbench.choices import choices
 from quantbench.components import Component
 from quantbench.config import COMPONENTS
-from quantbench.errors import ConfigError
 from quantbench.schema import check_settings, construct, find_class, without_target
+from quantbench.suggest import no_such_choice
 from quantbench.sweeps.choice_files import filled, read
 
 
@@ -36,7 +36,7 @@ def default_component(group: str, name: str, config_dir: Path | None = None, set
     """The component of a choice with the settings of its file, but for those given, by dotted name. Raises ConfigError."""
     files = choices(group, config_dir)
     if name not in files:
-        raise ConfigError(f"{group}={name}: no such choice; there are {', '.join(files)}")
+        raise no_such_choice(group, name, files)
     node = filled(files[name])
     if "defaults" in node or "${" in str(node):  # Hydra alone knows what these stand for
         from quantbench.sweeps.compose import component

@@ -28,6 +28,7 @@ from quantbench.sweeps.combine import Combine, Compose, combination, plain_node,
 from quantbench.sweeps.grid import Axis, Grid, IsGroup, must_compose, point_word
 from quantbench.sweeps.hydra_tools import search_path, searching, told, users_folders
 from quantbench.sweeps.sweep import Combination, Sweep
+from quantbench.sweeps.words import check_words
 
 OURS = "hydra_plugins.quantbench_plugins."
 """Where our sweeper and our launcher are."""
@@ -51,6 +52,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None, multirun: 
     """
     if config_dir is not None:
         forget_config_dirs()
+    check_words(overrides, config_dir)
     with _composer(config_dir) as (once, parser, is_group):
         with told():
             words = parser.parse_overrides(list(overrides))
