@@ -164,14 +164,18 @@ def _below(where: str, name: str) -> str:
 _NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "text", types.NoneType: "null"}
 
 
-def _describe(hint: Any) -> str:
+def describe(hint: Any) -> str:
+    """What values a setting with this annotation takes, in words."""
+    hint = float if over_trials(hint) else hint
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         return "one of " + ", ".join(map(str, args))
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(map(_describe, args))
+        return " or ".join(map(describe, args))
     if origin in (tuple, list):
-        return f"a list, each {_describe(args[0])}"
+        return f"a list, each {describe(args[0])}"
+    if hint is Any:
+        return "any value"
     return f"a {hint.__name__}" if _is_component(hint) else _NAMES.get(hint, str(hint))
 
 
@@ -180,7 +184,7 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     hint = float if over_trials(hint) else hint
     found = _try_coerce(value, hint)
     if found is _NO:
-        raise ConfigError(f"{where}={value!r}: must be {_describe(hint)}")
+        raise ConfigError(f"{where}={value!r}: must be {describe(hint)}")
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from quantbench.errors import ConfigError
+from quantbench.errors import ConfigError, brief
 
 EXPERIMENT = "+experiment"
 """How an experiment is chosen; ``experiment`` alone is the name that it gives a run."""
@@ -151,6 +151,7 @@ def unknown_setting(name: str, value: object, takes: str, allowed: Iterable[str]
         known: dotted names of settings that may be meant.
     """
     there = ", ".join(EXPERIMENT if one == "experiment" else one for one in allowed) or "nothing"
+    value = value if len(str(value)) <= 100 else brief(value)
     return ConfigError(f"{name}={value}: unknown setting; {takes} takes {there}{did_you_mean(like_setting(name, known))}")
 
 

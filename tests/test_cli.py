@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -29,8 +30,10 @@ assert "torch" not in sys.modules and "pandas" not in sys.modules and "hydra" no
 def test_help_of_run_shows_choices_and_settings(quantbench):
     code, out, _ = quantbench("run", "--help")
     assert code == 0
-    for text in ("quantizer: bsq, cdf, entropy_scalar", "ste_vs_anneal", "steps: 4000", "--config-dir"):
+    for text in ("quantizer    bsq, cdf, entropy_scalar", "ste_vs_anneal", "train.steps=4000", "--config-dir", "--cfg job"):
         assert text in out
+    assert not re.search(r"^  experiment\b", out, re.MULTILINE)  # it is chosen with a plus
+    assert "Hydra" in quantbench("run", "--hydra-help")[1]
 
 
 def test_cfg_job_shows_the_composed_configuration(quantbench):

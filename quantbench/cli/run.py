@@ -33,6 +33,11 @@ def run(words: list[str]) -> int:
         from quantbench.sweeps.words import unknown_flag
 
         raise unknown_flag(others[0], words, parser.flags)
+    if arguments.help:
+        from quantbench.sweeps.run_help import run_help
+
+        say(*run_help(arguments.config_dir).split("\n"))
+        return 0
     overrides = [*arguments.overrides, *arguments.added]
     if arguments.experimental_rerun:
         raise ConfigError("--experimental-rerun: would run what a file holds; `quantbench resume FOLDER` goes on with a sweep")
@@ -69,7 +74,8 @@ def _parser() -> _Parser:
     parser.add_argument("--export", dest="added", action="append_const", const="export=true", default=[])
     parser.add_argument("--format", dest="added", action="append", type=lambda form: f"format={form}")
     parser.add_argument("--experimental-rerun")
-    for flags in (["--help", "-h"], ["--hydra-help"], ["--version"], ["--resolve"], ["--shell-completion", "-sc"]):
+    parser.add_argument("--help", "-h", action="store_true")
+    for flags in (["--hydra-help"], ["--version"], ["--resolve"], ["--shell-completion", "-sc"]):
         parser.add_argument(*flags, dest="hydra", action="append_const", const=flags[0], default=[])
     parser.add_argument("--run", "-r", action="store_true")
     for flags in (["--cfg", "-c"], ["--package", "-p"], ["--config-path", "-cp"], ["--config-name", "-cn"]):
