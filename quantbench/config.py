@@ -17,9 +17,11 @@ from quantbench.devices import find_device
 from quantbench.errors import ConfigError
 from quantbench.gradients import Gradient
 from quantbench.losses import Loss
+from quantbench.metrics import METRICS
 from quantbench.quantizers import Quantizer
 from quantbench.schema import construct, find_class, holds_component, without_target
 from quantbench.simulators import Simulator
+from quantbench.suggest import no_such_metric
 from quantbench.training import Stack, TrainSettings
 
 COMPONENTS: dict[str, type[Component]] = {
@@ -67,6 +69,8 @@ class RunSettings(Component):
         if self.format == "parquet" and importlib.util.find_spec("pyarrow") is None:
             raise ConfigError("format=parquet: needs pyarrow; install it with pip install 'quantbench[parquet]'")
         at_least("checkpoint_every", self.checkpoint_every, 0)
+        if self.objective is not None and self.objective not in METRICS:
+            raise no_such_metric("objective=", self.objective, METRICS)
         find_device(self.device)
 
 

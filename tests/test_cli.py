@@ -166,7 +166,7 @@ BAD = {
     ),
     "stack size": (["run", "executor.stack_size=0"], ["executor.stack_size=0: must be at least 1"]),
     "experiment without +": (["run", "experiment=smoke"], ["choose one with +experiment=smoke"]),
-    "list": (["list", "nothing"], ["group nothing"]),
+    "list": (["list", "nothing"], ["list nothing: no such group; there are experiment, simulator"]),
     "diff": (["diff", "a.csv", "b.csv"], ["a.csv: no such file"]),
     "metric": (
         ["diff", "r.csv", "r.csv", "--metric", "beauty"],

@@ -45,6 +45,7 @@ TYPED = {
     "a flag without its value": (["run", "--config-dir"], ["--config-dir/-cd: expected one argument"]),
     "a codec without audio": (["run", "codec=dac_tiny"], ["codec=dac_tiny: takes waveforms"]),
     "a loss without audio": (["run", "loss=audio"], ["loss=audio: compares waveforms"]),
+    "a like metric for a sweeper": (["run", "objective=nmse"], ["objective=nmse: no such metric", "did you mean nmse_db"]),
     "a like metric": (["rank", "r.csv", "--metric", "mse_db"], ["--metric mse_db: no such metric", "did you mean mse?"]),
     "a like setting of a table": (["rank", "r.csv", "--by", "quantiser"], ["no such setting", "did you mean quantizer?"]),
 }
