@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cache, partial
 from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_type_hints
@@ -118,29 +119,47 @@ def joined(ones: Sequence[One], device: torch.device | str = "cpu") -> One:
     return cls(**values)
 
 
+_bounds: list[tuple[str, str]] | None = None
+"""Where the checks below tell what they ask for, while somebody listens."""
+
+
+@contextmanager
+def bounds_of_checks() -> Iterator[list[tuple[str, str]]]:
+    """The name of each number that is checked meanwhile, and what is asked of it."""
+    global _bounds
+    before, _bounds = _bounds, []
+    try:
+        yield _bounds
+    finally:
+        _bounds = before
+
+
+def _must(name: str, value: Any, verb: str, bound: str, holds: bool) -> None:
+    if _bounds is not None:
+        _bounds.append((name, bound))
+    if not holds:
+        raise ConfigError(f"{name}={value}: must {verb} {bound}")
+
+
 def at_least(name: str, value: Any, lowest: float) -> None:
     """Raise ConfigError unless ``value`` (a number or a list of numbers) is at least ``lowest``."""
-    for number in value if isinstance(value, list | tuple) else [value]:
-        if number < lowest:
-            raise ConfigError(f"{name}={value}: must be at least {lowest:g}")
+    numbers = value if isinstance(value, list | tuple) else [value]
+    _must(name, value, "be", f"at least {lowest:g}", not any(number < lowest for number in numbers))
 
 
 def above(name: str, value: Any, lowest: float) -> None:
     """Raise ConfigError unless ``value`` is above ``lowest``."""
-    if value <= lowest:
-        raise ConfigError(f"{name}={value}: must be above {lowest:g}")
+    _must(name, value, "be", f"above {lowest:g}", not value <= lowest)
 
 
 def at_most(name: str, value: Any, highest: float) -> None:
     """Raise ConfigError unless ``value`` is at most ``highest``."""
-    if value > highest:
-        raise ConfigError(f"{name}={value}: must be at most {highest:g}")
+    _must(name, value, "be", f"at most {highest:g}", not value > highest)
 
 
 def between(name: str, value: Any, low: float, high: float) -> None:
     """Raise ConfigError unless ``low <= value <= high``."""
-    if not low <= value <= high:
-        raise ConfigError(f"{name}={value}: must lie between {low:g} and {high:g}")
+    _must(name, value, "lie", f"between {low:g} and {high:g}", low <= value <= high)
 
 
 def trial_mean(values: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
 import torch
@@ -19,6 +19,7 @@ import torch
 from quantbench import imports
 from quantbench.components import Component, One, hints, over_trials
 from quantbench.errors import ConfigError
+from quantbench.suggest import unknown_setting
 
 Settings = dict[str, Any]
 
@@ -73,7 +74,7 @@ def construct(cls: type[One], given: Mapping[str, Any], where: str = "") -> One:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for name, value in given.items():
         if name not in fields:
-            raise ConfigError(f"{_below(where, name)}={value}: unknown setting; {cls.__name__} takes {', '.join(fields)}")
+            raise unknown_setting(_below(where, name), value, cls.__name__, fields, _names(cls, where))
     for name, field in fields.items():
         if name not in given and field.default is dataclasses.MISSING:
             raise ConfigError(f"{_below(where, name)}: must be given; {cls.__name__} has no default for it")
@@ -82,6 +83,14 @@ def construct(cls: type[One], given: Mapping[str, Any], where: str = "") -> One:
         hint = hints(cls)[name]
         values[name] = _nested(hint, fields[name].default, value, _below(where, name)) if _is_component(hint) else value
     return cls(**values)
+
+
+def _names(cls: type[Component], where: str) -> Iterator[str]:
+    """Dotted names of the settings of a class, those of components within it among them."""
+    for field in dataclasses.fields(cls):
+        yield _below(where, field.name)
+        if isinstance(field.default, Component):
+            yield from _names(type(field.default), _below(where, field.name))
 
 
 def _nested(base: type[Component], default: Any, value: Any, where: str) -> Component:
@@ -155,14 +164,18 @@ def _below(where: str, name: str) -> str:
 _NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "text", types.NoneType: "null"}
 
 
-def _describe(hint: Any) -> str:
+def describe(hint: Any) -> str:
+    """What values a setting with this annotation takes, in words."""
+    hint = float if over_trials(hint) else hint
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         return "one of " + ", ".join(map(str, args))
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(map(_describe, args))
+        return " or ".join(map(describe, args))
     if origin in (tuple, list):
-        return f"a list, each {_describe(args[0])}"
+        return f"a list, each {describe(args[0])}"
+    if hint is Any:
+        return "any value"
     return f"a {hint.__name__}" if _is_component(hint) else _NAMES.get(hint, str(hint))
 
 
@@ -171,7 +184,7 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     hint = float if over_trials(hint) else hint
     found = _try_coerce(value, hint)
     if found is _NO:
-        raise ConfigError(f"{where}={value!r}: must be {_describe(hint)}")
+        raise ConfigError(f"{where}={value!r}: must be {describe(hint)}")
     return found
 
 

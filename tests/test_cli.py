@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -29,8 +30,10 @@ assert "torch" not in sys.modules and "pandas" not in sys.modules and "hydra" no
 def test_help_of_run_shows_choices_and_settings(quantbench):
     code, out, _ = quantbench("run", "--help")
     assert code == 0
-    for text in ("quantizer: bsq, cdf, entropy_scalar", "ste_vs_anneal", "steps: 4000", "--config-dir"):
+    for text in ("quantizer    bsq, cdf, entropy_scalar", "ste_vs_anneal", "train.steps=4000", "--config-dir", "--cfg job"):
         assert text in out
+    assert not re.search(r"^  experiment\b", out, re.MULTILINE)  # it is chosen with a plus
+    assert "Hydra" in quantbench("run", "--hydra-help")[1]
 
 
 def test_cfg_job_shows_the_composed_configuration(quantbench):
@@ -67,9 +70,9 @@ def nothing_left_behind(tmp_path):
 
 RUN = ["run", "executor=inline", *SMALL]
 BAD = {
-    "unknown experiment": (["run", "+experiment=nothing"], ["experiment/nothing", "ste_vs_anneal"]),
-    "unknown choice": (["run", "quantizer=nothing"], ["quantizer/nothing", "fsq", "rvq"]),
-    "unknown group": (["run", "quantiser=vq"], ["quantiser"]),
+    "unknown experiment": (["run", "+experiment=nothing"], ["+experiment=nothing: no such choice", "ste_vs_anneal"]),
+    "unknown choice": (["run", "quantizer=nothing"], ["quantizer=nothing: no such choice; there are bsq", "fsq, ", "rvq, "]),
+    "unknown group": (["run", "quantiser=vq"], ["quantiser=vq: unknown setting", "did you mean quantizer?"]),
     "unknown setting": (["run", "quantizer.codez=4"], ["quantizer.codez", "quantizer takes", "codes, codebook_weight"]),
     "added setting": (["run", "+quantizer.codez=4"], ["quantizer.codez=4: unknown setting", "codes"]),
     "added top-level setting": (["run", "+colour=red"], ["colour=red: unknown setting", "seed"]),
@@ -125,7 +128,7 @@ BAD = {
     "too many bits for the entropy": (["run", "quantizer=lfq", "codec.latent_dim=20"], ["codec.latent_dim=20", "at most 12"]),
     "a part that cannot be one": (
         ["run", "quantizer=residual", "+quantizer@quantizer.stage=none"],
-        ["quantizer.stage=Identity: cannot be a stage"],
+        ["quantizer.stage: Identity cannot be a stage"],
     ),
     "a setting of stages": (
         ["run", "quantizer=rvq", "quantizer.stage.codes=1"],
@@ -133,7 +136,7 @@ BAD = {
     ),
     "a setting that stages have": (
         ["run", "quantizer=rfsq", "quantizer.range=0.5"],
-        ["quantizer.range=0.5: unknown setting; quantizer takes stage"],
+        ["quantizer.range=0.5: unknown setting; quantizer takes stage", "did you mean quantizer.stage.range?"],
     ),
     "an abstract class": (["run", "quantizer._target_=quantbench.quantizers.Quantizer"], ["is abstract"]),
     "groups": (["run", "quantizer=product", "quantizer.groups=3"], ["quantizer.groups=3: must divide codec.latent_dim=8"]),
@@ -163,13 +166,13 @@ BAD = {
     ),
     "stack size": (["run", "executor.stack_size=0"], ["executor.stack_size=0: must be at least 1"]),
     "experiment without +": (["run", "experiment=smoke"], ["choose one with +experiment=smoke"]),
-    "list": (["list", "nothing"], ["group nothing"]),
+    "list": (["list", "nothing"], ["list nothing: no such group; there are experiment, simulator"]),
     "diff": (["diff", "a.csv", "b.csv"], ["a.csv: no such file"]),
     "metric": (
         ["diff", "r.csv", "r.csv", "--metric", "beauty"],
         ["--metric beauty: no such metric; there are mse, dead_codes"],
     ),
-    "command": (["frobnicate"], ["frobnicate"]),
+    "command": (["frobnicate"], ["frobnicate: no such command; there are run, resume"]),
 }
 
 

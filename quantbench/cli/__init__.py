@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from quantbench.cli import audit, diff, listing, plot, rank, report, resume, run, transfer, watch
 from quantbench.cli.options import with_negative_limits
-from quantbench.errors import QuantBenchError, interrupted
+from quantbench.errors import ConfigError, QuantBenchError, interrupted
 from quantbench.signals import INTERRUPTED
 from quantbench.terminal import complain, open_streams
 
@@ -83,6 +83,8 @@ def _command(words: list[str]) -> int:
         return run.run(words[1:])
     if words[:1] in (["-sc"], ["--shell-completion"]):  # what Hydra's completion scripts call
         return run.complete(words, SUBCOMMANDS)
+    if words and words[0] not in COMMANDS and not words[0].startswith("-"):
+        raise ConfigError(f"{words[0]}: no such command; {_instead(words[0])}")
     parser = _parser()
     arguments, rest = parser.parse_known_args(with_negative_limits(words))
     if words[:1] == ["audit"]:  # overrides may stand between flags, as for `run`
@@ -92,6 +94,18 @@ def _command(words: list[str]) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     command: Callable[[argparse.Namespace], int] = arguments.command
     return command(arguments)
+
+
+def _instead(word: str) -> str:
+    """What to type in the place of a word that is no command."""
+    from quantbench.choices import GROUPS, choices
+    from quantbench.suggest import did_you_mean, like
+
+    if word in choices("experiment"):
+        return f"to run the experiment, type `quantbench run +experiment={word}`"
+    if word.lstrip("+").partition("=")[0].partition(".")[0] in (*GROUPS, "train"):
+        return f"settings stand behind `quantbench run`{did_you_mean([f'quantbench run {word}']) if '=' in word else ''}"
+    return f"there are {', '.join(SUBCOMMANDS)}{did_you_mean(like(word, SUBCOMMANDS))}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.terminal import complain, say
@@ -27,7 +27,17 @@ def add(commands: Any) -> None:
 
 
 def run(words: list[str]) -> int:
-    arguments = _parser().parse_intermixed_args(words)
+    parser = _parser()
+    arguments, others = parser.parse_known_intermixed_args(words)
+    if others:
+        from quantbench.sweeps.advice import unknown_flag
+
+        raise unknown_flag(others[0], words, parser.flags)
+    if arguments.help:
+        from quantbench.sweeps.run_help import run_help
+
+        say(*run_help(arguments.config_dir).split("\n"))
+        return 0
     overrides = [*arguments.overrides, *arguments.added]
     if arguments.experimental_rerun:
         raise ConfigError("--experimental-rerun: would run what a file holds; `quantbench resume FOLDER` goes on with a sweep")
@@ -52,9 +62,20 @@ def run(words: list[str]) -> int:
     return _hydra(arguments, overrides)
 
 
-def _parser() -> argparse.ArgumentParser:
+class _Parser(argparse.ArgumentParser):
+    """Raises ConfigError where argparse would print a usage of all of Hydra's flags."""
+
+    @property
+    def flags(self) -> list[str]:
+        return list(self._option_string_actions)
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; `quantbench run --help` shows the flags")
+
+
+def _parser() -> _Parser:
     """Our own flags of `run`, and those that Hydra answers."""
-    parser = argparse.ArgumentParser(prog="quantbench run", add_help=False, allow_abbrev=False)
+    parser = _Parser(prog="quantbench run", add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--config-dir", "-cd", type=Path)
@@ -63,7 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--export", dest="added", action="append_const", const="export=true", default=[])
     parser.add_argument("--format", dest="added", action="append", type=lambda form: f"format={form}")
     parser.add_argument("--experimental-rerun")
-    for flags in (["--help", "-h"], ["--hydra-help"], ["--version"], ["--resolve"], ["--shell-completion", "-sc"]):
+    parser.add_argument("--help", "-h", action="store_true")
+    for flags in (["--hydra-help"], ["--version"], ["--resolve"], ["--shell-completion", "-sc"]):
         parser.add_argument(*flags, dest="hydra", action="append_const", const=flags[0], default=[])
     parser.add_argument("--run", "-r", action="store_true")
     for flags in (["--cfg", "-c"], ["--package", "-p"], ["--config-path", "-cp"], ["--config-name", "-cn"]):
@@ -77,9 +99,11 @@ def _hydra(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from hydra import main as hydra_main
 
     from quantbench.paths import config_folder
+    from quantbench.sweeps.advice import check_words
     from quantbench.sweeps.hydra_tools import search_path, searching, told
     from quantbench.sweeps.words import quoted
 
+    check_words(overrides, arguments.config_dir)
     # Hydra would print errors itself and exit with 1; ours are shorter, and bad input exits with 2.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     words = [*(["--multirun"] if arguments.multirun else []), *map(quoted, overrides)]

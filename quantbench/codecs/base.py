@@ -43,8 +43,8 @@ class Codec(Component):
         """
         if sample_rate is not None:
             raise ConfigError(
-                f"codec={type(self).__name__}: takes frames of features; for waveforms choose codec=dac_tiny, encodec_tiny, "
-                f"seanet or one of their presets, for frames of features another simulator"
+                "codec: takes frames of features, and the simulator draws waveforms; for these choose codec=dac_tiny, "
+                "encodec_tiny, seanet or one of their presets, for frames of features another simulator"
             )
 
     def latents_per_frame(self, input_dim: int) -> int:

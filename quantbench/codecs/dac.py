@@ -43,7 +43,7 @@ class DAC(WaveformCodec):
             from transformers import DacConfig, DacModel
         except ImportError as error:
             raise ConfigError(
-                f"codec=dac: is built by transformers, with the extra 'audio': {how_to_install('audio')}"
+                f"codec: DAC is built by transformers, with the extra 'audio': {how_to_install('audio')}"
             ) from error
         config = DacConfig(
             encoder_hidden_size=self.encoder_channels,

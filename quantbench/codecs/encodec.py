@@ -42,7 +42,7 @@ class EnCodec(WaveformCodec):
             from transformers import EncodecConfig, EncodecModel
         except ImportError as error:
             raise ConfigError(
-                f"codec=encodec: is built by transformers, with the extra 'audio': {how_to_install('audio')}"
+                f"codec: EnCodec is built by transformers, with the extra 'audio': {how_to_install('audio')}"
             ) from error
         config = EncodecConfig(
             sampling_rate=self.sample_rate,

@@ -61,7 +61,7 @@ class WaveformCodec(Codec):
 
     def check_input(self, sample_rate: int | None, lengths: Mapping[str, int]) -> None:
         if sample_rate is None:
-            raise ConfigError(f"codec={type(self).__name__}: takes waveforms; choose simulator=audio, or codec=mlp")
+            raise ConfigError("codec: takes waveforms, and the simulator draws none; choose simulator=audio, or codec=mlp")
         if sample_rate != self.sample_rate:
             raise ConfigError(
                 f"simulator.sample_rate={sample_rate}: this codec is made for codec.sample_rate={self.sample_rate}; set both "

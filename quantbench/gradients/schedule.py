@@ -18,7 +18,8 @@ class Schedule(Component):
     """The course of a setting from ``start`` to ``end``; constant before ``begin`` and after ``finish``.
 
     Attributes:
-        start, end: values.
+        start: value at the beginning.
+        end: value that it arrives at.
         shape: of the way between them: ``constant`` (always ``start``), ``linear``, ``exponential`` (a straight line in the
             logarithm), ``cosine`` (half a period, flat at both ends) or ``logarithmic`` (``log2(1 + share)``, fast at first).
         begin, finish: shares of the training, 0 to 1.

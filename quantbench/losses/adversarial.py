@@ -45,7 +45,7 @@ class Adversarial(Loss):
     def check(self) -> None:
         self.distance.check()
         if self.distance.critic_lr:
-            raise ConfigError(f"loss.distance={type(self.distance).__name__}: has discriminators of its own")
+            raise ConfigError(f"loss.distance: {type(self.distance).__name__} has discriminators of its own")
         for name in ("adversarial", "feature_matching"):
             at_least(f"loss.{name}", getattr(self, name), 0)
         at_least("loss.critic_channels", self.critic_channels, 1)
@@ -57,7 +57,7 @@ class Adversarial(Loss):
     def check_input(self, sample_rate: int | None, lengths: Mapping[str, int]) -> None:
         self.distance.check_input(sample_rate, lengths)
         if sample_rate is None:
-            raise ConfigError("loss=audio_adversarial: compares waveforms; choose simulator=audio, or loss=mse")
+            raise ConfigError("loss: compares waveforms; choose simulator=audio, or loss=mse")
         for setting, samples in lengths.items():
             if samples < self._build().shortest:
                 raise ConfigError(f"{setting}={samples}: must be at least {self._build().shortest} for the discriminators")

@@ -49,7 +49,7 @@ class Audio(Loss):
 
     def check_input(self, sample_rate: int | None, lengths: Mapping[str, int]) -> None:
         if sample_rate is None:
-            raise ConfigError("loss=audio: compares waveforms; choose simulator=audio, or loss=mse")
+            raise ConfigError("loss: compares waveforms; choose simulator=audio, or loss=mse")
         longest = max([*(self.windows if self.mel else ()), *(spectra.STFT_WINDOWS if self.stft else ()), 0])
         for setting, samples in lengths.items():
             if samples <= longest // 2:

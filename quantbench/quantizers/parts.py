@@ -18,7 +18,7 @@ OFFERS = frozenset({CODEBOOK, GRID, SOFT})
 def check_part(setting: str, one: Quantizer) -> None:
     """Raise ConfigError when a quantizer cannot be a stage or a part of another."""
     if one.alone:
-        raise ConfigError(f"{setting}={type(one).__name__}: cannot be a stage or a part of another quantizer: {one.alone}")
+        raise ConfigError(f"{setting}: {type(one).__name__} cannot be a stage or a part of another quantizer: {one.alone}")
     one.check()
 
 

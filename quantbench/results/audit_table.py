@@ -76,7 +76,7 @@ def audit_summary(table: pd.DataFrame, form: str = "table") -> str:
         rows.append([*cells, "yes" if (group["findings"].fillna("") != "").any() else ""])
     precision = pd.to_numeric(table["reference_error"]).max()
     note = "" if form != "table" or np.isnan(precision) else f"\n\nlargest standard error of a reference: {precision:.1%}"
-    return render(header, rows, form, keys=len(keys)) + note
+    return render(header, rows, form) + note
 
 
 def _mean(values: pd.Series[Any]) -> Cell:

@@ -24,6 +24,7 @@ from quantbench.results.statistics import (
     more_failures,
     paired_difference,
 )
+from quantbench.suggest import no_such_metric
 
 BETTER, WORSE, CHANGED, SAME, IDENTICAL, FEW = "better", "worse", "changed", "not significant", "identical", "few seeds"
 NEWLY_FAILING, FIXED, FAILING = "newly failing", "fixed", "failing in both"
@@ -136,7 +137,7 @@ def _known_metrics(a: Results, b: Results, metrics: Sequence[str]) -> dict[str, 
     there = [name for name in known if any(name in table and pd.api.types.is_numeric_dtype(table[name]) for table in tables)]
     for metric in metrics:
         if metric not in there:
-            raise ConfigError(f"--metric {metric}: no such metric; there are {', '.join(there)}")
+            raise no_such_metric("--metric ", metric, there)
     return known
 
 

@@ -36,7 +36,7 @@ def render_comparison(comparison: Comparison, form: str = "table") -> str:
         lines = [dict(zip(columns, row, strict=True)) for row in values]
         told = {"identical": comparison.identical, "changed": comparison.changed, "notes": comparison.notes}
         return json.dumps({"lines": lines} | told, indent=1, ensure_ascii=False)
-    text = render(header, rows, form, keys=3 + with_task)
+    text = render(header, rows, form)
     if form == "csv":
         return text
     return "\n".join([text, "", *map(wrapped, _words(comparison))])

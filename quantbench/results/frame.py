@@ -17,6 +17,7 @@ from quantbench.results.layout import NOMINAL, Layout, averaged_over, layout, ra
 from quantbench.results.load import Results
 from quantbench.results.schema import BAD, Status
 from quantbench.results.statistics import Estimate, mean_interval
+from quantbench.suggest import no_such_metric
 
 Values = NDArray[np.float64]
 
@@ -251,7 +252,7 @@ def find_metric(runs: Results, name: str | None, goal: bool = False) -> Metric:
         return runs.metrics[usual[0]]
     if name not in there:
         what = "the column is empty" if name in runs.metrics and name in runs.results else "no such metric"
-        raise ConfigError(f"--metric {name}: {what}; there are {', '.join(goals if goal else there) or 'none'}")
+        raise no_such_metric("--metric ", name, goals if goal else there, what)
     found = runs.metrics[name]
     if goal and not found.sign:
         raise ConfigError(f"--metric {name}: whether more of it is better is not known; it is for {', '.join(goals)}")

@@ -17,6 +17,7 @@ import pandas as pd
 from quantbench.errors import ConfigError
 from quantbench.results.render import number
 from quantbench.results.schema import GROUPS, setting_columns
+from quantbench.suggest import did_you_mean, like_setting, no_such_metric
 
 RATE = "rate"
 """A method at another rate is in another task; the name of that task's setting."""
@@ -98,7 +99,8 @@ def layout(
     for option, names, allowed in (("--by", by, known), ("--within", within, [*columns, *({RATE} - columns.keys())])):
         for name in names or []:
             if name not in allowed:
-                raise ConfigError(f"{option} {name}: no such setting; there are {', '.join(allowed)}")
+                meant = did_you_mean(like_setting(name, allowed))
+                raise ConfigError(f"{option} {name}: no such setting; there are {', '.join(allowed)}{meant}")
     keys = {name: columns[name] if name == RATE else texts(table, name) for name in columns}
     by = _default_by(keys, sizes, apart) if by is None else list(dict.fromkeys(by))
     if both := [name for name in within or [] if name in by]:
@@ -174,7 +176,7 @@ def rates(table: pd.DataFrame, column: str | None = None) -> tuple[pd.Series[flo
         return _nominal_or_spent(table)
     there = [name for name in (*RATES, "rate_kbps") if name in table and table[name].notna().any()]
     if column not in there:
-        raise ConfigError(f"--rate {column}: no such column, or it is empty; there are {', '.join(there) or 'none'}")
+        raise no_such_metric("--rate ", column, there, "no such column, or it is empty")
     rate = _known_rate(table, column) if column in NOMINAL else table[column].astype("float64")
     if column == "rate_kbps":
         return rate, "rate in kbit/s"

@@ -50,12 +50,12 @@ def render_ranking(
     parts = [_heading(found)]
     for one in found:
         title = [f"At {rate_words(one.rate)}:"] if one.rate is not None else []
-        parts.append("\n".join([*title, render(*standings(one), form, keys=2)]))
+        parts.append("\n".join([*title, render(*standings(one), form)]))
     if "pareto" in tables:
         words = "Pareto set: nothing else in the task is as good at the same rate or less."
-        parts += [words, render(*tables["pareto"], form, keys=2)]
+        parts += [words, render(*tables["pareto"], form)]
     if "bd" in tables:
-        parts += [wrapped(BD_WORDS), render(*tables["bd"], form, keys=2)]
+        parts += [wrapped(BD_WORDS), render(*tables["bd"], form)]
     if notes:
         parts.append("\n".join(f"- {note}" if form == "markdown" else wrapped(f"note: {note}") for note in notes))
     return "\n\n".join(parts)

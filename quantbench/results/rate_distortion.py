@@ -15,6 +15,7 @@ from quantbench.errors import ConfigError
 from quantbench.results.frame import DROP, WHOLE_SEED, WORST, Counts, Frame
 from quantbench.results.schema import Status
 from quantbench.results.statistics import Estimate, interquartile_mean, mean_interval
+from quantbench.suggest import did_you_mean, like
 
 FEWEST_RATES = 4
 """Bjøntegaard's differences need four points a curve."""
@@ -116,7 +117,8 @@ def bjontegaard(found: Frame, against: str) -> list[Bjontegaard]:
         ConfigError: ``against`` is no method; it has fewer than four rates.
     """
     if against not in found.methods:
-        raise ConfigError(f"--against {against}: no such method; there are {', '.join(found.methods)}")
+        meant = did_you_mean(like(against, found.methods))
+        raise ConfigError(f"--against {against}: no such method; there are {', '.join(found.methods)}{meant}")
     rows = _rows(found)  # of a seed that failed somewhere, a trial without a rate says so
     if rows[rows["method"] == against].groupby("task")["point"].nunique().max() < FEWEST_RATES:
         raise ConfigError(f"--against {against}: has fewer than {FEWEST_RATES} rates in every task; BD needs at least so many")

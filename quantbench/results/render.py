@@ -10,11 +10,12 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from quantbench.results.cells import guard, quoting
 from quantbench.results.estimate import INTERVAL, Estimate
+from quantbench.results.narrow import GAP, narrow
 from quantbench.terminal import visible
 
 FORMATS = ("table", "csv", "json", "markdown")
@@ -54,6 +55,16 @@ def estimate(value: Estimate, sign: bool = False) -> str:
     return mean if math.isnan(value.low) else f"{mean} [{number(value.low, 3)}, {number(value.high, 3)}]"
 
 
+def brief(cell: Cell) -> str:
+    """The same, an interval that is as far below its mean as above as ``mean ±half``."""
+    if not isinstance(cell, Estimate) or not math.isfinite(cell.high - cell.low):
+        return text(cell)
+    below, above = cell.mean - cell.low, cell.high - cell.mean
+    if abs(above - below) > 1e-3 * max(above, below):
+        return text(cell)
+    return f"{text(type(cell)(cell.mean, math.nan, math.nan))} ±{number((above + below) / 2, 2)}"
+
+
 def text(cell: Cell) -> str:
     """A cell for people."""
     if isinstance(cell, Estimate):
@@ -61,11 +72,14 @@ def text(cell: Cell) -> str:
     return number(cell.value, cell.digits) if isinstance(cell, Rounded) else number(cell)
 
 
-def render(header: Sequence[str], rows: Sequence[Sequence[Cell]], form: str = "table", keys: int | None = 1) -> str:
+def render(header: Sequence[str], rows: Sequence[Sequence[Cell]], form: str = "table", width: int | None = None) -> str:
     """Rows in one of ``FORMATS``.
 
-    Machines get an estimate in three columns, ``name``, ``name_low`` and ``name_high``. In a terminal a table that is too wide
-    is cut into several, each with the first ``keys`` columns; None leaves it whole.
+    Machines get an estimate in three columns, ``name``, ``name_low`` and ``name_high``. A table that is too wide for the
+    terminal takes a form in which each row can still be read across; files and pipes get the whole table.
+
+    Args:
+        width: of the terminal, where that is known otherwise.
     """
     if form in ("csv", "json"):
         columns, values = flat(header, rows)
@@ -75,16 +89,21 @@ def render(header: Sequence[str], rows: Sequence[Sequence[Cell]], form: str = "t
         quoted = quoting(cell for row in values for cell in row)
         csv.writer(out, lineterminator="\n", quoting=quoted).writerows([_guarded(row) for row in [columns, *values]])
         return out.getvalue().rstrip("\n")
-    lines = [list(header), *([text(cell) for cell in row] for row in rows)]
-    lines = [[visible(cell).replace("\n", " ") for cell in line] for line in lines]
+    lines = [[_shown(cell) for cell in line] for line in [header, *([text(cell) for cell in row] for row in rows)]]
     if form == "markdown":
         lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
         lines.insert(1, ["---"] * len(header))
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    width = terminal_width() if width is None else width
+    if width is not None and rows and sum(widths) + GAP * (len(widths) - 1) > width:
+        return narrow(lines[0], lines[1:], [[_shown(brief(cell)) for cell in row] for row in rows], width)
     lines.insert(1, ["-" * width for width in widths])
-    blocks = _blocks(widths, keys or 0, None if keys is None else terminal_width())
-    return "\n\n".join("\n".join(_aligned(line, widths, block) for line in lines) for block in blocks)
+    return "\n".join((" " * GAP).join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _shown(cell: str) -> str:
+    return visible(cell).replace("\n", " ")
 
 
 def _guarded(row: Sequence[Any]) -> list[Any]:
@@ -132,26 +151,3 @@ def _known(value: Any) -> Any:
     if not isinstance(value, float) or math.isfinite(value):
         return value.item() if hasattr(value, "item") else value
     return None if math.isnan(value) else str(value)
-
-
-def _blocks(widths: Sequence[int], keys: int, width: int | None) -> list[list[int]]:
-    """Which columns stand side by side."""
-    if width is None or sum(widths) + 2 * (len(widths) - 1) <= width:
-        return [list(range(len(widths)))]
-    first = list(range(keys))
-    if sum(widths[i] + 2 for i in first) > width // 2:
-        first = first[:1]
-    room = width - sum(widths[i] + 2 for i in first)
-    blocks: list[list[int]] = []
-    used = room + 1
-    for i in range(len(first), len(widths)):
-        used += widths[i] + 2
-        if used - 2 > room:
-            blocks.append([*first])
-            used = widths[i] + 2
-        blocks[-1].append(i)
-    return blocks
-
-
-def _aligned(line: Sequence[str], widths: Sequence[int], columns: Iterable[int]) -> str:
-    return "  ".join(line[i].ljust(widths[i]) for i in columns).rstrip()

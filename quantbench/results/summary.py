@@ -46,7 +46,7 @@ def summary(runs: Results, form: str = "table") -> str:
         row += [None if (one := shown[name]) is None else one[0] for name in means]
         row += [_plain(shown[name]) for name in plain]
         rows.append([*row, *([_plain(growth.get(key))] if growth else [])])
-    text = render(header, rows, form, keys=1 + with_task)
+    text = render(header, rows, form)
     bad = any(ended.bad for ended in counts.values())
     return text if form in ("csv", "json") else "\n".join([text, "", wrapped(_words(table, bool(growth), bad))])
 

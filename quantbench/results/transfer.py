@@ -27,6 +27,7 @@ from quantbench.results.statistics import (
     paired_difference,
     size_of,
 )
+from quantbench.suggest import did_you_mean, like_setting
 
 FEWEST_ITEMS = 3
 """Two items have one pair: no ranking to speak of."""
@@ -198,7 +199,8 @@ def _layouts(toy: Results, real: Results, by: Sequence[str] | None) -> list[Layo
     for label, table in zip(("toy", "real"), tables, strict=True):
         for name in by or []:
             if name not in (known := settings_of(table)):
-                raise ConfigError(f"--by {name}: no such setting in {label}; there are {', '.join(known)}")
+                meant = did_you_mean(like_setting(name, known))
+                raise ConfigError(f"--by {name}: no such setting in {label}; there are {', '.join(known)}{meant}")
     columns = [*common, *(name for name in ("rate_bits",) if all(name in table for table in tables))]
     both = pd.concat([table[columns].astype(object) for table in tables], ignore_index=True)
     known_sizes = None if toy.sizes is None or real.sizes is None else [*toy.sizes, *real.sizes]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from quantbench.results.kendall import TAU_INTERVAL
-from quantbench.results.render import Cell, Difference, render
+from quantbench.results.render import Cell, Difference, render, wrapped
 from quantbench.results.statistics import INTERVAL
 from quantbench.results.transfer import Pair, Side, Transfer
 
@@ -23,16 +23,16 @@ def render_transfer(found: Transfer, form: str = "table") -> str:
     """
     if form in ("csv", "json"):
         return render(["part", "name", "other", "side", "value", "low", "high"], _long(found), form)
-    parts = [_methods(found, form), _measures(found, form), counts(found)]
+    parts = [_methods(found, form), _measures(found, form), wrapped(counts(found))]
     if found.disagreements:
         parts.append(
-            "The toy orders these otherwise (the first is the real codec's better one; differences first less second):"
+            wrapped("The toy orders these otherwise (the first is the real codec's better one; differences first less second):")
         )
         parts.append(_disagreements(found, form))
     listed = [f"left out: {name}: {reason}" for name, reason in found.left_out.items()]
     listed += [f"note: {note}" for note in found.notes]
     if listed:
-        parts.append("\n".join(f"- {line}" if form == "markdown" else line for line in listed))
+        parts.append("\n".join(f"- {line}" if form == "markdown" else wrapped(line) for line in listed))
     return "\n\n".join(parts)
 
 
@@ -55,7 +55,10 @@ def _methods(found: Transfer, form: str) -> str:
     header = ["method"]
     columns: list[Sequence[Cell]] = [found.names]
     for label, side in (("toy", found.toy), ("real", found.real)):
-        header += [f"{label} {side.metric.name} {INTERVAL}", "rank", "seeds", "diverged", "failed"]
+        header += [
+            f"{label} {side.metric.name} {INTERVAL}",
+            *(f"{label} {name}" for name in ("rank", "seeds", "diverged", "failed")),
+        ]
         columns += [side.means, _ranks(side), [str(count) for count in (~np.isnan(side.values)).sum(axis=1)]]
         columns += [[one.diverged for one in side.counts], [one.failed for one in side.counts]]
     by_rank = np.argsort(found.real.order(), kind="stable")

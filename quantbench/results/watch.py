@@ -6,11 +6,12 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -25,11 +26,15 @@ from quantbench.results.progress import COMPLETE, RUNNING, STOPPED, SUBMITTED, P
 from quantbench.results.render import Cell, Rounded, render, text
 from quantbench.results.schema import BAD, Status
 from quantbench.results.statistics import INTERVAL, Estimate
+from quantbench.suggest import no_such_metric
 from quantbench.terminal import duration, show, visible
 
 POLL_SECONDS = 1.0
 LINES_AROUND = 8
 """Lines of the terminal that are not rows of the table."""
+
+WIDEST = 10_000
+"""Columns in which any table is measured."""
 
 COLOURS = {RUNNING: "green", SUBMITTED: "green", STOPPED: "yellow", COMPLETE: "cyan"}
 
@@ -47,7 +52,7 @@ def watch(folder: Path, metric: str | None = None, once: bool = False, form: str
     watched = Watch(folder)
     known = METRICS | watched.facts.metrics
     if metric is not None and metric not in known:
-        raise ConfigError(f"--metric {metric}: no such metric; there are {', '.join(known)}")
+        raise no_such_metric("--metric ", metric, known)
     if form != "table":
         header, rows = standings(watched.look(), metric)
         shown = render(header, rows, form)
@@ -120,9 +125,8 @@ def view(now: Progress, metric: str | None, most: int | None) -> RenderableType:
         rows = rows[:most]
     else:
         hidden = 0
-    return Group(
-        *_head(now), _table(header, rows), *([Text(f"and {hidden} rows more", style="dim")] if hidden else []), *_failures(now)
-    )
+    table = _Table(header, rows)
+    return Group(*_head(now), table, *([Text(f"and {hidden} rows more", style="dim")] if hidden else []), *_failures(now))
 
 
 def _order(done: Cell, trials: Cell) -> int:
@@ -143,6 +147,21 @@ def _head(now: Progress) -> Sequence[RenderableType]:
     if now.state == STOPPED:
         line.append(f"; `quantbench resume {folder}` goes on")
     return [line, ProgressBar(total=max(total, 1), completed=now.finished), Text()]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The table, in the form for narrow terminals where it is wider than the console."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = _table(self.header, self.rows)
+        if table.__rich_measure__(console, options.update(max_width=WIDEST)).maximum <= options.max_width:
+            yield table
+        else:
+            yield Text(render(self.header, self.rows, width=options.max_width))
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:

@@ -9,8 +9,8 @@ from typing import Any
 from quantbench.choices import choices, choices_in
 from quantbench.components import Component
 from quantbench.config import COMPONENTS
-from quantbench.errors import ConfigError
-from quantbench.schema import check_settings, construct, find_class, without_target
+from quantbench.schema import Settings, check_settings, construct, find_class, without_target
+from quantbench.suggest import no_such_choice
 from quantbench.sweeps.choice_files import filled, read
 
 
@@ -32,16 +32,22 @@ def _targets(node: Any) -> Iterator[Any]:
                 yield from _targets(value)
 
 
-def default_component(group: str, name: str, config_dir: Path | None = None, settings: Mapping[str, Any] | None = None) -> Any:
-    """The component of a choice with the settings of its file, but for those given, by dotted name. Raises ConfigError."""
+def resolved(group: str, name: str, config_dir: Path | None = None) -> Settings:
+    """All settings of a choice, none of which stands for another. Raises ConfigError."""
     files = choices(group, config_dir)
     if name not in files:
-        raise ConfigError(f"{group}={name}: no such choice; there are {', '.join(files)}")
+        raise no_such_choice(group, name, files)
     node = filled(files[name])
-    if "defaults" in node or "${" in str(node):  # Hydra alone knows what these stand for
-        from quantbench.sweeps.compose import component
+    if "defaults" not in node and "${" not in str(node):
+        return node
+    from quantbench.sweeps.compose import component  # Hydra alone knows what these stand for
 
-        node = component(group, name, config_dir)
+    return component(group, name, config_dir)
+
+
+def default_component(group: str, name: str, config_dir: Path | None = None, settings: Mapping[str, Any] | None = None) -> Any:
+    """The component of a choice with the settings of its file, but for those given, by dotted name. Raises ConfigError."""
+    node = resolved(group, name, config_dir)
     cls = find_class(node.get("_target_"), COMPONENTS[group], group)
     given = without_target(node)
     for dotted, value in (settings or {}).items():

@@ -16,6 +16,7 @@ from quantbench.choices import GROUPS, LARGEST, choices_in
 from quantbench.errors import ConfigError
 from quantbench.files import read_text
 from quantbench.paths import config_folder
+from quantbench.suggest import dotted
 from quantbench.sweeps.kept import kept
 from quantbench.yaml_text import check
 
@@ -64,6 +65,16 @@ def _ours() -> dict[str, Any]:
     """Every file of the project."""
     root = config_folder()
     return kept("choices", lambda: {path.relative_to(root).as_posix(): _filled(path) for path in root.rglob("*.yaml")})
+
+
+def settings() -> list[str]:
+    """Dotted names of the settings of all of the project's choices, and of the groups."""
+    found: dict[str, None] = {}
+    for name, content in _ours().items():
+        group, _, file = name.rpartition("/")
+        if group != "experiment":
+            found |= dict.fromkeys([group, *dotted(content, f"{group}.")] if file != "config.yaml" else dotted(content))
+    return [name for name in found if name.partition(".")[0] not in ("defaults", "hydra")]
 
 
 def _filled(path: Path) -> dict[str, Any]:

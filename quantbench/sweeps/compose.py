@@ -27,6 +27,7 @@ from quantbench.imports import forget_config_dirs
 from quantbench.paths import config_folder
 from quantbench.schema import Settings
 from quantbench.sweeps import excluded, grid
+from quantbench.sweeps.advice import check_words
 from quantbench.sweeps.combine import Combine, Compose, combination, plain_node, with_values
 from quantbench.sweeps.grid import Axis, Grid
 from quantbench.sweeps.hydra_tools import search_path, searching, told, users_folders
@@ -55,6 +56,7 @@ def compose(overrides: Sequence[str], config_dir: Path | None = None, multirun: 
     """
     if config_dir is not None:
         forget_config_dirs()
+    check_words(overrides, config_dir)
     with _composer(config_dir) as (once, parser, is_group):
         words = _parsed([quoted(word) for word in overrides], parser)
         for one in words:

@@ -29,7 +29,7 @@ class Fit:
             ConfigError: the source does not fit the codec or the loss.
         """
         parts = {group: self._part(group, checked[group]) for group in COMPONENTS}
-        self._once(("inputs", *map(id, (parts["simulator"], parts["codec"], parts["loss"]))), lambda: _inputs(parts))
+        self._once(("inputs", *map(id, (parts["simulator"], parts["codec"], parts["loss"]))), lambda: _inputs(parts, names))
         quantizer, dim = parts["quantizer"], parts["codec"].latent_dim
         if reason := self._once(("dim", id(quantizer), dim), lambda: _dim(quantizer, dim)):
             return f"quantizer={names['quantizer']}: {reason}"
@@ -47,8 +47,13 @@ class Fit:
         return self._known[question]
 
 
-def _inputs(parts: Mapping[str, Any]) -> None:
-    check_inputs(parts["simulator"], parts["codec"], parts["loss"])
+def _inputs(parts: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """Raise ConfigError where the source does not fit; a class does not know the choice that it was chosen by."""
+    try:
+        check_inputs(parts["simulator"], parts["codec"], parts["loss"])
+    except ConfigError as error:
+        group, colon, message = str(error).partition(": ")
+        raise ConfigError(f"{group}={names[group]}{colon}{message}" if group in names else str(error)) from error
 
 
 def _dim(quantizer: Quantizer, dim: int) -> str | None:

@@ -13,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from quantbench.errors import ConfigError, QuantBenchError, interrupted
 from quantbench.imports import import_from_config_dir
+from quantbench.sweeps.hydra_errors import in_our_words
 
 OWN = "config-dir"
 """Hydra's provider of the user's folder."""
@@ -74,5 +75,7 @@ def told() -> Iterator[None]:
             cause = cause.__cause__
         if cause is not None:
             raise cause from error
+        if (ours := in_our_words(error)) is not None:
+            raise ours from error
         lines = [line for line in (str(error), str(error.__cause__ or "")) if line]
         raise ConfigError("\n".join(dict.fromkeys(lines)) or f"Hydra cannot compose this: {type(error).__name__}") from error

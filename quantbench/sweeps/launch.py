@@ -16,6 +16,7 @@ from quantbench.imports import import_from
 from quantbench.metrics import METRICS, MORE
 from quantbench.results.schema import Status
 from quantbench.results.tables import read_results
+from quantbench.suggest import no_such_metric
 from quantbench.sweeps.compose import OURS, of_configs
 from quantbench.sweeps.execute import SweepFailed
 from quantbench.sweeps.hydra_tools import users_folders
@@ -77,7 +78,7 @@ def objective(config: DictConfig, hydra: DictConfig) -> str | None:
             return None
         raise ConfigError(f"objective=null: {sweeper.rpartition('.')[2]} needs a metric, as objective=nmse_db")
     if name not in METRICS:
-        raise ConfigError(f"objective={name}: no such metric; `quantbench list metrics` shows them")
+        raise no_such_metric("objective=", name, METRICS)
     return name
 
 

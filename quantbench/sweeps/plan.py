@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from quantbench.config import COMPONENTS, RunSettings, canonical, flat
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
 from quantbench.schema import Settings, check_settings, find_class, structural, without_target
+from quantbench.suggest import dotted, unknown_setting
 from quantbench.sweeps.data import identity
 from quantbench.sweeps.executors import Executor
 from quantbench.sweeps.facts import added_metrics
@@ -74,6 +76,10 @@ def plan(sweep: Sweep) -> Plan:
 def _run_settings(config: Mapping[str, Any]) -> tuple[RunSettings, Settings]:
     known = {*COMPONENTS, "train", "executor"}
     given = {name: value for name, value in config.items() if name not in known}
+    fields = [field.name for field in dataclasses.fields(RunSettings)]
+    if other := next((name for name in given if name not in fields), None):  # put there with a plus
+        there = {name: node for name, node in config.items() if name in known or name in fields}
+        raise unknown_setting(other, given[other], "a run", there, dotted(there))
     settings = RunSettings(**check_settings(RunSettings, given, ""))
     return settings, _checked("executor", _mapping(config, "executor"), Executor)
 

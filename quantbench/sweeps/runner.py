@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from quantbench import imports, kernels
+from quantbench.choices import class_name
 from quantbench.config import COMPONENTS, build_stack
 from quantbench.devices import find_device
 from quantbench.errors import ConfigError
@@ -122,7 +123,8 @@ def _left(found: Stored, folder: Path, journal: Journal, collect: bool) -> tuple
     if executor.outlives:
         planned = replace(planned, executor=planned.executor | {"wait": not collect})
     elif collect:
-        raise ConfigError(f"--collect: is for runs with executor=slurm; this one has {planned.executor['_target_']}")
+        other = class_name(planned.executor["_target_"])
+        raise ConfigError(f"--collect: is for runs with executor=slurm; this one has {other}")
     workers = executor.ready(find_device(planned.run.device))
     claims = executor.claims(folder, planned.trials)  # before the journal is read: what ends in between is in it
     records = journal.read()

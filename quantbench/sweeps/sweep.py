@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from quantbench.errors import ConfigError
 from quantbench.resolvers import interpolated, register
+from quantbench.suggest import dotted, unknown_setting
 from quantbench.sweeps import stored
 
 register()
@@ -167,8 +168,8 @@ def put(config: dict[str, Any], name: str, value: Any) -> None:
     for i, parent in enumerate([*parents, last]):
         if not isinstance(node, dict) or parent not in node:
             where = ".".join(parents[:i]) or "a run"
-            allowed = ", ".join(key for key in node if key != "_target_") if isinstance(node, dict) else "nothing"
-            raise ConfigError(f"{name}={value}: unknown setting; {where} takes {allowed}")
+            allowed = [key for key in node if key != "_target_"] if isinstance(node, dict) else []
+            raise unknown_setting(name, value, where, allowed, dotted(config))
         if i < len(parents):
             node = node[parent]
     if isinstance(value, dict) and isinstance(node[last], dict):

@@ -70,7 +70,7 @@ def test_wrong_settings_are_refused(loss: Audio, message: str) -> None:
 
 
 def test_input_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ConfigError, match="loss=audio: compares waveforms"):
+    with pytest.raises(ConfigError, match="loss: compares waveforms"):
         Audio().check_input(None, {})
     with pytest.raises(ConfigError, match=r"simulator\.segment=1000: must be above 1024"):
         Audio().check_input(16000, {"simulator.segment": 1000})

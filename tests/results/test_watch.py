@@ -172,3 +172,12 @@ def test_no_run(quantbench, tmp_path):
     code, _, err = quantbench("watch", str(tmp_path), "--metric", "beauty")
     assert code == 2
     assert "--metric beauty: no such metric" in err
+
+
+def test_each_row_can_be_read_across_in_a_narrow_terminal(sweep):
+    finish(sweep, "ste-0", "ste-1")
+    text = shown(Watch(sweep).look(), width=50)
+    assert max(map(len, text.splitlines())) <= 50
+    row = next(line for line in text.splitlines() if line.startswith("vq ste"))
+    assert "-3" in row
+    assert "in every row: trials 3; diverged 0; failed 0" in text

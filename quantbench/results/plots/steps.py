@@ -13,6 +13,7 @@ from quantbench.metrics import METRICS
 from quantbench.results.plots.data import FAILURES, GROWTH, Data, axis_title, interval_words
 from quantbench.results.plots.picture import CROSS, Axis, Floats, Ints, Look, Panel, Picture, Series, with_counts
 from quantbench.results.statistics import mean_intervals
+from quantbench.suggest import no_such_metric
 
 WIDE = 30
 """Means of which the largest, of those after the first steps, is so many times the smallest get a logarithmic axis."""
@@ -143,7 +144,7 @@ def _points(data: Data, metric: str) -> pd.DataFrame:
         raise ConfigError("there are no curves: no curves.csv lies beside the results.csv given, or it is empty")
     every, _ = data.points
     if metric not in (known := list(every["metric"].unique())):
-        raise ConfigError(f"--metric {metric}: no such metric in curves.csv; there are {', '.join(known)}")
+        raise no_such_metric("--metric ", metric, known, "no such metric in curves.csv")
     trials = pd.DataFrame(
         {
             "method": data.layout.methods.to_numpy(),
