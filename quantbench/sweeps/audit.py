@@ -80,7 +80,8 @@ def run_audit(
         raise ConfigError(f"seeds={seeds}: must be at least 1")
     if seeds is not None and (own := [word for word in overrides if word.startswith(("+experiment=", "seed="))]):
         raise ConfigError(f"--seeds {seeds}: {own[0]} says which seeds there are; give one of the two")
-    planned = plan(compose(with_small(overrides, seeds or SEEDS), config_dir).given(own_settings(overrides, output, name)))
+    given = own_settings(overrides, output, name)
+    planned = plan(compose(with_small(overrides, seeds or SEEDS), config_dir).given(given))
     check_new(planned.run.output, "audit", planned.run.name)
     _refuse(planned)
     device = find_device(planned.run.device)
