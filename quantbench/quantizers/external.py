@@ -115,6 +115,22 @@ class External(Quantizer):
             if not training:
                 self.outputs.check_range(indices)
 
+    def check_latents(self, dim: int, latents: int) -> None:
+        if latents >= PROBE:
+            return
+        probe = torch.randn(latents, dim, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        try:
+            with torch.enable_grad(), modules.seeded(0):
+                values, _, loss = self.outputs.read(self._build().train()(self.outputs.input(probe)), probe)
+            total = values.sum() + loss
+            found = torch.autograd.grad(total, probe, allow_unused=True)[0] if total.requires_grad else None
+            sound = bool(total.isfinite()) and (found is None or bool(found.isfinite().all()))
+            reason = "" if sound else "its values, its loss or its gradient are not finite"
+        except (RuntimeError, ValueError, LookupError, AssertionError) as error:
+            reason = f"{type(error).__name__}: {error}"
+        if reason:
+            raise ConfigError(f"{self.module} cannot be trained with {latents} latents a step: {reason}")
+
     @property
     def outputs(self) -> Outputs:
         """How to read what the module returns."""
