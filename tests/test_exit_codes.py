@@ -27,7 +27,8 @@ def test_a_trial_that_diverged_is_a_result_and_told(quantbench, tmp_path):
     lines = [line for line in err.splitlines() if line.startswith("diverged")]
     assert len(lines) == 1
     assert lines[0].startswith("diverged: 3 x distortion ")
-    assert lines[0].endswith("times the target's power at step 1 (train.explode), and the like")
+    what = "times the target's power at step 1, more than train.explode=1e-09; try train.lr below 0.001, or train.clip of 1"
+    assert lines[0].endswith(f"{what}, and the like")
     folder = only_run(tmp_path)
     assert set(read_results(folder)["status"]) == {"diverged"}
     assert quantbench("resume", str(folder))[0] == 0  # nothing is left to do

@@ -110,7 +110,7 @@ def read(path: Path, sample_rate: int) -> Array:
     """One recording, mono, (samples,), at ``sample_rate`` Hz.
 
     Raises:
-        ConfigError: the extra ``audio`` is not installed.
+        ConfigError: the extra ``audio`` is not installed, or a sample is not finite.
         RuntimeError: soundfile cannot read the file.
     """
     try:
@@ -120,6 +120,12 @@ def read(path: Path, sample_rate: int) -> Array:
         raise ConfigError(f"recordings are read with the extra 'audio': {how_to_install('audio')}") from error
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     mono: Array = samples.mean(axis=1)
+    if not np.isfinite(mono).all():
+        first = int(np.argmin(np.isfinite(mono)))
+        raise ConfigError(
+            f"simulator.folder: {path}: sample {first} ({first / rate:.6g} s) is {mono[first]}, no number; put the recording "
+            f"right, or take it out of the folder"
+        )
     return mono if rate == sample_rate else soxr.resample(mono, rate, sample_rate)
 
 
@@ -223,7 +229,7 @@ def decode(
         make: takes samples, (samples,); gives None where they are silent.
 
     Raises:
-        ConfigError: nothing to train on or to hold out, or no extra ``audio``.
+        ConfigError: nothing to train on or to hold out, a sample that is not finite, or no extra ``audio``.
     """
     parts: dict[bool, list[Made]] = {False: [], True: []}
     names: dict[bool, list[str]] = {False: [], True: []}
@@ -236,9 +242,7 @@ def decode(
         except RuntimeError as error:  # soundfile's LibsndfileError
             left_out.unreadable.append(f"{path}: {error}")
             continue
-        if not np.isfinite(samples).all():
-            left_out.unreadable.append(f"{path}: samples that are not finite")
-        elif len(samples) < shortest:
+        if len(samples) < shortest:
             left_out.short.append(f"{path}: {len(samples)} samples, fewer than {shortest}")
         elif (made := make(samples)) is None:
             left_out.silent.append(f"{path}: silent")

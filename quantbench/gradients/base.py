@@ -21,6 +21,9 @@ class Gradient(Component):
     cost: ClassVar[float] = 0.0
     """Work of a trial beyond that of the straight-through estimator with vector quantization, in a default trial's work."""
 
+    fewest_latents: ClassVar[int] = 1
+    """Fewest latents a step, of one trial, with which it does anything."""
+
     @property
     def needs(self) -> frozenset[str]:
         """What the quantizer must offer."""

@@ -81,6 +81,7 @@ class VP(Gradient):
     """
 
     cost = 10.0
+    fewest_latents = 2  # a neighbour sets the radius
 
     eta: Factor = 1.0
     k: int = 8
@@ -100,6 +101,8 @@ class VP(Gradient):
 
     def _move(self, latents: Tensor, codes: int, moment: Moment) -> Tensor:
         frames, dim = latents.shape[1:]
+        if frames < self.fewest_latents:  # the last part of an evaluation may be a single one
+            return torch.zeros_like(latents)
         n = min(frames - 1, max(1, round(frames / codes)))
         k = min(frames - 1, self.k)
         near, far = _ranked(_distances(latents, latents), (k + 1, n + 1))  # the first is the latent itself

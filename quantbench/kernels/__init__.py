@@ -6,7 +6,19 @@ They compute what the PyTorch code beside each of them computes, up to rounding,
 from quantbench.kernels.adam import adam
 from quantbench.kernels.codebook import nearest, soft_code, sum_by_index, take
 from quantbench.kernels.error import mean_square
-from quantbench.kernels.library import ready, usable, without
+from quantbench.kernels.library import own_compiler, ready, usable, without
 from quantbench.kernels.network import network
 
-__all__ = ["adam", "mean_square", "nearest", "network", "ready", "soft_code", "sum_by_index", "take", "usable", "without"]
+__all__ = [
+    "adam",
+    "mean_square",
+    "nearest",
+    "network",
+    "own_compiler",
+    "ready",
+    "soft_code",
+    "sum_by_index",
+    "take",
+    "usable",
+    "without",
+]

@@ -150,6 +150,9 @@ class Quantizer(Component):
     def check_dim(self, dim: int) -> None:
         """Raise ConfigError when latents of ``dim`` dimensions cannot be quantized."""
 
+    def check_latents(self, dim: int, latents: int) -> None:
+        """Raise ConfigError when so few latents a step, of one trial, are too few to train with."""
+
     @abstractmethod
     def alphabet(self, dim: int) -> list[int]:
         """Number of codes of every slot; empty where nothing is quantized."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from quantbench.components import PerTrial, State, at_least, component
 from quantbench.errors import ConfigError
 from quantbench.install import how_to_install
 from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer
+from quantbench.quantizers.outputs import Losses, Outputs
 from quantbench.streams import Streams
 
 DECODERS = ("get_output_from_indices", "indices_to_codes")
@@ -23,14 +25,26 @@ SIZES = ("codebook_size", "levels", "num_quantizers", "num_codebooks", "groups",
 """Keyword arguments of such modules that decide how many bits they spend."""
 
 
+MOST_CODES = 2**20
+"""Of a slot: such modules keep tables of their codes, and what counts them does, too."""
+TABLE = 2**26
+"""Most distances between the first latents and the codes of a slot, a quarter of a GiB."""
+PROBE = 29
+"""Latents with which a module is tried; no length of another axis, so that axes can be told apart."""
+
+
 @component
 class External(Quantizer):
     """Any torch module with the calling convention of the package vector-quantize-pytorch as a quantizer.
 
-    The module takes ``(1, frames, dim)`` and returns a tuple: what the decoder receives, in the same shape; indices, ``(1,
-    frames)`` or ``(1, frames, slots)``; and, where there is a third entry, a loss, which is added up. It passes the gradient by
-    itself, so the only strategy that fits is ``own``. Its parameters are trained with the codec's; its buffers are kept for
-    every trial; whatever it draws from torch's global generator is drawn from a generator of the trial.
+    The module takes ``(1, frames, dim)``, or ``(1, dim, frames)`` with ``channels_first``, and returns a tuple, a mapping, or
+    an object with named outputs. Of these, the values are what the decoder receives, in the shape of the latents; the codes
+    are one integer a frame and slot, as ``(1, frames)``, ``(1, frames, slots)``, ``(1, slots, frames)`` or ``(groups, 1,
+    frames, stages)``; the loss is one number, or one for each slot, which are added up. It passes the gradient by itself, so
+    the only strategy that fits is ``own``. Its parameters are trained with the codec's; its buffers are kept for every trial;
+    whatever it draws from torch's global generator is drawn from a generator of the trial.
+
+    A quantizer of DAC gives five outputs and has its channels first: ``quantizer.channels_first=true quantizer.loss_at=[3,4]``.
 
     Formula: the module's
     Source: the package named by the setting module.
@@ -41,6 +55,10 @@ class External(Quantizer):
         arguments: keyword arguments of the class.
         slots: number of codes of each slot of the code.
         loss_weight: weight of its loss.
+        values_at, codes_at: which output is which: an index of a tuple, or a name.
+        loss_at: a list of those outputs whose sum is the loss; ``third``: the third of a tuple, where there is one that is a
+            tensor; ``none``: it has no loss.
+        channels_first: whether the module takes and gives ``(1, dim, frames)``.
     """
 
     own_gradient = True
@@ -52,29 +70,72 @@ class External(Quantizer):
     arguments: Any = None
     slots: tuple[int, ...] = (256,)
     loss_weight: PerTrial = 1.0
+    values_at: int | str = 0
+    codes_at: int | str = 1
+    loss_at: Losses = "third"
+    channels_first: bool = False
 
     def check(self) -> None:
         at_least("quantizer.slots", self.slots, 2)
         at_least("quantizer.loss_weight", self.loss_weight, 0)
         if self.arguments is not None and not isinstance(self.arguments, dict):
             raise ConfigError(f"quantizer.arguments={self.arguments}: must be a mapping of keyword arguments")
+        given = self.arguments or {}
+        levels = given.get("levels")
+        plain = isinstance(levels, list | tuple) and all(isinstance(one, int) for one in levels)
+        for name, value, codes in (
+            ("slots", list(self.slots), max(self.slots)),
+            ("arguments.codebook_size", given.get("codebook_size"), given.get("codebook_size")),
+            ("arguments.levels", levels, math.prod(levels) if plain else None),  # type: ignore[arg-type]
+        ):
+            if isinstance(codes, int) and codes > MOST_CODES:
+                raise ConfigError(
+                    f"quantizer.{name}={value}: makes {codes} codes a slot; must be at most {MOST_CODES}, for modules of other "
+                    f"packages keep tables of their codes; use fewer, several stages, or quantizer=fsq"
+                )
 
     def check_dim(self, dim: int) -> None:
         module = self._build()
-        probe = torch.randn(1, max(self.slots), dim, generator=torch.Generator().manual_seed(0))
-        try:
-            with torch.no_grad(), modules.seeded(0):
-                values, indices, _ = _parse(module.eval()(probe), probe[0])
-        except Exception as error:
+        size = getattr(module, "codebook_size", None)
+        if type(size) is int and set(self.slots) != {size}:
             raise ConfigError(
-                f"quantizer.module={self.module}: fails on latents of shape {tuple(probe.shape)} with codec.latent_dim={dim} "
-                f"({type(error).__name__}: {error})"
-            ) from error
-        if values.shape != probe[0].shape or indices.shape[1] != len(self.slots):
-            raise ConfigError(
-                f"quantizer.slots={list(self.slots)}: the module gave values {tuple(values.shape)} and indices "
-                f"{tuple(indices.shape)} for latents {tuple(probe[0].shape)}; the number of slots must be that of the indices"
+                f"quantizer.slots={list(self.slots)}: {self.module} says codebook_size={size}; set each slot to {size}"
             )
+        probe = torch.randn(PROBE + (dim == PROBE), dim, generator=torch.Generator().manual_seed(0))
+        for training in (False, True):  # a loss may be there in training only
+            try:
+                with torch.no_grad(), modules.seeded(0):
+                    result = module.train(training)(self.outputs.input(probe))
+            except Exception as error:
+                raise ConfigError(
+                    f"quantizer.module={self.module}: fails on latents of shape {tuple(self.outputs.input(probe).shape)} with "
+                    f"codec.latent_dim={dim} and quantizer.channels_first={str(self.channels_first).lower()} "
+                    f"({type(error).__name__}: {error})"
+                ) from error
+            _, indices, _ = self.outputs.read(result, probe)
+            if not training:
+                self.outputs.check_range(indices)
+
+    def check_latents(self, dim: int, latents: int) -> None:
+        if latents >= PROBE:
+            return
+        probe = torch.randn(latents, dim, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        try:
+            with torch.enable_grad(), modules.seeded(0):
+                values, _, loss = self.outputs.read(self._build().train()(self.outputs.input(probe)), probe)
+            total = values.sum() + loss
+            found = torch.autograd.grad(total, probe, allow_unused=True)[0] if total.requires_grad else None
+            sound = bool(total.isfinite()) and (found is None or bool(found.isfinite().all()))
+            reason = "" if sound else "its values, its loss or its gradient are not finite"
+        except (RuntimeError, ValueError, LookupError, AssertionError) as error:
+            reason = f"{type(error).__name__}: {error}"
+        if reason:
+            raise ConfigError(f"{self.module} cannot be trained with {latents} latents a step: {reason}")
+
+    @property
+    def outputs(self) -> Outputs:
+        """How to read what the module returns."""
+        return Outputs(self.values_at, self.codes_at, self.loss_at, self.channels_first, self.slots)
 
     def alphabet(self, dim: int) -> list[int]:
         return list(self.slots)
@@ -83,7 +144,7 @@ class External(Quantizer):
         return modules.stacked(self._build, streams.integers("codebook", 2**31).tolist(), streams.device)
 
     def fit_frames(self, batch: int) -> int:
-        return max(batch, 4 * max(self.slots))
+        return max(batch, min(4 * max(self.slots), TABLE // max(self.slots)))
 
     @torch.no_grad()
     def fit(self, state: State, latents: Tensor, streams: Streams) -> None:
@@ -92,13 +153,14 @@ class External(Quantizer):
     def quantize(self, state: State, latents: Tensor) -> Code:
         with torch.no_grad():
             values, indices, _ = self._every(state, latents, None, training=False)
+        self.outputs.check_range(indices)
         return Code(values, indices)
 
     def decode(self, state: State, indices: Tensor) -> Tensor:
         module = self._skeleton()
         name = next((name for name in DECODERS if hasattr(module, name)), None)
-        if name is None:
-            raise NotImplementedError(f"{self.module} has none of {', '.join(DECODERS)}")
+        if name is None or self.channels_first:
+            raise NotImplementedError(f"{self.module} has none of {', '.join(DECODERS)}, or its channels are first")
         decoded = []
         with torch.no_grad():
             for trial, index in enumerate(indices if indices.shape[-1] > 1 else indices.squeeze(-1)):
@@ -120,7 +182,7 @@ class External(Quantizer):
         found = []
         for trial, (seed, frames) in enumerate(zip(seeds, latents, strict=True)):
             with modules.seeded(seed), modules.holding(module, state, trial):
-                found.append(_parse(module(frames.unsqueeze(0)), frames))
+                found.append(self.outputs.read(module(self.outputs.input(frames)), frames))
         values, indices, losses = zip(*found, strict=True)
         return torch.stack(values), torch.stack(indices), torch.stack(losses)
 
@@ -152,10 +214,3 @@ class External(Quantizer):
 def _skeleton(module: str, arguments: str) -> nn.Module:
     with modules.seeded(0):
         return External(module=module, arguments=json.loads(arguments))._build()
-
-
-def _parse(result: Any, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Values (frames, dim), indices (frames, slots) and loss of what a module returned."""
-    values, indices, *rest = result
-    loss = rest[0].sum() if rest and isinstance(rest[0], Tensor) else frames.new_zeros(())
-    return values.reshape(frames.shape), indices.reshape(len(frames), -1).long(), loss

@@ -52,4 +52,5 @@ def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
     known = column.dropna()
     if known.map(lambda one: isinstance(one, int | float) and not isinstance(one, bool)).all():
         return column
-    return column.map(lambda one: None if pd.isna(one) or one == "" else str(one)).astype("str")
+    # As objects: the text type of pandas 2 makes the word "None" of an empty cell.
+    return pd.Series([None if pd.isna(one) or one == "" else str(one) for one in column], column.index, dtype=object)

@@ -27,7 +27,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "cores": os.cpu_count(),
         "threads_per_worker": 1,
-        "kernels": kernels.ready() or "compiled",
+        "kernels": kernels.ready() or " by ".join(filter(None, ["compiled", kernels.own_compiler()])),
         "git_revision": _git_revision(),
     }
 

@@ -13,7 +13,8 @@ from quantbench.gradients import Gradient, misfit
 from quantbench.quantizers import Quantizer
 from quantbench.schema import Settings
 from quantbench.sweeps.catalogue import default_component
-from quantbench.training.stack import check_inputs
+from quantbench.training import TrainSettings
+from quantbench.training.stack import check_inputs, check_step
 
 
 class Fit:
@@ -34,9 +35,16 @@ class Fit:
         if reason := self._once(("dim", id(quantizer), dim), lambda: _dim(quantizer, dim)):
             return f"quantizer={names['quantizer']}: {reason}"
         if not (reason := misfit(quantizer, parts["gradient"])):
-            return None
+            return self._few(parts, checked["train"])
         others = self._once(("others", id(quantizer)), lambda: _fitting(quantizer))
         return f"gradient={names['gradient']} does not fit quantizer={names['quantizer']}: {reason}; {others}"
+
+    def _few(self, parts: Mapping[str, Any], train: Settings) -> str | None:
+        """Why a step has too few latents; None where it has enough."""
+        trained = ("simulator", "codec", "quantizer", "gradient")
+        key = ("step", *(id(parts[group]) for group in trained), train["batch"])
+        reason: str | None = self._once(key, lambda: _step({group: parts[group] for group in trained}, TrainSettings(**train)))
+        return reason
 
     def _part(self, group: str, node: Settings) -> Any:
         return self._once(("part", id(node)), lambda: instance(group, node))
@@ -60,6 +68,14 @@ def _dim(quantizer: Quantizer, dim: int) -> str | None:
     """Why a quantizer cannot take latents of ``dim`` dimensions."""
     try:
         quantizer.check_dim(dim)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _step(parts: Mapping[str, Any], train: TrainSettings) -> str | None:
+    try:
+        check_step(**parts, train=train)
     except ConfigError as error:
         return str(error)
     return None

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from quantbench.training.model import Model
+from quantbench.training.settings import TrainSettings
+
+Made = Callable[[], Sequence[tuple[str, Tensor]]]
+"""What a step computed, in its order, by name; trial axis first. Asked for only where a trial diverges."""
+
+DATA = "the data"
+"""The name of what comes from the source, where no setting of the training helps."""
 
 
 class Divergence:
@@ -15,38 +24,59 @@ class Divergence:
 
     Args:
         power: mean square of each trial's target, (trials,).
-        explode: distortion, in multiples of it, from which a trial has diverged.
+        settings: of the training; their ``explode`` is the distortion, in multiples of ``power``, from which a trial has
+            diverged.
 
     Attributes:
         frozen: mask of the trials that diverged, (trials,).
         kept: the model's tensors, right for those trials; empty where there are none.
     """
 
-    def __init__(self, model: Model, power: Tensor, explode: float) -> None:
-        self.model, self.power, self.largest = model, power, explode * power
+    def __init__(self, model: Model, power: Tensor, settings: TrainSettings) -> None:
+        self.model, self.power, self.settings = model, power, settings
         self.frozen = torch.zeros_like(power, dtype=torch.bool)
         self.kept: list[Tensor] = []
 
-    def watch(self, step: int, distortion: Tensor, finite: Tensor) -> dict[int, str]:
+    def watch(self, step: int, distortion: Tensor, finite: Tensor, made: Made) -> dict[int, str]:
         """Trials that diverge at this step, with the reason; from now on ``restore`` gives them what they are now.
 
         Args:
             finite: whether a trial's loss and gradient are, (trials,).
+            made: where to look for what was the first not to be.
         """
-        fine = finite & (distortion <= self.largest) | self.frozen
+        fine = finite & (distortion <= self.settings.explode * self.power) | self.frozen
         if bool(fine.all()):
             return {}
         new = ~fine
         current = [tensor.detach().clone() for tensor in self.model.tensors()]
         self.kept = [_choose(self.frozen, old, now) for old, now in zip(self.kept or current, current, strict=True)]
         self.frozen = self.frozen | new
+        parts = made()
+        when = f"at step {step}"
         return {
-            trial: f"distortion {float(distortion[trial] / self.power[trial]):.3g} times the target's power at step {step} "
-            "(train.explode)"
-            if bool(finite[trial])
-            else f"loss or gradient not finite at step {step}"
+            trial: self._not_finite(trial, when, parts) or self.exploded(trial, float(distortion[trial]), when)
             for trial in new.nonzero().flatten().tolist()
         }
+
+    def exploded(self, trial: int, distortion: float, when: str) -> str:
+        """The reason of a trial whose distortion is beyond all bounds."""
+        if not math.isfinite(distortion):
+            return f"the distortion is not finite {when}; {self._advice(trial)}"
+        ratio = distortion / float(self.power[trial])
+        limit = f"train.explode={self.settings.explode:g}"
+        return f"distortion {ratio:.3g} times the target's power {when}, more than {limit}; {self._advice(trial)}"
+
+    def _not_finite(self, trial: int, when: str, parts: Sequence[tuple[str, Tensor]]) -> str | None:
+        """What was first not finite of a trial; None where all is."""
+        for name, tensor in parts:
+            if not bool(tensor[trial].isfinite().all()):
+                advice = "look at the source" if name == DATA else self._advice(trial)
+                return f"{name} is the first that is not finite {when}; {advice}"
+        return None
+
+    def _advice(self, trial: int) -> str:
+        lr, clip = float(self.settings.lr[trial]), float(self.settings.clip[trial])
+        return f"try train.lr below {lr:g}, or train.clip {f'below {clip:g}' if clip else 'of 1'}"
 
     @torch.no_grad()
     def restore(self) -> None:

@@ -28,7 +28,7 @@ def measure(training: Training, references: bool = True, told: Told = silent) ->
     for trial, trained in enumerate(training.outcomes):
         metrics, diverged, mse = rows[trial] | known[trial] | trained.metrics, trained.diverged, columns["mse"][trial]
         if diverged is None and not mse <= stack.train.explode * float(training.power[trial]):  # not for NaN either
-            diverged = f"distortion {mse:.3g} after the last step (train.explode)"
+            diverged = training.divergence.exploded(trial, mse, "after the last step")
             metrics["diverged_step"] = steps
         metrics["steps"] = metrics.setdefault("diverged_step", None) or steps
         outcomes.append(Outcome({name: _known(value) for name, value in metrics.items()}, trained.curves, diverged))

@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex
 import torch
 
 from quantbench.codecs import Codec
-from quantbench.components import Component, joined
+from quantbench.components import Component, joined, within
 from quantbench.devices import find_device
 from quantbench.errors import ConfigError, brief
 from quantbench.gradients import Gradient, misfit
@@ -92,6 +92,7 @@ class Stack:
             if reason := misfit(trial["quantizer"], trial["gradient"]):
                 pair = f"gradient={type(trial['gradient']).__name__} does not fit quantizer={type(trial['quantizer']).__name__}"
                 raise ConfigError(f"{pair}: {reason}")
+            check_step(**{name: trial[name] for name in ("simulator", "codec", "quantizer", "gradient", "train")})
         return cls.join(trials, whole, find_device(device), names)
 
     @classmethod
@@ -128,6 +129,19 @@ def check_fit(simulator: Simulator, codec: Codec, quantizer: Quantizer, loss: Lo
     """Raise ConfigError where the parts of a trial cannot work on each other's frames and latents."""
     quantizer.check_dim(codec.latent_dim)
     check_inputs(simulator, codec, loss)
+
+
+def check_step(simulator: Simulator, codec: Codec, quantizer: Quantizer, gradient: Gradient, train: TrainSettings) -> None:
+    """Raise ConfigError where a step has too few latents for a strategy or a quantizer."""
+    latents = train.batch * codec.latents_per_frame(simulator.input_dim)
+    try:
+        for _, one in within(gradient, "gradient"):
+            if isinstance(one, Gradient) and latents < one.fewest_latents:
+                needed = f"{type(one).__name__} needs at least {one.fewest_latents} latents a step, of each trial"
+                raise ConfigError(f"{needed}; there are {latents}")
+        quantizer.check_latents(codec.latent_dim, latents)
+    except ConfigError as error:
+        raise ConfigError(f"train.batch={train.batch}: {error}; use a larger train.batch") from error
 
 
 def check_inputs(simulator: Simulator, codec: Codec, loss: Loss) -> None:

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from quantbench.components import trial_error, trial_mean, within
+from quantbench.errors import ConfigError
 from quantbench.gradients import Moment
 from quantbench.losses import MSE
 from quantbench.metrics import METRICS, declared
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
 from quantbench.training.configuration import PARTS
-from quantbench.training.divergence import Divergence
+from quantbench.training.divergence import DATA, Divergence
 from quantbench.training.evaluate import evaluate
 from quantbench.training.model import Model
 from quantbench.training.optimizer import Adam
@@ -56,11 +57,12 @@ class Training:
             self.critic_adam = Adam(critic, torch.full_like(settings.lr, stack.loss.critic_lr), torch.zeros_like(settings.clip))
         self.lr_end = None if bool((settings.lr_end == 1).all()) else settings.lr_end
         self.held_out = stack.simulator.evaluation(self.world, self.streams)
+        check_finite(self.held_out, stack, "evaluation")
         self.curve_frames = self.held_out.spread(min(CURVE_FRAMES, max(1, CURVE_FEATURES // self.held_out.input.shape[2])))
         known = METRICS | declared(type(part) for name in PARTS for _, part in within(getattr(stack, name), name))
         self.curve_metrics = [name for name, metric in known.items() if metric.curve]
         self.power = trial_mean(self.held_out.target.square())
-        self.divergence = Divergence(self.model, self.power, settings.explode)
+        self.divergence = Divergence(self.model, self.power, settings)
         self.outcomes = [Outcome({}) for _ in stack.seeds]
         self.norm, self.encoder_std_start = torch.full((2, trials), math.nan, device=stack.device)
         self.step, self.stepping = 0, 0.0
@@ -75,6 +77,7 @@ class Training:
         latents = stack.codec.latents_per_frame(stack.simulator.input_dim)
         count = math.ceil(stack.quantizer.fit_frames(stack.train.batch * latents) / latents)
         frames = stack.simulator.draw(self.world, self.streams, count, "first frames")
+        check_finite(frames, stack, "first")
         if stack.train.warm_start:
             self.model.standardize(frames)
         self.model.fit(frames)
@@ -160,7 +163,20 @@ class Training:
         else:
             distortion = trial_error(output.detach(), frames.target)
         self.norm = torch.linalg.vector_norm(gradient, dim=1)
-        self._note(step, self.divergence.watch(step, distortion, torch.isfinite(loss + self.norm)))
+
+        def made() -> list[tuple[str, Tensor]]:
+            return [
+                *((DATA, data) for data in (frames.input, frames.target, frames.side) if data is not None),
+                ("the encoder's output", latents),
+                ("what the decoder receives", passed.received),
+                ("the decoder's output", output),
+                ("the reconstruction loss", reconstruction),
+                ("the quantizer's loss", passed.loss),
+                ("the loss", loss),
+                ("the gradient", self.norm),
+            ]
+
+        self._note(step, self.divergence.watch(step, distortion, torch.isfinite(loss + self.norm), made))
         frozen = model.encoder if stack.gradient.freezes_encoder(progress) else None
         self.adam.step(gradient, self.norm, frozen, self._rate(progress))
         with torch.no_grad():
@@ -198,3 +214,16 @@ class Training:
         for trial, frozen in enumerate(self.divergence.frozen.tolist()):
             if not frozen:
                 self.outcomes[trial].curves += [(self.step, name, values[trial]) for name, values in columns.items()]
+
+
+def check_finite(frames: Frames, stack: Stack, what: str) -> None:
+    """Raise ConfigError where frames hold something that is not finite: no codec can be trained on it, or judged by it."""
+    for part in ("input", "target", "side"):
+        data = getattr(frames, part)
+        if data is not None and not bool((fine := data.isfinite()).all()):
+            trial, frame, feature = (~fine).nonzero()[0].tolist()
+            raise ConfigError(
+                f"simulator={type(stack.simulator).__name__}: the {what} frames hold {float(data[trial, frame, feature])} (the "
+                f"{part} of frame {frame}, feature {feature}, with seed={stack.seeds[trial]}); data must be finite: put the "
+                f"source right"
+            )

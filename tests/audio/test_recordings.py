@@ -77,17 +77,25 @@ def test_impossible_splits_name_setting_value_and_allowed(speakers):
 
 def test_left_out_files_are_named_and_counted(speakers, capsys):
     (speakers / "a" / "broken.flac").write_bytes(b"no audio")
-    soundfile.write(speakers / "a" / "nan.wav", np.full(9000, np.nan, np.float32), 16000, subtype="FLOAT")
     soundfile.write(speakers / "b" / "silent.wav", np.zeros(9000), 16000)
     write(speakers, [f"c/short{i}.wav" for i in range(7)], seconds=0.05)
     soundfile.write(speakers / "c" / "empty.wav", np.zeros(0), 16000)
     found = load(speakers, 16000, 1000, 0.2, "speaker")
     told = capsys.readouterr().err
-    assert found.skipped == 11
+    assert found.skipped == 10
     assert len(found.sources) == 20
-    assert all(name in told for name in ("broken.flac", "nan.wav", "silent.wav"))
+    assert all(name in told for name in ("broken.flac", "silent.wav"))
     assert told.count("samples, fewer than 1000") == 5
-    assert "11 of 31 recordings skipped: 2 unreadable, 8 too short, 1 silent" in told
+    assert "10 of 30 recordings skipped: 1 unreadable, 8 too short, 1 silent" in told
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_sample_that_is_no_number_is_named(speakers, value):
+    samples = np.zeros((9000, 2), np.float32)
+    samples[4000:, 1] = value
+    soundfile.write(speakers / "a" / "odd.wav", samples, 8000, subtype="FLOAT")
+    with pytest.raises(ConfigError, match=rf"simulator\.folder: .*a/odd\.wav: sample 4000 \(0\.5 s\) is {value}"):
+        load(speakers, 16000, 1000, 0.2, "speaker")
 
 
 def test_nothing_left_is_an_error_with_numbers(tmp_path):

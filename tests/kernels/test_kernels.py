@@ -1,8 +1,11 @@
 """The compiled kernels against the PyTorch code that stands beside each of them."""
 
+import hashlib
 import os
+import re
+import socket
 import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,15 +15,17 @@ from quantbench import kernels
 from quantbench.codecs import MLP
 from quantbench.components import take, trial_error
 from quantbench.gradients import STE, SoftToHard
-from quantbench.kernels import library
+from quantbench.kernels import compiler, library
 from quantbench.quantizers import VectorQuantizer
 from quantbench.quantizers.search import count_and_sum, nearest
 from quantbench.simulators import Codeword
 from quantbench.streams import Streams
+from quantbench.sweeps.environment import environment
 from quantbench.training import Stack, TrainSettings
 from quantbench.training.optimizer import Adam, Parameters
 from quantbench.training.run import begin
 from tests.conftest import SMALL
+from tests.sweeps.test_runner import wait_for
 
 TRIALS = 3
 SHAPES = [(16, 64, 8, 256), (8, 64, 16, 256), (5, 37, 3, 77), (1, 1, 1, 1), (33, 8, 17, 130), (3, 150, 40, 65)]
@@ -198,38 +203,152 @@ def test_a_training_agrees_with_pytorch_at_step_200(gradient, commitment):
     assert float((ratio - 1).abs().max()) < 0.05
 
 
-def run_python(code, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **environment}, check=False
-    )
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache, and this process as if nobody had asked for kernels yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("QUANTBENCH_KERNELS", raising=False)
+    monkeypatch.setattr(library, "_loaded", [])
+    return tmp_path / "cache" / "quantbench"
 
 
-ASK = "from quantbench import kernels; print(kernels.ready())"
+@pytest.fixture
+def program(tmp_path):
+    """Makes a compiler that counts what it compiles, and is a shell script."""
+
+    def make(script, name="cc"):
+        path = tmp_path / name
+        version = 'for word; do [ "$word" = --version ] && echo plain && exit; done'
+        path.write_text(f"#!/bin/sh\n{version}\necho x >> {tmp_path}/compiled\n{script}\n")
+        path.chmod(0o755)
+        return path
+
+    return make
 
 
-def test_kernels_are_compiled_once_for_all_processes(tmp_path):
-    made = set()
+QUICK = 'for word; do shift; case $word in *network.cpp|*book.cpp|*adam.cpp|-O3) ;; *) set -- "$@" $word;; esac; done; g++ "$@"'
+"""Compiles the errors alone, which takes no time."""
+OUTPUT = 'while [ "$1" != -o ]; do shift; done; '
+
+
+def asked(monkeypatch, compiler):
+    """Why there are no kernels, asked anew with a compiler."""
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setattr(library, "_loaded", [])
+    return kernels.ready()
+
+
+def test_kernels_are_compiled_once_for_all_processes(cache, tmp_path, program, monkeypatch):
+    quick = program(QUICK)
     for _ in range(2):
-        assert run_python(ASK, XDG_CACHE_HOME=str(tmp_path)).stdout.strip() == "None"
-        (path,) = (tmp_path / "quantbench").glob("*.so")
-        made.add(path.stat().st_mtime_ns)
-    assert len(made) == 1
+        assert asked(monkeypatch, quick) is None
+    assert (tmp_path / "compiled").read_text() == "x\n"
+    assert sorted(path.suffix for path in cache.iterdir()) == [".sha256", ".so"]
 
 
-def test_without_a_compiler_there_is_a_reason(tmp_path):
-    nothing = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
-    assert "no C++ compiler" in run_python(ASK, **nothing, CXX="").stdout
-    assert "none: " in run_python(ASK, **nothing, CXX=str(tmp_path / "none")).stdout
-    assert "QUANTBENCH_KERNELS=off" in run_python(ASK, QUANTBENCH_KERNELS="off").stdout
-    broken = tmp_path / "c++"
-    broken.write_text("#!/bin/sh\n[ \"$1\" = --version ] && exit 0\necho 'no such header' >&2\nexit 1\n")
-    broken.chmod(0o755)
-    assert "failed: no such header" in run_python(ASK, XDG_CACHE_HOME=str(tmp_path), CXX=str(broken)).stdout
+def test_without_a_compiler_there_is_a_reason(cache, tmp_path, program, monkeypatch):
+    assert "failed: no such header" in asked(monkeypatch, program("echo 'no such header' >&2; exit 1"))
+    assert "none: there is no such program" in asked(monkeypatch, tmp_path / "none")
+    assert "No closing quotation" in asked(monkeypatch, "g++ 'a")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert asked(monkeypatch, " ") == "no C++ compiler (g++, clang++, c++, or the variable CXX)"
+    monkeypatch.setenv("QUANTBENCH_KERNELS", "off")
+    assert asked(monkeypatch, "g++") == "QUANTBENCH_KERNELS=off"
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path):
-    (tmp_path / "quantbench").write_text("a file where the folder would be")
-    assert run_python(ASK, XDG_CACHE_HOME=str(tmp_path)).stdout.strip() == "None"
+def test_a_cache_that_cannot_be_written_is_done_without(cache, program, monkeypatch):
+    cache.parent.mkdir()
+    cache.write_text("a file where the folder would be")
+    assert asked(monkeypatch, program(QUICK)) is None
+
+
+def test_a_library_belongs_to_the_whole_command(cache, tmp_path, program, monkeypatch):
+    quick = program(QUICK)
+    seen = set()
+    for command, variable in ((quick, ""), (f"{quick} -ffast-math", ""), (f"{quick} -ffast-math", "/somewhere"), (quick, "")):
+        monkeypatch.setenv("CPATH", variable)
+        assert asked(monkeypatch, command) is None
+        seen |= {path.name for path in cache.glob("*.so")}
+    assert len(seen) == 3
+    assert (tmp_path / "compiled").read_text() == "x\n" * 3  # the plain one was still there
+    program(QUICK + " # another compiler of the same name and version")
+    assert asked(monkeypatch, quick) is None
+    assert len(list(cache.glob("*.so"))) == 4
+
+
+def test_what_does_not_work_is_not_kept(cache, tmp_path, program, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for script, reason in (
+        (OUTPUT + 'echo garbage > "$2"', "made a library that does not work: .*invalid ELF header|file too short"),
+        (OUTPUT + "exit 0", "made a library that does not work: .*cannot open"),
+        (QUICK + " -fsanitize=address", "made a library that does not work: .*ASan runtime"),
+        (QUICK + " -Dmean_square=another", "made a library that does not work: .*undefined symbol"),
+        (
+            "echo 'extern \"C\" void mean_square() {}' > a.cpp; " + OUTPUT + 'g++ -shared -fPIC -o "$2" a.cpp',
+            "a mean of 5 is 0",
+        ),
+        ("kill -9 $$", "ended by SIGKILL"),
+    ):
+        found = asked(monkeypatch, program(script))
+        assert found is not None, script
+        assert re.search(reason, found), found
+        assert list(cache.iterdir()) == []  # neither a library nor a folder
+    assert asked(monkeypatch, program(QUICK)) is None
+
+
+def test_a_compiler_that_hangs_is_given_up(cache, tmp_path, program, monkeypatch):
+    monkeypatch.setattr(compiler, "COMPILE_SECONDS", 0.3)
+    reason = asked(monkeypatch, program(f"sleep 60 & echo $! > {tmp_path}/child; wait"))
+    assert "did not end within 0.3 s" in reason
+    assert list(cache.iterdir()) == []
+    child = int((tmp_path / "child").read_text())
+    wait_for(lambda: ended(child))
+
+
+def ended(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_what_a_killed_compilation_left_is_removed(cache, program, monkeypatch):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    host = socket.gethostname()
+    folders = {
+        name: cache / f"compiling-{name}-x" for name in (f"{host}-{dead.pid}", f"{host}-{os.getpid()}", "other-1", "old-1")
+    }
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+        (folder / "kernels.so").write_text("half")
+    os.utime(folders["old-1"], (0, 0))
+    assert asked(monkeypatch, program(QUICK)) is None
+    assert sorted(cache.glob("compiling-*")) == sorted([folders[f"{host}-{os.getpid()}"], folders["other-1"]])
+
+
+def test_a_library_that_no_longer_loads_is_made_again(cache, tmp_path, program, monkeypatch):
+    monkeypatch.setattr(compiler, "_key", lambda *facts: "a")
+    cache.mkdir(parents=True)
+    (cache / "kernels-a.so").write_bytes(b"another system's")
+    (cache / "kernels-a.sha256").write_text(hashlib.sha256(b"another system's").hexdigest())
+    assert asked(monkeypatch, program(QUICK)) is None
+    assert (tmp_path / "compiled").read_text() == "x\n"
+    assert len((cache / "kernels-a.so").read_bytes()) > 1000
+
+
+def test_modules_of_the_current_folder_are_not_imported(cache, tmp_path, program, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "ctypes.py").write_text("open('hijacked', 'w')")
+    assert asked(monkeypatch, program(QUICK)) is None
+    assert not (tmp_path / "hijacked").exists()
+
+
+def test_a_compiler_of_ones_own_is_noted(cache, program, monkeypatch):
+    quick = program(QUICK)
+    assert asked(monkeypatch, f"{quick} -ffast-math") is None
+    assert environment(torch.device("cpu"))["kernels"] == f"compiled by {quick} -ffast-math"
 
 
 def test_other_numbers_and_devices_are_left_to_pytorch():

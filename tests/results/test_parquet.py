@@ -44,6 +44,15 @@ def test_settings_of_numbers_and_text(tmp_path):
     assert list(parquet.read(tmp_path / "a.parquet")["quantizer.levels"].fillna("")) == ["4", "[3, 5]", ""]
 
 
+def test_empty_cells_are_none(tmp_path):
+    table = pd.DataFrame({"error": ["why", None, ""], "nothing": [None, "", None], "mse": [0.1, None, 0.3]})
+    parquet.write(table, tmp_path / "a.parquet")
+    found = parquet.read(tmp_path / "a.parquet")
+    assert found["error"].isna().tolist() == [False, True, True]
+    assert found["nothing"].isna().all()
+    assert found["mse"].isna().tolist() == [False, True, False]
+
+
 def test_what_is_no_table(tmp_path, quantbench):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(ConfigError, match="cannot be read as a results"):

@@ -83,9 +83,14 @@ def test_bands_that_hold_no_frequency_are_refused(recordings):
 
 
 def test_recordings_that_would_poison_every_mean_are_left_out(recordings, capsys):
-    soundfile.write(recordings / "nan.wav", np.full(9000, np.nan, np.float32), 16000, subtype="FLOAT")
     soundfile.write(recordings / "silent.wav", np.zeros(9000), 16000)
     drawn, held_out = frames_of(AudioFrames(folder=str(recordings), frame_dim=12))
     assert drawn.input.isfinite().all()
     assert held_out.input.isfinite().all()
-    assert "2 of 12 recordings skipped: 1 unreadable, 0 too short, 1 silent" in capsys.readouterr().err
+    assert "1 of 11 recordings skipped: 0 unreadable, 0 too short, 1 silent" in capsys.readouterr().err
+
+
+def test_recordings_with_a_sample_that_is_no_number_are_refused(recordings):
+    soundfile.write(recordings / "nan.wav", np.full(9000, np.nan, np.float32), 16000, subtype="FLOAT")
+    with pytest.raises(ConfigError, match=r"nan\.wav: sample 0 \(0 s\) is nan"):
+        frames_of(AudioFrames(folder=str(recordings), frame_dim=12))

@@ -121,6 +121,10 @@ def test_pairs_that_do_not_fit_are_skipped_or_refused():
     assert "gradient=soft_to_hard does not fit quantizer=none: the quantizer offers no soft assignment" in reason
     assert re.search("gradients that fit it: .*mste, .*noise", reason)
     assert [len(stack) for stack in schedule(planned).stacks] == [1]
+    vp = Combination(CHOICES | {"gradient": "vp"}, config(gradient={"_target_": "quantbench.gradients.VP"}, train={"batch": 1}))
+    small = plan(sweep({"train.batch": [1, 2]}, combinations=[vp]))
+    assert re.match("train.batch=1: VP needs at least 2 latents a step", small.trials[0].skipped)
+    assert small.trials[1].skipped is None
     with pytest.raises(ConfigError, match="nothing to train: gradient=soft_to_hard does not fit"):
         plan(sweep(combinations=[none]))
 

@@ -1,6 +1,7 @@
 """Every quantizer and every strategy, as its YAML file has it, in a training of a few steps."""
 
 import dataclasses
+import re
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ import torch
 from quantbench.choices import choices
 from quantbench.codecs import MLP
 from quantbench.components import Component, hints, over_trials
-from quantbench.gradients import STE, Moment, Own, misfit
+from quantbench.errors import ConfigError
+from quantbench.gradients import STE, VP, Moment, Own, misfit
 from quantbench.quantizers import FSQ, External, Lattice, VectorQuantizer
 from quantbench.schema import check_settings, without_target
 from quantbench.simulators import Codeword
@@ -16,6 +18,7 @@ from quantbench.streams import Streams
 from quantbench.sweeps.catalogue import default_component
 from quantbench.training import Stack, TrainSettings, train
 from quantbench.training.model import Model
+from quantbench.training.run import begin
 
 torch.set_num_threads(1)
 SEEDS = (3, 4, 5)
@@ -62,6 +65,33 @@ GRADIENTS = [
     for kind, quantizer in SMALL.items()
     if misfit(quantizer, default_component("gradient", gradient)) is None
 ]
+
+
+def test_a_batch_of_one_trains_or_is_refused_before():
+    refused, diverged = {}, []
+    pairs = [(name, quantizer_of(name, DIMS.get(name, 8)), None, DIMS.get(name, 8)) for name in QUANTIZERS]
+    pairs += [(name, SMALL[kind], default_component("gradient", name), 4) for name, kind in dict(GRADIENTS).items()]
+    for name, quantizer, gradient, dim in pairs:
+        gradient = gradient or (Own() if quantizer.own_gradient else STE())
+        try:
+            training = begin(stack(quantizer, gradient, dim, seeds=SEEDS[:1], steps=2, batch=1, log_every=2))
+        except ConfigError as error:
+            refused[name] = str(error)
+        else:
+            training.advance()
+            diverged += [name for one in training.outcomes if one.diverged]
+    assert sorted(refused) == ["vp", "vqp_fsp"]
+    assert all(re.fullmatch(r"train.batch=1: .* 1.*; use a larger train.batch", error) for error in refused.values())
+    assert diverged == []
+
+
+def test_a_latent_without_neighbours_stays():
+    """The last part of an evaluation may be a single frame."""
+    latents = torch.randn(2, 1, 4)
+    quantizer = SMALL[VectorQuantizer]
+    state = quantizer.init(Streams([0, 1]), 4)
+    moment = Moment(1.0, Streams([0, 1]), training=False)
+    assert torch.equal(VP().pass_through(quantizer, state, latents, quantizer.quantize(state, latents), moment), latents)
 
 
 @pytest.mark.parametrize("name", QUANTIZERS)

@@ -1,11 +1,13 @@
 import itertools
 import math
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
 
 from quantbench.codecs import MLP
+from quantbench.errors import ConfigError
 from quantbench.gradients import MSTE, NSVQ, STE, DiVeQ, Noise, Schedule, SoftToHard
 from quantbench.quantizers import FSQ, Identity, Residual, Uniform, VectorQuantizer
 from quantbench.simulators import Codeword, Gaussian, Rotation
@@ -111,7 +113,14 @@ def poison(mask, value):
     return gradient
 
 
-@pytest.mark.parametrize(("value", "reason"), [(math.nan, "not finite"), (math.inf, "not finite"), (1e6, "train.explode")])
+NOT_FINITE = (
+    "what the decoder receives is the first that is not finite at step 25; try train.lr below 0.001, or train.clip of 1"
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [(math.nan, NOT_FINITE), (math.inf, NOT_FINITE), (1e6, "train.explode=1000; try ")]
+)
 def test_a_diverging_trial_is_frozen_and_harms_no_neighbour(value, reason):
     healthy = results(train(stack(3)))
     outcomes = train(replace(stack(3), gradient=poison([False, True, False], value)))
@@ -131,6 +140,46 @@ def test_a_trial_that_the_last_step_ruins_has_diverged():
     assert outcomes[0].diverged is None
     assert "after the last step" in outcomes[1].diverged
     assert outcomes[1].metrics["diverged_step"] == 1
+
+
+class Odd(Codeword):
+    """A source of which some frames are not finite."""
+
+    odd: ClassVar[str] = ""
+
+    def draw(self, world, streams, frames, purpose="data"):
+        drawn = super().draw(world, streams, frames, purpose)
+        if purpose == self.odd:
+            drawn.input[-1, 7, 2] = math.inf
+        return drawn
+
+    def evaluation(self, world, streams):
+        return self.draw(world, streams, 64, "evaluation")
+
+
+@pytest.mark.parametrize(("purpose", "what"), [("evaluation", "evaluation"), ("first frames", "first")])
+def test_data_that_are_not_finite_are_bad_input(monkeypatch, purpose, what):
+    monkeypatch.setattr(Odd, "odd", purpose)
+    with pytest.raises(
+        ConfigError, match=rf"simulator=Odd: the {what} frames hold inf \(the input of frame 7, feature 2, .*seed=1"
+    ):
+        train(stack(2, simulator=Odd(bits=4, frame_dim=6)))
+
+
+def test_a_trial_says_what_was_first_not_finite(monkeypatch):
+    monkeypatch.setattr(Odd, "odd", "data")
+    outcomes = train(stack(2, simulator=Odd(bits=4, frame_dim=6)))
+    assert [one.diverged for one in outcomes] == [
+        None,
+        "the data is the first that is not finite at step 1; look at the source",
+    ]
+    first, second = (one.diverged for one in train(stack(2, lr=(1000.0, 1e30), clip=(0.0, 0.5))))
+    assert first.endswith("at step 2; try train.lr below 1000, or train.clip of 1")
+    assert second.endswith("at step 2; try train.lr below 1e+30, or train.clip below 0.5")
+    assert "is the first that is not finite" in second
+    gradient = poison([True], 1e30)
+    (found,) = train(replace(stack(1), gradient=gradient))
+    assert found.diverged.startswith("the reconstruction loss is the first that is not finite at step 25")
 
 
 def test_ste_without_commitment_makes_the_encoder_grow_and_mste_does_not():
