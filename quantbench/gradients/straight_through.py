@@ -53,10 +53,11 @@ class ClippedSTE(Gradient):
 class MSTE(Gradient):
     """Modified STE: the quantization noise is tied to the encoder's scale, ``y + sg(Q(y) - y) s(y) / sg(s(y))``.
 
-    Our reading of Mack et al. (2025), arXiv 2502.04770, which states that the noise is multiplied by a factor of value 1
-    whose gradient follows the standard deviation of the encoder's output; here s(y) is that standard deviation over the
-    frames of a batch. When the codebook follows the encoder, Q(a y) = a Q(y), so the derivative with respect to the scale
-    a is Q(y). STE gives y instead and so rewards growth that does not help; this gives y + (Q(y) - y) = Q(y).
+    Our reading of Mack et al. (2025), arXiv 2502.04770, of which summaries alone could be had: the noise is multiplied by a
+    factor of value 1 whose gradient follows a standard deviation, so that it is tied to the computational graph. Here s is that
+    of the encoder's output over the frames of a batch. When the codebook follows the encoder, Q(a y) = a Q(y), so the derivative
+    with respect to the scale a is Q(y). STE gives y instead and so rewards growth that does not help; this gives y + (Q(y) - y) =
+    Q(y). The other candidate is the standard deviation of the noise itself, which grows alike where codewords are centroids.
 
     Formula: ``y + sg(Q(y) - y) s(y) / sg(s(y))``, s the standard deviation
     Source: Mack et al. (2025), arXiv 2502.04770.
@@ -64,14 +65,17 @@ class MSTE(Gradient):
 
     Attributes:
         scope: ``all``: one standard deviation for all latent dimensions; ``dimension``: one for each.
+        of: whose standard deviation s is: of the ``latent`` y, or of the ``error`` Q(y) - y, Q(y) held fixed.
     """
 
     hard_forward = True
 
     scope: Literal["all", "dimension"] = "all"
+    of: Literal["latent", "error"] = "latent"
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
-        centred = latents - latents.mean(1, keepdim=True)
+        measured = latents if self.of == "latent" else code.values.detach() - latents
+        centred = measured - measured.mean(1, keepdim=True)
         variance = centred.square().mean((1, 2) if self.scope == "all" else 1, keepdim=True)
         std = variance.clamp_min(SMALLEST_STD**2).sqrt()
         return latents + (code.values - latents).detach() * (std / std.detach())

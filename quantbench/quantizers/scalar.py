@@ -17,6 +17,8 @@ from quantbench.streams import Streams
 Levels = int | tuple[int, ...]
 
 SMALLEST_STEP = 1e-6
+MARGIN = 1e-3
+"""Of FSQ's bound against the outermost levels."""
 
 
 @component
@@ -179,27 +181,38 @@ class FSQ(Leveled):
     """Finite scalar quantization: bound every dimension by a tanh, then round.
 
     Mentzer et al. (2024), arXiv 2309.15505. ``prepare`` maps a latent z to ``h tanh(z + s) - o`` with
-    ``h = (levels - 1)(1 + 0.001)/2``, ``o`` = 1/2 for an even number of levels and 0 otherwise, ``s = artanh(o / h)``;
+    ``h = (levels - 1)(1 - 0.001)/2``, ``o`` = 1/2 for an even number of levels and 0 otherwise, ``s = tan(o / h)``;
     ``quantize`` rounds to integers; ``restore`` divides by ``levels // 2``, so that codes lie in [-1, 1]. The paper trains
-    without a commitment loss and advises at least 5 levels; with 2 the shift s is so large that the tanh starts saturated.
+    without a commitment loss and advises at least 5 levels.
 
     Formula: ``round(h tanh(z + s) - o) / (levels // 2)``
     Source: Mentzer et al. (2024), arXiv 2309.15505.
     Recommended: at least 5 levels, as 8, 5, 5, 5 for 1000 codes; no commitment loss.
+
+    Attributes:
+        shift: of z, for even numbers of levels: ``tan``, as published; or ``artanh``, as in vector-quantize-pytorch: ``s =
+            artanh(o / h)`` with ``h = (levels - 1)(1 + 0.001)/2``, so that z = 0 comes to the middle. With 2 levels that shift
+            is so large that the tanh starts saturated.
     """
 
     bounds = True
 
     levels: Levels = 5
+    shift: Literal["tan", "artanh"] = "tan"
 
     def centre(self, latents: Tensor) -> Tensor:
         return -0.5 * (self._counts(latents) % 2 == 0)
 
     def prepare(self, state: State, latents: Tensor) -> Tensor:
         counts = self._counts(latents)
-        half = (counts - 1) * (1 + 1e-3) / 2
         offset = 0.5 * (counts % 2 == 0)
-        return torch.tanh(latents + torch.atanh(offset / half)) * half - offset
+        if self.shift == "tan":
+            half = (counts - 1) * (1 - MARGIN) / 2
+            shift = torch.tan(offset / half)
+        else:
+            half = (counts - 1) * (1 + MARGIN) / 2
+            shift = torch.atanh(offset / half)
+        return torch.tanh(latents + shift) * half - offset
 
     def restore(self, state: State, values: Tensor) -> Tensor:
         return values / (self._counts(values) // 2)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from quantbench import gradients as G
+from quantbench.errors import ConfigError
 from quantbench.gradients.rounding import soft_round, soft_round_inverse
 from quantbench.gradients.sampled import reinmax
 from quantbench.quantizers import FSQ, Code, Moment, Uniform, VectorQuantizer
@@ -71,6 +72,23 @@ def test_mste():
     one = torch.ones((), dtype=torch.float64)
     derivative = torch.autograd.functional.jvp(scaled, one, one)[1]
     assert torch.allclose(derivative, code.values)
+
+
+@checks("mste")
+def test_mste_of_the_error():
+    """With s of the error, too, where codewords are the centroids of their latents."""
+    y = torch.randn(1, 4000, 1, dtype=torch.float64)
+    index = (y > 0).long() + (y > 1).long() + (y > -1).long()
+    centroids = torch.stack([y[index == i].mean() for i in range(4)])
+    code = Code(centroids[index], None)
+
+    def scaled(a):
+        return received(G.MSTE(of="error"), VQ, {}, a * y, code)
+
+    one = torch.ones((), dtype=torch.float64)
+    assert torch.allclose(torch.autograd.functional.jvp(scaled, one, one)[1], code.values)
+    code = Code(1.5 * code.values, None)  # no centroids: then it is not
+    assert not torch.allclose(torch.autograd.functional.jvp(scaled, one, one)[1], code.values, rtol=0.1)
 
 
 @checks("ewgs")
@@ -291,6 +309,28 @@ def test_rotation():
     assert torch.all(by_codeword == 0)
 
 
+@checks("rotation")
+@pytest.mark.parametrize("apart", [0.0, 1e-8, 1e-5, 1e-3])
+def test_rotation_of_opposite_vectors(apart):
+    """Opposite vectors: the codeword to the last digit, and a Jacobian that is orthogonal and turns y to q."""
+    y = torch.tensor([[[0.6, -0.8, 0.1]]])
+    q = -2 * y + apart * torch.tensor([[[0.8, 0.6, 0.0]]])
+    code = Code(q, None)
+    assert torch.equal(received(G.RotationTrick(), VQ, {}, y, code), q)
+    rotation = jacobian(lambda x: received(G.RotationTrick(), VQ, {}, x, code), y) * y.norm() / q.norm()
+    assert torch.allclose(rotation @ rotation.T, torch.eye(3), atol=1e-3)
+    assert torch.allclose(rotation @ unit(y.flatten()), unit(q.flatten()), atol=1e-3)
+
+
+@checks("rotation")
+def test_rotation_of_a_latent_without_direction():
+    """At y = 0, where no rotation is defined, the gradient is that of STE."""
+    y = torch.zeros(1, 1, 3)
+    code = Code(torch.tensor([[[3.0, 0.0, 0.0]]]), None)
+    assert torch.equal(received(G.RotationTrick(), VQ, {}, y, code), code.values)
+    assert torch.equal(jacobian(lambda x: received(G.RotationTrick(), VQ, {}, x, code), y), torch.eye(3))
+
+
 @checks("diveq")
 def test_diveq():
     """With u = (c - y) / |c - y| and no noise: the codeword forward, I - u u' by the latent, u u' by the codeword."""
@@ -357,6 +397,29 @@ def test_reinmax():
     own = logits.clone().requires_grad_()
     expected = sum(share * loss(torch.eye(5, dtype=torch.float64)[k]) for k, share in enumerate(torch.softmax(own, 0)))
     assert torch.allclose(total, torch.autograd.grad(expected, own)[0])
+
+
+@checks("reinmax")
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_reinmax_with_a_temperature(temperature):
+    """2 J_p g - J_softmax g / 2 with p = (softmax(a / tau) + drawn) / 2, written out; the temperature is nowhere else."""
+    a = torch.tensor([0.3, -1.2, 0.8], dtype=torch.float64)
+    drawn, g = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64), torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+
+    def jacobian_of_softmax(p):
+        return torch.diag(p) - torch.outer(p, p)
+
+    p, soft = (torch.softmax(a / temperature, 0) + drawn) / 2, torch.softmax(a, 0)
+    expected = 2 * jacobian_of_softmax(p) @ g - jacobian_of_softmax(soft) @ g / 2
+    own = a.clone().requires_grad_()
+    got = reinmax(own, drawn, temperature)
+    assert torch.allclose(got, drawn)
+    assert torch.allclose(torch.autograd.grad((got * g).sum(), own)[0], expected)
+
+
+def test_reinmax_refuses_a_temperature_below_one():
+    with pytest.raises(ConfigError, match=r"gradient\.temperature\.end=0\.5: must be at least 1"):
+        G.ReinMax(temperature=G.Schedule(1.0, 0.5, "linear")).check()
 
 
 def frame_loss(values):

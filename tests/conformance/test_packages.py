@@ -123,7 +123,7 @@ def test_fsq():
     levels = (8, 5, 4, 3)
     y = leaf()
     (out, index), gradient = through(vqp.FSQ(levels=list(levels)), y)
-    passed, restored, found = ours(FSQ(levels=levels), {}, STE(), y)
+    passed, restored, found = ours(FSQ(levels=levels, shift="artanh"), {}, STE(), y)
     assert torch.allclose(out, restored, atol=1e-6)
     assert torch.allclose(gradient, found, atol=1e-5)
     packed = (passed.code.indices * torch.tensor([1, 8, 40, 160])).sum(-1)
