@@ -20,8 +20,9 @@ OPPOSITE = 1e-4
 class RotationTrick(Gradient):
     """Rotation trick: ``sg(|q| / |y| R) y`` with the rotation R of y onto the codeword q; the gradient is rotated alike.
 
-    ``R = I - 2 r r' + 2 q^ y^'`` with unit vectors q^, y^ and ``r = (q^ + y^) / |q^ + y^|``. Where y and q are opposite, r is any
-    unit vector across them, so that R turns by 180 degrees; a latent without a direction, shorter than 1e-6, passes with STE.
+    ``R = I - 2 r r' + 2 q^ y^'`` with unit vectors q^, y^ and ``r = (q^ + y^) / |q^ + y^|``. Where y and q are opposite, r
+    is any unit vector across them, so that R turns by 180 degrees; a latent shorter than 1e-6, without a direction, passes
+    with STE.
 
     Formula: ``sg(|q|/|y| R) y``, ``R = I - 2 r r' + 2 q^ y^'``
     Source: Fifty et al. (2024), arXiv 2410.06424.

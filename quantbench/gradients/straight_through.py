@@ -54,10 +54,11 @@ class MSTE(Gradient):
     """Modified STE: the quantization noise is tied to the encoder's scale, ``y + sg(Q(y) - y) s(y) / sg(s(y))``.
 
     Our reading of Mack et al. (2025), arXiv 2502.04770, of which summaries alone could be had: the noise is multiplied by a
-    factor of value 1 whose gradient follows a standard deviation, so that it is tied to the computational graph. Here s is that
-    of the encoder's output over the frames of a batch. When the codebook follows the encoder, Q(a y) = a Q(y), so the derivative
-    with respect to the scale a is Q(y). STE gives y instead and so rewards growth that does not help; this gives y + (Q(y) - y) =
-    Q(y). The other candidate is the standard deviation of the noise itself, which grows alike where codewords are centroids.
+    factor of value 1 whose gradient follows a standard deviation, so that it is tied to the computational graph. Here s is
+    that of the encoder's output over the frames of a batch. When the codebook follows the encoder, Q(a y) = a Q(y), so the
+    derivative with respect to the scale a is Q(y). STE gives y instead and so rewards growth that does not help; this gives
+    y + (Q(y) - y) = Q(y). The other candidate is the standard deviation of the noise itself, which grows alike where codewords
+    are centroids.
 
     Formula: ``y + sg(Q(y) - y) s(y) / sg(s(y))``, s the standard deviation
     Source: Mack et al. (2025), arXiv 2502.04770.

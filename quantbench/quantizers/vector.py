@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import ClassVar, Literal
 
@@ -22,13 +23,13 @@ from quantbench.components import (
     trial_error,
 )
 from quantbench.errors import ConfigError
+from quantbench.quantizers import restart as rules
 from quantbench.quantizers.base import CODEBOOK, SOFT, WHOLE, Code, Committed, Moment, Trace
 from quantbench.quantizers.search import count_and_sum, distances, nearest
 from quantbench.streams import Streams
 
 LARGEST_CODEBOOK = 2**20
 KMEANS_STEPS = 20
-USAGE_DECAY = 0.99
 SMALLEST_COUNT = 1e-5
 
 
@@ -112,10 +113,15 @@ class VectorQuantizer(CodebookQuantizer):
         update_by: ``gradient``, or ``ema``: moving averages of the latents of each code (van den Oord et al. 2017, appendix
             A.1); the codebook loss is then left out.
         decay: of the moving averages.
+        smoothing: of the counts that sums are divided by (Laplace's, 1e-5 in EnCodec and vector-quantize-pytorch), which draws
+            codes that are not in use to the origin; 0: they stay where they are.
         init_by: of the codebook: ``data`` (first latents), ``kmeans`` (on the first latents) or ``normal``.
-        restart: a code used less than this share of ``1 / codes`` is replaced by a latent of the current batch
-            (Dhariwal et al. 2020, arXiv 2005.00341); 0 never.
-        restart_every: steps between looks for dead codes.
+        restart: codes used less than this get another codeword; 0 never. The rule says in which units.
+        restart_by: ``usage``: in shares of ``1 / codes``; ``count``: in latents a step, EnCodec's has 2 with ``restart_every``
+            1; both replace by a latent of the batch. ``hits``: in shares of the steps since the last look, NSVQ's and DiVeQ's
+            has 0.01; a codeword in use is copied. ``idle``: not hit in ``restart_every`` steps; a latent with noise of the
+            share ``restart`` of its length, 0.01 in the code of Huh et al.
+        restart_every: steps between looks for such codes.
         projection: dimensions of the space that is quantized, between two learned affine maps (the factorised codes of Yu
             et al. 2022, as in DAC); 0 for the latents' own space.
         affine: whether codewords are ``scale * c + shift`` with a learned scale and shift for all of them (Huh et al. 2023,
@@ -126,7 +132,9 @@ class VectorQuantizer(CodebookQuantizer):
     update_by: Literal["gradient", "ema"] = "gradient"
     decay: Factor = 0.99
     init_by: Literal["data", "kmeans", "normal"] = "data"
+    smoothing: float = 0.0
     restart: float = 0.0
+    restart_by: rules.Rule = "usage"
     restart_every: int = 100
     projection: int = 0
     affine: bool = False
@@ -135,7 +143,8 @@ class VectorQuantizer(CodebookQuantizer):
     def check(self) -> None:
         super().check()
         between("quantizer.decay", self.decay, 0, 1)
-        between("quantizer.restart", self.restart, 0, 1)
+        at_least("quantizer.smoothing", self.smoothing, 0)
+        between("quantizer.restart", self.restart, 0, math.inf if self.restart_by == "count" else 1)
         at_least("quantizer.restart_every", self.restart_every, 1)
         at_least("quantizer.projection", self.projection, 0)
         at_least("quantizer.affine_lr", self.affine_lr, 0)
@@ -154,7 +163,7 @@ class VectorQuantizer(CodebookQuantizer):
             for name in ("affine_scale", "affine_shift"):
                 state[name] = nn.Parameter(codebook.new_zeros(streams.trials, 1, inner))
         if self.restart:
-            state["usage"] = codebook.new_full((streams.trials, self.codes), 1 / self.codes)
+            state["usage"] = rules.begin(self.restart_by, streams, self.codes)
         if self.update_by == "gradient":
             return state | {"codewords": nn.Parameter(codebook)}
         counts = codebook.new_ones(streams.trials, self.codes)
@@ -210,23 +219,35 @@ class VectorQuantizer(CodebookQuantizer):
             new = 1 - self.decay
             state["counts"].lerp_(counts, new.squeeze(-1))
             state["sums"].lerp_(sums, new)
-            alive = state["counts"].unsqueeze(-1) > SMALLEST_COUNT
-            means = state["sums"] / state["counts"].clamp_min(SMALLEST_COUNT).unsqueeze(-1)
-            state["codewords"].copy_(torch.where(alive, means, state["codewords"]))
+            state["codewords"].copy_(self._means(state))
         if self.restart:
-            state["usage"].lerp_(counts / latents.shape[1], 1 - USAGE_DECAY)
-            if step % self.restart_every == 0:
+            decay = self.decay.squeeze(-1)
+            rules.track(self.restart_by, state["usage"], counts, latents.shape[1], decay)
+            if step % self.restart_every == 0 or self.restart_by == "idle":
                 self._restart(state, latents, streams)
 
+    def _means(self, state: State) -> Tensor:
+        """The codewords that moving averages give, (trials, codes, dim)."""
+        counts = state["counts"].unsqueeze(-1)
+        if self.smoothing:
+            total = counts.sum(1, keepdim=True)
+            return state["sums"] / ((counts + self.smoothing) / (total + self.codes * self.smoothing) * total)
+        means = state["sums"] / counts.clamp_min(SMALLEST_COUNT)
+        return torch.where(counts > SMALLEST_COUNT, means, state["codewords"])
+
     def _restart(self, state: State, latents: Tensor, streams: Streams) -> None:
-        """Move dead codes to latents of this batch, in place."""
-        dead = state["usage"] < self.restart / self.codes
-        candidates = take(latents, streams.integers("restart", latents.shape[1], self.codes))
-        if self.affine:
-            scale, shift = self._affine(state)
-            candidates = (candidates - shift) / scale
+        """Give dead codes another codeword, in place."""
+        dead = rules.dead(self.restart_by, state["usage"], self.restart, self.restart_every)
+        if self.restart_by == "hits":
+            candidates = rules.from_codewords(state["codewords"], dead, streams)
+        else:
+            noise = self.restart if self.restart_by == "idle" else 0.0
+            candidates = rules.from_latents(latents, self.codes, noise, streams)
+            if self.affine:
+                scale, shift = self._affine(state)
+                candidates = (candidates - shift) / scale
         state["codewords"].copy_(torch.where(dead.unsqueeze(-1), candidates, state["codewords"]))
-        state["usage"].copy_(torch.where(dead, 1 / self.codes, state["usage"]))
+        rules.forget(self.restart_by, state["usage"], dead, self.restart)
         if self.update_by == "ema":
             state["counts"].copy_(torch.where(dead, 1.0, state["counts"]))
             state["sums"].copy_(torch.where(dead.unsqueeze(-1), candidates, state["sums"]))
