@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
-from quantbench.components import State, at_least, between, component
+from quantbench.components import State, at_least, between, component, within
+from quantbench.errors import ConfigError
 from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer, Trace
 from quantbench.quantizers.parts import OFFERS, check_part, check_part_dim, measured, one_state, part_of, traces
 from quantbench.quantizers.vector import VectorQuantizer
@@ -34,8 +37,9 @@ class Residual(Quantizer):
         stage: the quantizer of a stage.
         stages: number of stages.
         shared: whether all stages have one codebook.
-        dropout: share of the frames that a training step codes with a random number of stages, 1 to ``stages``, each equally
-            likely (quantizer dropout of Zeghidour et al.; DAC's share is 1 in some releases, 0.5 in others).
+        dropout: share of the items (frames of features, or waveforms) that a training step codes with a random number of
+            stages, 1 to ``stages``, each equally likely (quantizer dropout of Zeghidour et al.; DAC's share is 1 in some
+            releases, 0.5 in others). As in DAC's code, stages that an item does not use have no loss of it.
     """
 
     sizes = ("stages",)
@@ -50,6 +54,9 @@ class Residual(Quantizer):
         at_least("quantizer.stages", self.stages, 1)
         between("quantizer.dropout", self.dropout, 0, 1)
         check_part("quantizer.stage", self.stage)
+        for name, part in within(self.stage, "quantizer.stage"):
+            if isinstance(part, Residual) and part.dropout:
+                raise ConfigError(f"{name}.dropout={part.dropout}: must be 0; quantizer.dropout drops whole stages")
 
     def check_dim(self, dim: int) -> None:
         check_part_dim("quantizer.stage", self.stage, dim)
@@ -110,11 +117,14 @@ class Residual(Quantizer):
     def forward(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Passed:
         # Two residuals: what the strategy left over carries the decoder's gradient; what the hard codes left over trains the
         # codebooks, which evaluation will use on just that, and brings every stage's commitment loss to the encoder.
-        received = self.received(state, latents, pass_through, moment)
-        return Passed(received, *self.learned(state, latents, moment))
-
-    def received(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Tensor:
         used = self._used(latents, moment)
+        received = self.received(state, latents, pass_through, moment, used)
+        return Passed(received, *self.learned(state, latents, moment, used))
+
+    def received(
+        self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment, used: Tensor | None = None
+    ) -> Tensor:
+        """As in the base; ``used`` is how many stages code each frame, (trials, frames, 1), None for all."""
         parts = []
         for number, own in enumerate(self._own(state)):
             inner = self.stage.received(own, self._in(own, number, latents), pass_through, moment)
@@ -124,10 +134,17 @@ class Residual(Quantizer):
             latents = latents - parts[-1]
         return torch.stack(parts).sum(0)
 
-    def learned(self, state: State, latents: Tensor, moment: Moment) -> tuple[Code, Tensor, Trace]:
+    def learned(self, state: State, latents: Tensor, moment: Moment, used: Tensor | None = None) -> tuple[Code, Tensor, Trace]:
+        """As in the base; ``used`` as in ``received``."""
         values, indices, losses, trace = [], [], [], []
         for number, own in enumerate(self._own(state)):
-            code, loss, entries = self.stage.learned(own, self._in(own, number, latents), moment)
+            if used is None:
+                code, loss, entries = self.stage.learned(own, self._in(own, number, latents), moment)
+            else:
+                counted = (used > number).to(latents.dtype)
+                some = dataclasses.replace(moment, counted=counted)
+                code, loss, entries = self.stage.learned(own, self._in(own, number, latents), some)
+                loss = loss * counted.mean((1, 2))
             values.append(self._out(own, number, code.values))
             indices.append(code.indices)
             losses.append(loss)
@@ -147,9 +164,10 @@ class Residual(Quantizer):
         """How many stages code each frame, (trials, frames, 1); None for all of them."""
         if not self.dropout or not moment.training:
             return None
-        drawn = moment.streams.integers("stages", self.stages, latents.shape[1], 1) + 1
-        dropped = moment.streams.uniform("stages", latents.shape[1], 1) < self.dropout
-        return torch.where(dropped, drawn, self.stages)
+        items = latents.shape[1] // moment.item
+        drawn = moment.streams.integers("stages", self.stages, items, 1) + 1
+        dropped = torch.arange(items, device=latents.device).unsqueeze(1) < int(items * self.dropout)
+        return torch.where(dropped, drawn, self.stages).repeat_interleave(moment.item, dim=1)
 
     def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
         return measured(self.stage, self._own(state), indices)

@@ -106,15 +106,16 @@ class Uniform(Leveled):
 
     Attributes:
         range: the outermost level.
-        bound: what keeps latents z within the cells: ``none``, or ``tanh``: ``b tanh(z / b)``, b being the outer edge of the
-            outer cells, ``range levels / (levels - 1)``.
+        bound: what keeps latents z within the cells: ``none``; ``tanh``: ``b tanh(z / b)``, b being the outer edge of the
+            outer cells, ``range levels / (levels - 1)``; or ``inside``: ``range tanh(z)``, between the outermost levels, as for
+            the symmetric levels of TAAE (arXiv 2411.19842).
     """
 
     bounds = True
 
     commitment: PerTrial = 0.25
     range: float = 1.0
-    bound: Literal["none", "tanh"] = "none"
+    bound: Literal["none", "tanh", "inside"] = "none"
 
     def check(self) -> None:
         super().check()
@@ -123,6 +124,8 @@ class Uniform(Leveled):
     def prepare(self, state: State, latents: Tensor) -> Tensor:
         if self.bound == "none":
             return latents
+        if self.bound == "inside":
+            return self.range * torch.tanh(latents)
         counts = self._counts(latents)
         edge = self.range * counts / (counts - 1)
         return edge * torch.tanh(latents / edge)
@@ -290,8 +293,8 @@ class CDF(Leveled):
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         encoded = torch.special.ndtri(latents.clamp(SMALLEST_STEP, 1 - SMALLEST_STEP))
-        mean = encoded.mean(1)
-        variance = (encoded - mean.unsqueeze(1)).square().mean(1)
+        mean = moment.mean(encoded)
+        variance = moment.mean((encoded - mean.unsqueeze(1)).square())
         drawn = 0.1 * mean.square().mean(1) + 0.07 * (variance - 1).square().mean(1)
         loss: Tensor = super().loss(state, latents, code, moment) + self.moments * drawn
         return loss

@@ -20,7 +20,6 @@ from quantbench.components import (
     component,
     product,
     take,
-    trial_error,
 )
 from quantbench.errors import ConfigError
 from quantbench.quantizers import restart as rules
@@ -94,7 +93,7 @@ class CodebookQuantizer(Committed):
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         commitment = super().loss(state, latents, code, moment)
-        return commitment + self.codebook_weight * trial_error(code.values, latents.detach())
+        return commitment + self.codebook_weight * moment.error(code.values, latents.detach())
 
     def _direction(self, vectors: Tensor) -> Tensor:
         return nn.functional.normalize(vectors, dim=-1) if self.search == "cosine" else vectors
@@ -115,7 +114,8 @@ class VectorQuantizer(CodebookQuantizer):
         decay: of the moving averages.
         smoothing: of the counts that sums are divided by (Laplace's, 1e-5 in EnCodec and vector-quantize-pytorch), which draws
             codes that are not in use to the origin; 0: they stay where they are.
-        init_by: of the codebook: ``data`` (first latents), ``kmeans`` (on the first latents) or ``normal``.
+        init_by: of the codebook: ``data`` (first latents), ``kmeans`` (on the first latents), ``means`` (each the mean of an
+            equal share of the first latents, so that all lie about their centre: SF-DiVeQ's start) or ``normal``.
         restart: codes used less than this get another codeword; 0 never. The rule says in which units.
         restart_by: ``usage``: in shares of ``1 / codes``; ``count``: in latents a step, EnCodec's has 2 with ``restart_every``
             1; both replace by a latent of the batch. ``hits``: in shares of the steps since the last look, NSVQ's and DiVeQ's
@@ -131,7 +131,7 @@ class VectorQuantizer(CodebookQuantizer):
 
     update_by: Literal["gradient", "ema"] = "gradient"
     decay: Factor = 0.99
-    init_by: Literal["data", "kmeans", "normal"] = "data"
+    init_by: Literal["data", "kmeans", "means", "normal"] = "data"
     smoothing: float = 0.0
     restart: float = 0.0
     restart_by: rules.Rule = "usage"
@@ -184,6 +184,10 @@ class VectorQuantizer(CodebookQuantizer):
                 index = nearest(self._direction(codebook), self._direction(latents))
                 counts, sums = count_and_sum(index, latents, self.codes)
                 codebook = torch.where(counts.unsqueeze(-1) > 0, sums / counts.clamp_min(1).unsqueeze(-1), codebook)
+        elif self.init_by == "means":
+            share = latents.shape[1] // self.codes
+            parts = latents[:, : share * self.codes].reshape(len(latents), self.codes, share, -1)
+            codebook = parts.mean(2)
         state["codewords"].copy_(codebook)
         if "sums" in state:
             state["sums"].copy_(codebook)

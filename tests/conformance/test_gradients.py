@@ -161,6 +161,18 @@ def test_noise_ste_mix():
     assert noise.var().item() == pytest.approx(0.25 / 12, rel=0.05)
 
 
+@checks("taae")
+def test_taae_decides_item_by_item():
+    """Stable Audio Tools, DitheredFSQ: one draw decides for all latents of an item."""
+    y = 2 * torch.rand(1, 600, 2) - 1
+    code = GRID.quantize({}, y)
+    gradient = G.NoiseSTEMix(noise=G.Noise(match="step"), clean=0.25, ste=0.25)
+    got = gradient.pass_through(GRID, {}, y, code, Moment(0.5, Streams([0]), item=6))
+    clean = (got == y).all(-1).view(100, 6)
+    assert torch.equal(clean.all(1), clean.any(1))
+    assert 10 < clean.all(1).sum() < 45
+
+
 @checks("vp")
 def test_vp():
     """Metropolis-Hastings moves leave the distribution of the latents as it is, and the Jacobian is the identity."""
@@ -249,13 +261,24 @@ def test_sga():
     """The upper level wins with probability sigmoid((atanh(d) - atanh(1 - d)) / T), d the distance from the lower one."""
     d, temperature = 0.3, 0.5
     y = torch.full((1, 40000, 1), -1 + 0.5 * d)
-    gradient = G.SGA(temperature=G.Schedule(temperature, temperature))
+    gradient = G.SGA(anneal="share", temperature=G.Schedule(temperature, temperature))
     got = received(gradient, GRID, {}, y, GRID.quantize({}, y))
     up = ((got + 1) / 0.5 > 0.5).float().mean().item()
     expected = 1 / (1 + math.exp(-(math.atanh(d) - math.atanh(1 - d)) / temperature))
     assert up == pytest.approx(expected, abs=0.01)
-    cold = received(G.SGA(temperature=G.Schedule(1e-3, 1e-3)), GRID, {}, y, GRID.quantize({}, y))
+    cold = received(G.SGA(anneal="share", temperature=G.Schedule(1e-3, 1e-3)), GRID, {}, y, GRID.quantize({}, y))
     assert torch.allclose(cold, torch.full_like(cold, -1.0), atol=1e-3)
+
+
+@checks("sga")
+@pytest.mark.parametrize(("step", "temperature"), [(1, 0.5), (700, 0.5), (2000, 0.1363), (4000, 0.0184)])
+def test_sga_anneals_by_steps(step, temperature):
+    """The authors' course over absolute steps: T = min(0.5, 0.5 exp(-0.001 (t - 700)))."""
+    y = torch.linspace(-0.99, 0.99, 50).view(1, 50, 1)
+    code = GRID.quantize({}, y)
+    by_steps = G.SGA().pass_through(GRID, {}, y, code, Moment(0.3, Streams([0]), step=step))
+    fixed = G.SGA(anneal="share", temperature=G.Schedule(temperature, temperature))
+    assert torch.allclose(by_steps, received(fixed, GRID, {}, y, code), atol=5e-3)
 
 
 @checks("soft_then_hard")

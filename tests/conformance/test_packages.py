@@ -175,7 +175,7 @@ def test_simvq(rotation):
     y = leaf()
     (out, index, loss), gradient = through(module, y)
     strategy = G.RotationTrick() if rotation else STE()
-    passed, restored, found = ours(SimVQ(codes=16), state, strategy, y)
+    passed, restored, found = ours(SimVQ(codes=16, bias=False), state, strategy, y)
     assert torch.equal(index, passed.code.indices[..., 0])
     assert torch.allclose(out, restored, atol=1e-5)
     assert torch.allclose(gradient, found, atol=1e-5)

@@ -6,7 +6,20 @@ import pytest
 import torch
 
 from quantbench.gradients import STE, Moment
-from quantbench.quantizers import BSQ, CDF, FSQ, IFSQ, LFQ, LSQ, EntropyScalar, Identity, Product, Uniform, VectorQuantizer
+from quantbench.quantizers import (
+    BSQ,
+    CDF,
+    FSQ,
+    IFSQ,
+    LFQ,
+    LSQ,
+    EntropyScalar,
+    Identity,
+    Product,
+    SimVQ,
+    Uniform,
+    VectorQuantizer,
+)
 from quantbench.streams import Streams
 from tests.conformance import checks
 from tests.conformance.helpers import received
@@ -132,6 +145,30 @@ def test_bsq():
     joint = -(p.mean(0) * p.mean(0).log()).sum().item()
     assert joint <= used + 1e-6
     assert used == pytest.approx(joint, rel=0.05)
+
+
+@checks("bsq")
+def test_bsq_commitment():
+    """Zhao et al.'s code: the mean over frames of the squared distance, summed over dimensions; their weights by default."""
+    u = BSQ().prepare({}, torch.randn(1, 50, 6))
+    code = BSQ().quantize({}, u)
+    quantizer = BSQ(commitment=0.3, entropy_weight=0.0)
+    expected = 0.3 * (code.values - u).square().sum(-1).mean()
+    assert quantizer.loss({}, u, code, moment()).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert (BSQ().commitment, BSQ().entropy_weight, BSQ().diversity, BSQ().sharpness) == (0.0, 0.1, 1.0, 1.0)
+
+
+@checks("simvq")
+def test_simvq_starts_as_a_linear_layer():
+    """The authors' layer has a bias: codewords are those of torch's Linear, and start within its bounds."""
+    quantizer = SimVQ(codes=400)
+    state = quantizer.init(Streams([0]), 16)
+    layer = torch.nn.Linear(16, 16)
+    layer.load_state_dict({"weight": state["map"][0].T, "bias": state["bias"][0, 0]})
+    assert torch.allclose(quantizer.codebook(state)[0], layer(state["codewords"][0]), atol=1e-6)
+    for name in ("map", "bias"):
+        assert 0.2 < state[name].abs().max().item() <= 0.25
+    assert "bias" not in SimVQ(bias=False).init(Streams([0]), 16)
 
 
 @checks("product")

@@ -1,6 +1,8 @@
+import pytest
 import torch
 
 from quantbench.components import joined
+from quantbench.errors import ConfigError
 from quantbench.gradients import STE, Moment
 from quantbench.quantizers import Residual, VectorQuantizer
 from quantbench.streams import Streams
@@ -126,6 +128,32 @@ def test_dropout_codes_frames_with_a_random_prefix_of_the_stages():
     assert torch.allclose(matches.float().mean((1, 2)), torch.full((3,), 1 / 3), atol=0.06)
     evaluated = quantizer.forward(state, LATENTS, hard, Moment(1.0, STREAMS, training=False))
     assert torch.allclose(evaluated.received, quantizer.quantize(state, LATENTS).values, atol=1e-5)
+
+
+def test_dropout_is_item_by_item_and_masks_the_losses():
+    """As in DAC's code: the first share of the items, one number each; no loss of stages that are not used."""
+    quantizer, state = fitted(dropout=0.5, commitment=1.0, codebook_weight=0.0)
+    frames, item = LATENTS.shape[1], 10
+    moment = Moment(0.5, Streams([0, 1]), item=item)
+    used = torch.full((2, frames, 1), 3)
+    drawn = Streams([0, 1]).integers("stages", 3, frames // item, 1) + 1
+    half = frames // item // 2
+    used[:, : half * item] = drawn[:, :half].repeat_interleave(item, dim=1)
+    passed = quantizer.forward(state, LATENTS, lambda q, s, latents, code: code.values, moment)
+    values = torch.stack([code.values for _, code in passed.trace])
+    expected = sum(value * (used > number) for number, value in enumerate(values))
+    assert torch.allclose(passed.received, expected, atol=1e-5)
+    loss, rest = 0.0, LATENTS
+    for number, value in enumerate(values):
+        loss = loss + ((used > number) * (rest - value).square()).mean((1, 2))
+        rest = rest - value
+    assert torch.allclose(passed.loss, loss, rtol=1e-4)
+
+
+def test_dropout_within_a_stage_is_refused():
+    inner = Residual(VectorQuantizer(codes=8), 2, dropout=0.5)
+    with pytest.raises(ConfigError, match=r"quantizer\.stage\.dropout=0\.5: must be 0"):
+        Residual(inner, 2).check()
 
 
 def test_projections_of_every_stage():

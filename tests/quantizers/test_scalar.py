@@ -65,3 +65,13 @@ def test_levels_must_fit_the_latent():
         FSQ(levels=1).check()
     with pytest.raises(ConfigError, match=r"quantizer\.range=0"):
         Uniform(range=0.0).check()
+
+
+def test_levels_inside_the_bound():
+    """TAAE's: tanh(z), levels from -1 to 1 at steps of 2 / (levels - 1), the outer ones with half a cell."""
+    quantizer = Uniform(levels=4, bound="inside")
+    z = torch.linspace(-4, 4, 81, dtype=torch.float64).view(1, -1, 1)
+    prepared = quantizer.prepare({}, z)
+    assert torch.allclose(prepared, torch.tanh(z))
+    expected = ((torch.tanh(z) + 1) / (2 / 3)).round() * (2 / 3) - 1
+    assert torch.allclose(quantizer.quantize({}, prepared).values, expected)

@@ -176,3 +176,10 @@ def test_simvq_moves_all_codewords_at_once():
         state["map"] -= gradient
     assert torch.all((quantizer.codebook(state) - before).abs().sum(-1) > 0)
     assert not state["codewords"].requires_grad
+
+
+def test_a_codebook_of_means_lies_about_the_centre():
+    """SF-DiVeQ's start: each codeword the mean of an equal share of the first latents, in their order."""
+    _, state = fitted(init_by="means")
+    share = LATENTS.shape[1] // 16
+    assert torch.allclose(state["codewords"][1, 3], LATENTS[1, 3 * share : 4 * share].mean(0), atol=1e-6)
