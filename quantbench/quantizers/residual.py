@@ -7,11 +7,11 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from quantbench.components import State, at_least, between, component, within
+from quantbench.components import State, at_least, at_most, between, component, within
 from quantbench.errors import ConfigError
 from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer, Trace
 from quantbench.quantizers.parts import OFFERS, check_part, check_part_dim, measured, one_state, part_of, traces
-from quantbench.quantizers.vector import VectorQuantizer
+from quantbench.quantizers.vector import CodebookQuantizer, VectorQuantizer
 from quantbench.streams import Streams
 
 
@@ -37,6 +37,8 @@ class Residual(Quantizer):
         stage: the quantizer of a stage.
         stages: number of stages.
         shared: whether all stages have one codebook.
+        beam: how many sums of codes the search keeps from stage to stage, of stages with a codebook; the one with the least
+            error is the code. While training, and with 1, each stage takes its best code.
         dropout: share of the items (frames of features, or waveforms) that a training step codes with a random number of
             stages, 1 to ``stages``, each equally likely (quantizer dropout of Zeghidour et al.; DAC's share is 1 in some
             releases, 0.5 in others). As in DAC's code, stages that an item does not use have no loss of it.
@@ -48,10 +50,16 @@ class Residual(Quantizer):
     stage: Quantizer = VectorQuantizer(codes=16)
     stages: int = 2
     shared: bool = False
+    beam: int = 1
     dropout: float = 0.0
 
     def check(self) -> None:
         at_least("quantizer.stages", self.stages, 1)
+        at_least("quantizer.beam", self.beam, 1)
+        if self.beam > 1 and not isinstance(self.stage, CodebookQuantizer):
+            raise ConfigError(f"quantizer.beam={self.beam}: needs stages with a codebook, as vq and simvq")
+        if self.beam > 1 and isinstance(self.stage, CodebookQuantizer):
+            at_most("quantizer.beam", self.beam, self.stage.codes)
         between("quantizer.dropout", self.dropout, 0, 1)
         check_part("quantizer.stage", self.stage)
         for name, part in within(self.stage, "quantizer.stage"):
@@ -100,6 +108,8 @@ class Residual(Quantizer):
         return self.stage.restore({}, values) if self.bounds else values
 
     def quantize(self, state: State, latents: Tensor) -> Code:
+        if self.beam > 1:
+            return self._searched(state, latents)
         values = torch.zeros_like(latents)
         indices = []
         for number, own in enumerate(self._own(state)):
@@ -107,6 +117,26 @@ class Residual(Quantizer):
             values = values + part
             indices.append(index)
         return Code(values, torch.cat(indices, dim=-1))
+
+    def _searched(self, state: State, latents: Tensor) -> Code:
+        """The code that a beam of sums finds."""
+        assert isinstance(self.stage, CodebookQuantizer)
+        trials, frames, dim = latents.shape
+        sums, chosen = latents.new_zeros(trials, frames, 1, dim), latents.new_zeros(trials, frames, 1, 0, dtype=torch.long)
+        with torch.no_grad():
+            for number, own in enumerate(self._own(state)):
+                rest = (latents.unsqueeze(2) - sums).flatten(1, 2)
+                best = self.stage.best(own, self._in(own, number, rest), self.beam)
+                parts = self._out(own, number, self.stage.decode(own, best.flatten(1).unsqueeze(-1)))
+                width = sums.shape[2]
+                every = sums.unsqueeze(3) + parts.view(trials, frames, width, self.beam, dim)
+                error = (latents.view(trials, frames, 1, 1, dim) - every).square().sum(-1).flatten(2)
+                place = error.topk(min(self.beam, error.shape[-1]), dim=-1, largest=False).indices
+                sums = every.flatten(2, 3).gather(2, place.unsqueeze(-1).expand(-1, -1, -1, dim))
+                before = chosen.gather(2, (place // self.beam).unsqueeze(-1).expand(-1, -1, -1, number))
+                chosen = torch.cat([before, best.view(trials, frames, -1).gather(2, place).unsqueeze(-1)], dim=-1)
+        indices = chosen[:, :, 0]
+        return Code(self.decode(state, indices), indices)
 
     def decode(self, state: State, indices: Tensor) -> Tensor:
         total = torch.zeros(())

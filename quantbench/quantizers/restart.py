@@ -10,6 +10,9 @@ Public code differs in both, and calls all of it restart, replacement, expiry or
 (Vali & Bäckström 2022, IEEE Access 10, whose code looks for less than 1 % every 100 steps or more; so does DiVeQ's).
 ``idle``: it was not hit in so many steps; a latent of the batch takes its place, with noise of a share of its length (Huh et
 al. 2023, arXiv 2305.08842, whose code has 0.01 and 20 steps).
+``online``: every code moves towards the latent nearest to it at every step, by the weight ``exp(-10 K p / 0.01 - 0.001)`` with
+a moving average p of its share of the latents and K codes: one that is in use hardly, one that is not at once (CVQ-VAE, Zheng
+& Vedaldi 2023, arXiv 2307.15139, with the anchor ``closest`` of its code).
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ import torch
 from torch import Tensor
 
 from quantbench.components import take
+from quantbench.quantizers.search import nearest
 from quantbench.streams import Streams
 
-Rule = Literal["usage", "count", "hits", "idle"]
+Rule = Literal["usage", "count", "hits", "idle", "online"]
 
 USAGE_DECAY = 0.99
 COPY_NOISE = 1e-12
@@ -30,13 +34,13 @@ COPY_NOISE = 1e-12
 
 def begin(rule: Rule, streams: Streams, codes: int) -> Tensor:
     """What is known of the codes before any was used, (trials, codes)."""
-    start = {"usage": 1 / codes, "count": float("inf"), "hits": 0.0, "idle": 0.0}[rule]
+    start = {"usage": 1 / codes, "count": float("inf"), "hits": 0.0, "idle": 0.0, "online": 0.0}[rule]
     return torch.full((streams.trials, codes), start, device=streams.device)
 
 
 def track(rule: Rule, seen: Tensor, counts: Tensor, frames: int, decay: Tensor) -> None:
     """Take in, in place, how many of a step's ``frames`` latents each code had; ``decay`` is (trials, 1)."""
-    if rule == "usage":
+    if rule in ("usage", "online"):
         seen.lerp_(counts / frames, 1 - USAGE_DECAY)
     elif rule == "count":
         seen.copy_(torch.where(seen.isinf(), counts, seen * decay + (1 - decay) * counts))
@@ -55,6 +59,13 @@ def dead(rule: Rule, seen: Tensor, threshold: float, every: int) -> Tensor:
     if rule == "hits":
         return seen / every < threshold
     return seen >= every
+
+
+def towards(seen: Tensor, codewords: Tensor, latents: Tensor, factor: float) -> Tensor:
+    """The codewords (trials, codes, dim) after a step of ``online``; ``factor`` of its weight is 1 in the source."""
+    anchors = take(latents, nearest(latents, codewords))
+    weight = factor * torch.exp(-10 * seen.shape[1] * seen / (1 - USAGE_DECAY) - 1e-3).unsqueeze(-1)
+    return (1 - weight) * codewords + weight * anchors
 
 
 def forget(rule: Rule, seen: Tensor, replaced: Tensor, threshold: float) -> None:

@@ -18,13 +18,14 @@ from quantbench.components import (
     at_most,
     between,
     component,
+    over_chunks,
     product,
     take,
 )
 from quantbench.errors import ConfigError
 from quantbench.quantizers import restart as rules
 from quantbench.quantizers.base import CODEBOOK, SOFT, WHOLE, Code, Committed, Moment, Trace
-from quantbench.quantizers.search import count_and_sum, distances, nearest
+from quantbench.quantizers.search import DISTANCES_PER_TRIAL, count_and_sum, distances, largest_product, nearest
 from quantbench.streams import Streams
 
 LARGEST_CODEBOOK = 2**20
@@ -44,8 +45,9 @@ class CodebookQuantizer(Committed):
         codes: size of the codebook.
         commitment: weight of the commitment loss.
         codebook_weight: weight of the codebook loss.
-        search: nearest by ``euclidean`` distance, or by ``cosine``: distance of the vectors brought to unit length (Yu et
-            al. 2022, arXiv 2110.04627). The code is the codeword itself in both cases, as in DAC (arXiv 2306.06546).
+        search: nearest by ``euclidean`` distance; by ``cosine``: distance of the vectors brought to unit length (Yu et al.
+            2022, arXiv 2110.04627); or of largest inner product, ``dot`` (IBQ, Shi et al. 2024, arXiv 2412.02692). The code is
+            the codeword itself in all cases, as in DAC (arXiv 2306.06546).
     """
 
     offers = frozenset({CODEBOOK, SOFT, WHOLE})
@@ -55,7 +57,7 @@ class CodebookQuantizer(Committed):
     codes: int = 256
     commitment: PerTrial = 0.25
     codebook_weight: PerTrial = 1.0
-    search: Literal["euclidean", "cosine"] = "euclidean"
+    search: Literal["euclidean", "cosine", "dot"] = "euclidean"
 
     def check(self) -> None:
         super().check()
@@ -70,16 +72,24 @@ class CodebookQuantizer(Committed):
     def codebook(self, state: State) -> Tensor:
         """The codewords (trials, codes, dim), differentiable."""
 
+    def best(self, state: State, latents: Tensor, count: int) -> Tensor:
+        """Indices of the ``count`` best codes of each latent, the best first, (trials, frames, count)."""
+        one = latents.new_ones(len(latents), 1, 1)
+        chunk = max(1, DISTANCES_PER_TRIAL // self.codes)
+        return over_chunks(lambda part: self.logits(state, part, one).topk(count, dim=-1).indices, latents, chunk)
+
     def quantize(self, state: State, latents: Tensor) -> Code:
         codebook = self.codebook(state)
         with torch.no_grad():
-            index = nearest(self._direction(codebook), self._direction(latents))
+            index = self._search(codebook, latents)
         return Code(take(codebook, index), index.unsqueeze(-1))
 
     def decode(self, state: State, indices: Tensor) -> Tensor:
         return take(self.codebook(state), indices.squeeze(-1))
 
     def logits(self, state: State, latents: Tensor, temperature: Tensor) -> Tensor:
+        if self.search == "dot":
+            return product(latents, self.codebook(state).transpose(1, 2)) / temperature
         codebook = self._direction(self.codebook(state))
         return distances(codebook, self._direction(latents), -1 / temperature)
 
@@ -94,6 +104,12 @@ class CodebookQuantizer(Committed):
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         commitment = super().loss(state, latents, code, moment)
         return commitment + self.codebook_weight * moment.error(code.values, latents.detach())
+
+    def _search(self, codebook: Tensor, latents: Tensor) -> Tensor:
+        """Index of each latent's codeword, (trials, frames)."""
+        if self.search == "dot":
+            return largest_product(codebook, latents)
+        return nearest(self._direction(codebook), self._direction(latents))
 
     def _direction(self, vectors: Tensor) -> Tensor:
         return nn.functional.normalize(vectors, dim=-1) if self.search == "cosine" else vectors
@@ -120,7 +136,8 @@ class VectorQuantizer(CodebookQuantizer):
         restart_by: ``usage``: in shares of ``1 / codes``; ``count``: in latents a step, EnCodec's has 2 with ``restart_every``
             1; both replace by a latent of the batch. ``hits``: in shares of the steps since the last look, NSVQ's and DiVeQ's
             has 0.01; a codeword in use is copied. ``idle``: not hit in ``restart_every`` steps; a latent with noise of the
-            share ``restart`` of its length, 0.01 in the code of Huh et al.
+            share ``restart`` of its length, 0.01 in the code of Huh et al. ``online``: all move, the less the more they are
+            used, at every step; ``restart`` is a factor, 1 in CVQ-VAE.
         restart_every: steps between looks for such codes.
         projection: dimensions of the space that is quantized, between two learned affine maps (the factorised codes of Yu
             et al. 2022, as in DAC); 0 for the latents' own space.
@@ -148,6 +165,8 @@ class VectorQuantizer(CodebookQuantizer):
         at_least("quantizer.restart_every", self.restart_every, 1)
         at_least("quantizer.projection", self.projection, 0)
         at_least("quantizer.affine_lr", self.affine_lr, 0)
+        if self.restart and self.restart_by == "online" and self.update_by == "ema":
+            raise ConfigError("quantizer.restart_by=online: needs quantizer.update_by=gradient; both would move every codeword")
         if self.affine and self.update_by == "ema":
             raise ConfigError("quantizer.affine=true: needs quantizer.update_by=gradient; moving averages leave no affine map")
 
@@ -181,7 +200,7 @@ class VectorQuantizer(CodebookQuantizer):
         codebook = take(latents, chosen)
         if self.init_by == "kmeans":
             for _ in range(KMEANS_STEPS):
-                index = nearest(self._direction(codebook), self._direction(latents))
+                index = self._search(codebook, latents)
                 counts, sums = count_and_sum(index, latents, self.codes)
                 codebook = torch.where(counts.unsqueeze(-1) > 0, sums / counts.clamp_min(1).unsqueeze(-1), codebook)
         elif self.init_by == "means":
@@ -227,7 +246,10 @@ class VectorQuantizer(CodebookQuantizer):
         if self.restart:
             decay = self.decay.squeeze(-1)
             rules.track(self.restart_by, state["usage"], counts, latents.shape[1], decay)
-            if step % self.restart_every == 0 or self.restart_by == "idle":
+            if self.restart_by == "online":
+                moved = rules.towards(state["usage"], self.codebook(state), latents, self.restart)
+                self._place(state, moved, torch.ones_like(state["usage"], dtype=torch.bool))
+            elif step % self.restart_every == 0 or self.restart_by == "idle":
                 self._restart(state, latents, streams)
 
     def _means(self, state: State) -> Tensor:
@@ -243,15 +265,19 @@ class VectorQuantizer(CodebookQuantizer):
         """Give dead codes another codeword, in place."""
         dead = rules.dead(self.restart_by, state["usage"], self.restart, self.restart_every)
         if self.restart_by == "hits":
-            candidates = rules.from_codewords(state["codewords"], dead, streams)
+            candidates = rules.from_codewords(self.codebook(state), dead, streams)
         else:
             noise = self.restart if self.restart_by == "idle" else 0.0
             candidates = rules.from_latents(latents, self.codes, noise, streams)
-            if self.affine:
-                scale, shift = self._affine(state)
-                candidates = (candidates - shift) / scale
-        state["codewords"].copy_(torch.where(dead.unsqueeze(-1), candidates, state["codewords"]))
+        self._place(state, candidates, dead)
         rules.forget(self.restart_by, state["usage"], dead, self.restart)
+
+    def _place(self, state: State, codewords: Tensor, chosen: Tensor) -> None:
+        """Put codewords (trials, codes, dim) in the places of the chosen codes (trials, codes)."""
+        if self.affine:
+            scale, shift = self._affine(state)
+            codewords = (codewords - shift) / scale
+        state["codewords"].copy_(torch.where(chosen.unsqueeze(-1), codewords, state["codewords"]))
         if self.update_by == "ema":
-            state["counts"].copy_(torch.where(dead, 1.0, state["counts"]))
-            state["sums"].copy_(torch.where(dead.unsqueeze(-1), candidates, state["sums"]))
+            state["counts"].copy_(torch.where(chosen, 1.0, state["counts"]))
+            state["sums"].copy_(torch.where(chosen.unsqueeze(-1), codewords, state["sums"]))

@@ -222,6 +222,25 @@ def test_soft_to_hard():
     assert torch.allclose(by_latent, 2 / 0.7 * covariance)
 
 
+@checks("ibq")
+def test_index_propagation():
+    """Shi et al.'s (one_hot + w - sg(w)) C, written out: hard forward, and the softmax's gradient to y and all codewords."""
+    quantizer = VectorQuantizer(codes=8, search="dot")
+    codebook, y = CODEBOOK.clone().requires_grad_(), Y.clone().requires_grad_()
+    logits = (y @ codebook.transpose(1, 2))[0, 0]
+    soft = torch.softmax(logits, 0)
+    one_hot = torch.nn.functional.one_hot(logits.argmax(), 8).double()
+    g = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    theirs = (one_hot + soft - soft.detach()) @ codebook[0]
+    expected = torch.autograd.grad(theirs @ g, [y, codebook])
+    state = {"codewords": codebook}
+    got = received(G.IndexPropagation(), quantizer, state, y, quantizer.quantize(state, y))
+    assert torch.allclose(got[0, 0], theirs)
+    found = torch.autograd.grad(got[0, 0] @ g, [y, codebook])
+    assert torch.allclose(found[0], expected[0])
+    assert torch.allclose(found[1], expected[1])
+
+
 @checks("soft_round")
 def test_soft_round():
     """s' = alpha sech^2(alpha r) / (2 tanh(alpha/2)) with mean 1; r_alpha is the expectation of y given s(y) + noise."""

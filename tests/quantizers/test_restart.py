@@ -113,3 +113,15 @@ def test_a_threshold_beyond_its_units_is_refused():
     with pytest.raises(ConfigError, match=r"quantizer\.restart=2.0: must lie between 0 and 1"):
         VectorQuantizer(restart=2.0).check()
     VectorQuantizer(restart=2.0, restart_by="count").check()
+
+
+def test_online_moves_codes_by_how_little_they_are_used():
+    """CVQ-VAE: c + exp(-10 K p / 0.01 - 0.001) (nearest latent - c), p the moving average of the share, from 0."""
+    before, after = looked(lambda step: [0, 1], 1, restart=1.0, restart_by="online")
+    share = torch.tensor([0.5, 0.5] + [0.0] * 6) * 0.01
+    weight = torch.exp(-10 * 8 * share / 0.01 - 1e-3).unsqueeze(1)
+    nearest = torch.cdist(before[0], LATENTS[0], compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+    assert torch.allclose(after[0], (1 - weight) * before[0] + weight * LATENTS[0, nearest], atol=1e-5)
+    assert torch.equal(after[0, :2], before[0, :2])
+    with pytest.raises(ConfigError, match=r"restart_by=online: needs quantizer\.update_by=gradient"):
+        VectorQuantizer(restart=1.0, restart_by="online", update_by="ema").check()
