@@ -23,6 +23,7 @@ class SoftToHard(Gradient):
     Formula: ``sum_k softmax_k(-|y - c_k|**2 / T) c_k``
     Source: Agustsson et al. (2017), arXiv 1704.00648.
     Recommended: T falls to a tenth or less; start of the order of the squared distance between codewords.
+    Compared with: the paper's formula.
 
     Attributes:
         temperature: T, over the soft phase (progress 1 is where the hard phase begins).
@@ -62,6 +63,7 @@ class IndexPropagation(Gradient):
     Formula: ``(one_hot(argmax a) + w - sg(w)) C``, ``w = softmax(a / T)``, a the logits of all codes
     Source: Shi et al. (2024), arXiv 2412.02692.
     Recommended: quantizer.search=dot, quantizer.commitment=1, quantizer.codebook_weight=0.25, T = 1.
+    Compared with: the authors' code, read; its third loss is not here.
 
     Attributes:
         temperature: T.

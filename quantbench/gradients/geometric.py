@@ -27,6 +27,7 @@ class RotationTrick(Gradient):
     Formula: ``sg(|q|/|y| R) y``, ``R = I - 2 r r' + 2 q^ y^'``
     Source: Fifty et al. (2024), arXiv 2410.06424.
     Recommended: EMA codebook with decay 0.8 and a commitment loss.
+    Compared with: vector-quantize-pytorch, and the authors' code, read.
     """
 
     hard_forward = True
@@ -77,6 +78,7 @@ class DiVeQ(Towards):
     Source: Vali et al. (2025), arXiv 2509.26469.
     Recommended: no loss of the codebook (quantizer.commitment=0, quantizer.codebook_weight=0), restarts every 50 to 300 steps
     of rarely used codes; noise 1e-3, which the authors' code takes as the standard deviation and calls a variance.
+    Compared with: vector-quantize-pytorch, and the authors' code, read.
     """
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
@@ -95,6 +97,7 @@ class SFDiVeQ(Towards):
     Formula: ``y + (1-w) |c1 - y| sg(u1) + w |c2 - y| sg(u2)``
     Source: Vali et al. (2025), arXiv 2509.26469.
     Recommended: no loss of the codebook; noise 1e-3; a warm-up.
+    Compared with: the authors' code, read.
     """
 
     cost = 0.75

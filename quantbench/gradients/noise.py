@@ -27,6 +27,7 @@ class Noise(Gradient):
     Formula: ``y + scale s e``
     Source: of match=step: Ballé et al. (2017), arXiv 1611.01704; of match=error: none, this project's own.
     Recommended: uniform noise of one step for grids.
+    Compared with: match=step: the paper's formula.
 
     Attributes:
         distribution: of e, ``uniform`` or ``gaussian``.
@@ -75,6 +76,7 @@ class NoiseSTEMix(Gradient):
     Source: Parker et al. (2024), arXiv 2411.19842 (TAAE), for its mixture of a quarter clean, a quarter STE and half uniform
     noise of one step (the choice ``taae``).
     Recommended: clean 0.25, ste 0.25, noise.match step; TAAE's levels are those of quantizer=scalar quantizer.bound=inside.
+    Compared with: the authors' code, read.
 
     Attributes:
         clean: share of items that pass unquantized.
@@ -115,6 +117,7 @@ class Universal(Gradient):
     Formula: ``Q(y - u) + u``
     Source: Agustsson & Theis (2020), arXiv 2006.09952.
     Recommended: nothing to set.
+    Compared with: the paper's claim, an error that is uniform and independent.
     """
 
     @property

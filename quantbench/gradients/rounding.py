@@ -49,6 +49,7 @@ class SoftRound(OnGrid):
     Formula: ``r_a(s_a(y) + U)``, ``s_a(y) = m + tanh(a (y-m)) / (2 tanh(a/2))``
     Source: Agustsson & Theis (2020), arXiv 2006.09952.
     Recommended: alpha rises to 3 in the first quarter of the training (the source's toy example then learns it).
+    Compared with: the paper's formulas, and public code read.
 
     Attributes:
         alpha: sharpness.
@@ -74,6 +75,7 @@ class DSQ(OnGrid):
     Formula: hard forward; slope of ``m + tanh(k r) / (2 (1 - alpha))``, ``k = ln(2/alpha - 1)``
     Source: Gong et al. (2019), arXiv 1908.05033.
     Recommended: alpha 0.2.
+    Compared with: the paper's formula, and a port's code read.
 
     Attributes:
         alpha: how far the staircase is from the hard one, between 0 (hard) and 1.
@@ -104,6 +106,7 @@ class SGA(OnGrid):
     Formula: ``floor(y) + sigmoid(((atanh(d) - atanh(1-d)) / T + logistic) / T)``
     Source: Yang et al. (2020), arXiv 2006.04240.
     Recommended: T = min(0.5, 0.5 exp(-0.001 (t - 700))) at step t.
+    Compared with: the authors' code, read.
 
     Attributes:
         anneal: how T falls: with the ``steps``, as recommended, however many there are; or with the ``share`` of them, by

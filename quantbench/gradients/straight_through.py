@@ -21,6 +21,7 @@ class STE(Gradient):
     Formula: ``y + sg(Q(y) - y)``
     Source: Bengio et al. (2013), arXiv 1308.3432.
     Recommended: nothing to set; a commitment loss of weight 0.25 to 1 with learned codebooks.
+    Compared with: vector-quantize-pytorch.
     """
 
     hard_forward = True
@@ -36,6 +37,7 @@ class ClippedSTE(Gradient):
     Formula: ``dy = g 1[lowest <= y <= highest]``
     Source: Hubara et al. (2016), arXiv 1602.02830.
     Recommended: nothing to set.
+    Compared with: the paper's formula.
     """
 
     hard_forward = True
@@ -63,6 +65,7 @@ class MSTE(Gradient):
     Formula: ``y + sg(Q(y) - y) s(y) / sg(s(y))``, s the standard deviation
     Source: Mack et al. (2025), arXiv 2502.04770.
     Recommended: no commitment loss.
+    Compared with: nothing: the paper could not be had, and there is no public code.
 
     Attributes:
         scope: ``all``: one standard deviation for all latent dimensions; ``dimension``: one for each.
@@ -92,6 +95,7 @@ class EWGS(Gradient):
     Formula: ``dy = g (1 + delta sign(g) (y - Q(y)))``
     Source: Lee et al. (2021), arXiv 2104.00903.
     Recommended: delta from the Hessian; where it is constant the source takes 0.001.
+    Compared with: the authors' code, read.
 
     Attributes:
         delta: how much a gradient grows that pushes away from the level, and shrinks that pushes to it.
@@ -126,6 +130,7 @@ class Synchronised(Gradient):
     Formula: ``y + sg(Q(y) - y) + nu (c - sg(c))``
     Source: Huh et al. (2023), arXiv 2305.08842.
     Recommended: nu 0.2, with quantizer.affine=true and restarts.
+    Compared with: the authors' code, read; vector-quantize-pytorch does something else.
 
     Attributes:
         nu: the codeword's share of the gradient.

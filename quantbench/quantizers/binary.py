@@ -68,6 +68,7 @@ class LFQ(Binary):
     Formula: ``sign(y)``; loss ``w (mean H(p(.|y)) - g H(mean p(.|y)))``
     Source: Yu et al. (2024), arXiv 2310.05737.
     Recommended: entropy_weight 0.1, diversity 1; public code has sharpness 100, at which the terms see little but the signs.
+    Compared with: vector-quantize-pytorch.
     """
 
     cost = 1.1
@@ -101,6 +102,7 @@ class BSQ(Binary):
     Formula: ``sign(u) / sqrt(dim)``, ``u = y/|y|``; entropy terms as for LFQ, the second one per dimension
     Source: Zhao et al. (2024), arXiv 2406.07548.
     Recommended: entropy_weight 0.1, diversity 1, sharpness 1, no commitment loss, as in the authors' configurations.
+    Compared with: the authors' code, read; vector-quantize-pytorch (codes).
 
     Attributes:
         commitment: weight of the commitment loss, the mean over frames of ``|u - sg(code)|**2``.

@@ -32,6 +32,7 @@ class Residual(Quantizer):
     Source: Zeghidour et al. (2021), arXiv 2107.03312; vector-quantize-pytorch 1.32, ResidualFSQ and ResidualLFQ.
     Recommended: DAC: 9 stages of vq with 1024 codes, projection 8, search cosine, dropout 0.5 to 1, gradient codebooks;
     EnCodec: EMA with decay 0.99, k-means start, restarts; of scalar: a bound, and then no commitment loss; of lfq: as for lfq.
+    Compared with: vector-quantize-pytorch; dropout with DAC's code, read.
 
     Attributes:
         stage: the quantizer of a stage.

@@ -22,6 +22,7 @@ class SimVQ(CodebookQuantizer):
     Formula: ``c[k] W + b``, ``k = argmin |y - c W - b|``
     Source: Zhu et al. (2024), arXiv 2411.02038.
     Recommended: commitment 0.25; vector-quantize-pytorch has no b and adds the rotation trick by default.
+    Compared with: vector-quantize-pytorch (bias=false); its bias with what is known of the authors' layer.
 
     Attributes:
         bias: whether there is a b.

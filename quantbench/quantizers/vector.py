@@ -123,6 +123,7 @@ class VectorQuantizer(CodebookQuantizer):
     Source: van den Oord et al. (2017), arXiv 1711.00937.
     Recommended: commitment 0.25 (DAC, with a codebook weight of 1) to 1; EMA decay 0.8 to 0.99; k-means start and restarts of
     codes used less than once or twice (Zeghidour et al. 2021).
+    Compared with: vector-quantize-pytorch; the code of the authors of each restart, read.
 
     Attributes:
         update_by: ``gradient``, or ``ema``: moving averages of the latents of each code (van den Oord et al. 2017, appendix
