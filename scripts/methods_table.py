@@ -20,12 +20,12 @@ FOLDERS = ("conformance", "quantizers", "gradients")
 
 def field(docstring: str, name: str) -> str:
     """The paragraph of a docstring that begins with ``name:``."""
-    found = re.search(rf"^{name}: (.*?)(?=\n\n|\n[A-Z][a-z]+:|\Z)", docstring, re.DOTALL | re.MULTILINE)
+    found = re.search(rf"^{name}: (.*?)(?=\n\n|\n[A-Z][a-z ]+:|\Z)", docstring, re.DOTALL | re.MULTILINE)
     return " ".join(found.group(1).split()).rstrip(".") if found else ""
 
 
 def row(group: str, name: str, component: Any) -> list[str]:
-    """Choice, what it is, formula, source, recommended settings, what it offers or needs, checks."""
+    """Choice, what it is, formula, source, what it was compared with, recommended settings, what it offers or needs, checks."""
     docstring = inspect.getdoc(type(component)) or ""
     from quantbench.choices import choices, description
     from tests.conformance import CHECKS
@@ -35,7 +35,9 @@ def row(group: str, name: str, component: Any) -> list[str]:
     kind = ", ".join(sorted(component.offers if group == "quantizer" else component.needs)) or "nothing"
     checked = "; ".join(sorted(set(CHECKS[name]))) or "trains and decodes (see below)"
     formula = field(docstring, "Formula").replace("``", "`")
-    cells = [f"`{name}`", summary, formula, field(docstring, "Source") + own, field(docstring, "Recommended"), kind, checked]
+    compared = field(docstring, "Compared with")
+    told = [field(docstring, "Source") + own, compared, field(docstring, "Recommended")]
+    cells = [f"`{name}`", summary, formula, *told, kind, checked]
     return [cell.replace("|", "\\|") for cell in cells]
 
 
@@ -45,7 +47,7 @@ def table(group: str) -> str:
     from quantbench.sweeps.catalogue import default_component
 
     kind = "offers" if group == "quantizer" else "needs"
-    header = ["choice", "what", "formula", "source", "recommended", kind, "checked against"]
+    header = ["choice", "what", "formula", "source", "compared with", "recommended", kind, "checked against"]
     rows = [header, ["---"] * len(header)]
     rows += [row(group, name, default_component(group, name)) for name in choices(group)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)

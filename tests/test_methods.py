@@ -23,6 +23,6 @@ def test_every_choice_has_a_formula_a_source_a_recommendation_and_a_check():
     for group in ("quantizer", "gradient"):
         for name in choices(group):
             docstring = type(default_component(group, name)).__doc__
-            for field in ("Formula", "Source", "Recommended"):
+            for field in ("Formula", "Source", "Recommended", "Compared with"):
                 assert re.search(rf"^ +{field}: \S", docstring, re.MULTILINE), (name, field)
             assert CHECKS[name], name

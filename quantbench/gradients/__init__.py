@@ -1,6 +1,6 @@
 """Strategies that carry a gradient past the quantizer."""
 
-from quantbench.gradients.annealing import SoftToHard
+from quantbench.gradients.annealing import IndexPropagation, SoftToHard
 from quantbench.gradients.base import Gradient, Own, misfit
 from quantbench.gradients.geometric import DiVeQ, RotationTrick, SFDiVeQ
 from quantbench.gradients.noise import Noise, NoiseSTEMix, Universal
@@ -27,6 +27,7 @@ __all__ = [
     "DiVeQ",
     "Gradient",
     "GumbelST",
+    "IndexPropagation",
     "Moment",
     "Noise",
     "NoiseSTEMix",

@@ -56,6 +56,7 @@ class Own(Gradient):
     Formula: the module's
     Source: the module's.
     Recommended: nothing to set.
+    Compared with: the module by itself.
     """
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:

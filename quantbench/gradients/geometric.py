@@ -12,17 +12,22 @@ from quantbench.quantizers.base import CODEBOOK, Code, Moment, Quantizer
 from quantbench.quantizers.search import nearest
 
 SMALLEST_LENGTH = 1e-6
+OPPOSITE = 1e-4
+"""Length of the sum of two unit vectors below which rounding decides about its direction."""
 
 
 @component
 class RotationTrick(Gradient):
     """Rotation trick: ``sg(|q| / |y| R) y`` with the rotation R of y onto the codeword q; the gradient is rotated alike.
 
-    ``R = I - 2 r r' + 2 q^ y^'`` with unit vectors q^, y^ and ``r = (q^ + y^) / |q^ + y^|``.
+    ``R = I - 2 r r' + 2 q^ y^'`` with unit vectors q^, y^ and ``r = (q^ + y^) / |q^ + y^|``. Where y and q are opposite, r
+    is any unit vector across them, so that R turns by 180 degrees; a latent shorter than 1e-6, without a direction, passes
+    with STE.
 
     Formula: ``sg(|q|/|y| R) y``, ``R = I - 2 r r' + 2 q^ y^'``
     Source: Fifty et al. (2024), arXiv 2410.06424.
     Recommended: EMA codebook with decay 0.8 and a commitment loss.
+    Compared with: vector-quantize-pytorch, and the authors' code, read.
     """
 
     hard_forward = True
@@ -35,9 +40,10 @@ class RotationTrick(Gradient):
         y, q = latents.detach(), code.values.detach()
         y_length, q_length = length(y), length(q)
         y_unit, q_unit = y / y_length, q / q_length
-        middle = nn.functional.normalize(y_unit + q_unit, dim=-1, eps=SMALLEST_LENGTH)
+        middle = _middle(y_unit, q_unit)
         rotated = latents - 2 * _dot(latents, middle) * middle + 2 * _dot(latents, y_unit) * q_unit
-        return q_length / y_length * rotated
+        turned = torch.where(y_length > SMALLEST_LENGTH, q_length / y_length * rotated, latents)
+        return q + (turned - turned.detach())  # the codeword to the last digit, however R rounds
 
 
 @component
@@ -72,6 +78,7 @@ class DiVeQ(Towards):
     Source: Vali et al. (2025), arXiv 2509.26469.
     Recommended: no loss of the codebook (quantizer.commitment=0, quantizer.codebook_weight=0), restarts every 50 to 300 steps
     of rarely used codes; noise 1e-3, which the authors' code takes as the standard deviation and calls a variance.
+    Compared with: vector-quantize-pytorch, and the authors' code, read.
     """
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
@@ -90,6 +97,7 @@ class SFDiVeQ(Towards):
     Formula: ``y + (1-w) |c1 - y| sg(u1) + w |c2 - y| sg(u2)``
     Source: Vali et al. (2025), arXiv 2509.26469.
     Recommended: no loss of the codebook; noise 1e-3; a warm-up.
+    Compared with: the authors' code, read.
     """
 
     cost = 0.75
@@ -104,6 +112,15 @@ class SFDiVeQ(Towards):
         to_first = self.towards(latents, take(first, index), moment)
         to_second = self.towards(latents, take(second, index), moment)
         return latents + (1 - chosen) * to_first + chosen * to_second
+
+
+def _middle(a: Tensor, b: Tensor) -> Tensor:
+    """The unit vector half-way between two; any one across ``a`` where they are opposite."""
+    total = a + b
+    size = length(total)
+    axis = nn.functional.one_hot(a.abs().argmin(-1), a.shape[-1]).to(a.dtype)
+    across = nn.functional.normalize(axis - _dot(axis, a) * a, dim=-1)
+    return torch.where(size > OPPOSITE, total / size, across)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -21,12 +21,13 @@ SMALLEST_ERROR = 1e-12
 class Noise(Gradient):
     """Statistical emulation: the decoder receives ``y + scale s e``, with independent noise e of unit variance.
 
-    With ``match=step`` and uniform noise this is the additive uniform noise of the source; with ``match=error`` the noise has
-    the power of the quantization error measured on the batch.
+    With ``match=step`` and uniform noise this is the additive uniform noise of Ballé et al.; ``match=error`` is this project's
+    own variant for quantizers without a step: the noise has the power of the quantization error measured on the batch.
 
     Formula: ``y + scale s e``
-    Source: Ballé et al. (2017), arXiv 1611.01704.
+    Source: of match=step: Ballé et al. (2017), arXiv 1611.01704; of match=error: none, this project's own.
     Recommended: uniform noise of one step for grids.
+    Compared with: match=step: the paper's formula.
 
     Attributes:
         distribution: of e, ``uniform`` or ``gaussian``.
@@ -69,16 +70,17 @@ class Noise(Gradient):
 
 @component
 class NoiseSTEMix(Gradient):
-    """A mixture frame by frame: clean latents, STE, or noise.
+    """A mixture item by item (frames of features, or waveforms): clean latents, STE, or noise.
 
-    Formula: per frame ``y``, ``y + sg(Q(y) - y)`` or ``y + s e``
+    Formula: per item ``y``, ``y + sg(Q(y) - y)`` or ``y + s e``
     Source: Parker et al. (2024), arXiv 2411.19842 (TAAE), for its mixture of a quarter clean, a quarter STE and half uniform
     noise of one step (the choice ``taae``).
-    Recommended: clean 0.25, ste 0.25, noise.match step.
+    Recommended: clean 0.25, ste 0.25, noise.match step; TAAE's levels are those of quantizer=scalar quantizer.bound=inside.
+    Compared with: the authors' code, read.
 
     Attributes:
-        clean: share of frames that pass unquantized.
-        ste: share of frames that pass with STE; the others get noise.
+        clean: share of items that pass unquantized.
+        ste: share of items that pass with STE; the others get noise.
         noise: which noise.
     """
 
@@ -99,7 +101,7 @@ class NoiseSTEMix(Gradient):
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         noisy = self.noise.pass_through(quantizer, state, latents, code, moment)
-        drawn = moment.uniform(latents[..., :1])
+        drawn = moment.uniform_items(latents)
         quantized = latents + (code.values - latents).detach()
         return torch.where(drawn < self.clean, latents, torch.where(drawn < self.clean + self.ste, quantized, noisy))
 
@@ -109,11 +111,13 @@ class Universal(Gradient):
     """Universal quantization: ``Q(y - u) + u`` with a dither u that encoder and decoder share, while training and at test time.
 
     The error is then independent of y and distributed as the dither (within the quantizer's range), so that the gradient of
-    the expectation is exactly 1.
+    the expectation is exactly 1. What it spends, ``spent_bits``, is the entropy of the codes given the dither, as in the
+    source, averaged over values of the dither.
 
     Formula: ``Q(y - u) + u``
     Source: Agustsson & Theis (2020), arXiv 2006.09952.
     Recommended: nothing to set.
+    Compared with: the paper's claim, an error that is uniform and independent.
     """
 
     @property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +16,8 @@ from quantbench.quantizers.base import GRID, Code, Moment, Quantizer
 
 NEARLY_ONE = 1 - 1e-5
 SMALLEST_ALPHA = 1e-3
+HOTTEST, COOLING, HOT_STEPS = 0.5, 1e-3, 700
+"""Of SGA's temperature, as its authors recommend."""
 
 
 @component
@@ -45,6 +49,7 @@ class SoftRound(OnGrid):
     Formula: ``r_a(s_a(y) + U)``, ``s_a(y) = m + tanh(a (y-m)) / (2 tanh(a/2))``
     Source: Agustsson & Theis (2020), arXiv 2006.09952.
     Recommended: alpha rises to 3 in the first quarter of the training (the source's toy example then learns it).
+    Compared with: the paper's formulas, and public code read.
 
     Attributes:
         alpha: sharpness.
@@ -70,6 +75,7 @@ class DSQ(OnGrid):
     Formula: hard forward; slope of ``m + tanh(k r) / (2 (1 - alpha))``, ``k = ln(2/alpha - 1)``
     Source: Gong et al. (2019), arXiv 1908.05033.
     Recommended: alpha 0.2.
+    Compared with: the paper's formula, and a port's code read.
 
     Attributes:
         alpha: how far the staircase is from the hard one, between 0 (hard) and 1.
@@ -100,18 +106,27 @@ class SGA(OnGrid):
     Formula: ``floor(y) + sigmoid(((atanh(d) - atanh(1-d)) / T + logistic) / T)``
     Source: Yang et al. (2020), arXiv 2006.04240.
     Recommended: T = min(0.5, 0.5 exp(-0.001 (t - 700))) at step t.
+    Compared with: the authors' code, read.
 
     Attributes:
-        temperature: T.
+        anneal: how T falls: with the ``steps``, as recommended, however many there are; or with the ``share`` of them, by
+            ``temperature``.
+        temperature: T, with ``anneal=share``; the default is the recommended course, as if there were 4000 steps.
     """
 
+    anneal: Literal["steps", "share"] = "steps"
     temperature: Schedule = Schedule(start=0.5, end=0.0184, shape="exponential", begin=0.175)
 
     def check(self) -> None:
         self.temperature.check_above("gradient.temperature", 0)
 
+    def _temperature(self, moment: Moment) -> Tensor | float:
+        if self.anneal == "share":
+            return self.temperature.at(moment.progress)
+        return min(HOTTEST, HOTTEST * math.exp(-COOLING * (moment.step - HOT_STEPS)))
+
     def rounded(self, level: Tensor, clamped: Tensor, hard: Tensor, moment: Moment) -> Tensor:
-        temperature = self.temperature.at(moment.progress)
+        temperature = self._temperature(moment)
         below = torch.floor(clamped.detach())
         share = clamped - below
         down, up = torch.atanh(share.clamp_max(NEARLY_ONE)), torch.atanh((1 - share).clamp_max(NEARLY_ONE))

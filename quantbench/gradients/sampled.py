@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from quantbench.components import State, component
+from quantbench.components import State, at_least, component
 from quantbench.gradients.base import Gradient
 from quantbench.gradients.inject import inject
 from quantbench.gradients.schedule import Schedule
@@ -41,6 +41,7 @@ class GumbelST(Sampled):
     Formula: ``one_hot(w) C`` forward, ``w C`` backward, ``w = softmax((-|y - c|**2 + Gumbel) / T)``
     Source: Jang et al. (2017), arXiv 1611.01144.
     Recommended: T falls from 1 to 0.1 or above.
+    Compared with: the paper's formula.
     """
 
     cost = 3.0
@@ -54,23 +55,42 @@ class GumbelST(Sampled):
 
 
 @component
-class ReinMax(Sampled):
+class ReinMax(Gradient):
     """A drawn codeword forward, a second-order estimate of the gradient backward.
 
-    With ``p = (softmax(logits) + drawn) / 2``: ``2 J_p g - J_softmax g / 2``, J being the Jacobian of softmax: exact in the
-    mean where the loss is quadratic in the choice.
+    With logits a and ``p = (softmax(a / tau) + drawn) / 2``: ``2 J_p g - J_softmax(a) g / 2``, J being the Jacobian of softmax:
+    exact in the mean where tau is 1 and the loss is quadratic in the choice. The source's logits are learned; those of a
+    codebook are ``-distance**2 / width``, which is our reading.
 
-    Formula: ``2 J_p g - J_softmax g / 2``, ``p = (softmax + drawn) / 2``
+    Formula: ``2 J_p g - J_softmax(a) g / 2``, ``p = (softmax(a/tau) + drawn) / 2``
     Source: Liu et al. (2023), arXiv 2304.08612.
-    Recommended: T of 1 or above, for one-hot logits that are learned; for distances T is relative to their squares.
+    Recommended: tau 1 or above.
+    Compared with: the authors' code, read.
+
+    Attributes:
+        temperature: tau, at least 1.
+        width: what squared distances are divided by, so that the choice hardens while training.
     """
 
     cost = 4.0
 
+    temperature: Schedule = Schedule()
+    width: Schedule = Schedule(start=1.0, end=0.1, shape="exponential")
+
+    def check(self) -> None:
+        for name in ("start", "end"):
+            at_least(f"gradient.temperature.{name}", getattr(self.temperature, name), 1)
+        self.width.check_above("gradient.width", 0)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({SOFT})
+
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
-        logits = quantizer.logits(state, latents, self.temperature.at(moment.progress))
+        logits = quantizer.logits(state, latents, self.width.at(moment.progress))
         drawn = one_hot(logits.detach() + gumbel(logits, moment))
-        return quantizer.mixture(state, reinmax(logits, drawn))
+        tau = self.temperature.at(moment.progress)
+        return quantizer.mixture(state, reinmax(logits, drawn, tau.view(-1, *[1] * (logits.dim() - 1))))
 
 
 @component
@@ -82,6 +102,7 @@ class ScoreFunction(Sampled):
     Formula: ``(loss - baseline) d log p(drawn) / dy``
     Source: Williams (1992), Machine Learning 8.
     Recommended: nothing beyond a baseline.
+    Compared with: exact expectations.
     """
 
     cost = 4.0
@@ -120,10 +141,10 @@ def one_hot(scores: Tensor) -> Tensor:
     return nn.functional.one_hot(scores.argmax(-1), scores.shape[-1]).to(scores.dtype)
 
 
-def reinmax(logits: Tensor, drawn: Tensor) -> Tensor:
+def reinmax(logits: Tensor, drawn: Tensor, temperature: Tensor | float = 1.0) -> Tensor:
     """``drawn`` with the gradient of ReinMax to ``logits``."""
     soft = torch.softmax(logits, dim=-1)
-    middle = (soft.detach() + drawn) / 2
+    middle = (torch.softmax(logits.detach() / temperature, dim=-1) + drawn) / 2
     # Logits at which the softmax is ``middle``, moving with the given ones.
     shifted = torch.softmax((middle.clamp_min(1e-30).log() - logits).nan_to_num(0.0, 0.0, 0.0).detach() + logits, dim=-1)
     twice = 2 * shifted - soft / 2

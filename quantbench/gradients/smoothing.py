@@ -23,6 +23,7 @@ class Smoothed(Gradient):
     Source: antithetic Gaussian smoothing, Nesterov & Spokoiny (2017), Found. Comput. Math. 17; for discrete layers: Petersen
     et al. (2024), arXiv 2410.08125.
     Recommended: more pairs for less variance, sigma below the distance of codewords.
+    Compared with: the derivative of a smoothed staircase, in closed form.
 
     Attributes:
         sigma: s, in multiples of the standard deviation of the latents in the batch.

@@ -26,6 +26,7 @@ class WarmUp(Gradient):
     Formula: ``y`` until ``share``, then the other strategy
     Source: arXiv 2605.06870.
     Recommended: long enough for the distortion to level off.
+    Compared with: nothing: of the source only the abstract was read.
 
     Attributes:
         share: of the steps, without quantization.
@@ -65,6 +66,7 @@ class SoftThenHard(Gradient):
     Formula: the first strategy, then ``sg(Q(y))`` with a frozen encoder
     Source: Guo et al. (2021), arXiv 2104.05168.
     Recommended: noise first; a tail long enough for the decoder.
+    Compared with: nothing: of the source only the abstract was read.
 
     Attributes:
         tail: share of the steps, at the end, with a frozen encoder.
@@ -103,6 +105,7 @@ class Curriculum(Gradient):
     Formula: ``y + sg(Q(y) - y)`` for a share of the frames, or that share of it
     Source: arXiv 2509.00097; arXiv 2603.22304.
     Recommended: a commitment loss beside it, as in the first source.
+    Compared with: nothing: of the sources only the abstracts were read.
 
     Attributes:
         share: how much is quantized.

@@ -21,6 +21,7 @@ class STE(Gradient):
     Formula: ``y + sg(Q(y) - y)``
     Source: Bengio et al. (2013), arXiv 1308.3432.
     Recommended: nothing to set; a commitment loss of weight 0.25 to 1 with learned codebooks.
+    Compared with: vector-quantize-pytorch.
     """
 
     hard_forward = True
@@ -36,6 +37,7 @@ class ClippedSTE(Gradient):
     Formula: ``dy = g 1[lowest <= y <= highest]``
     Source: Hubara et al. (2016), arXiv 1602.02830.
     Recommended: nothing to set.
+    Compared with: the paper's formula.
     """
 
     hard_forward = True
@@ -53,25 +55,31 @@ class ClippedSTE(Gradient):
 class MSTE(Gradient):
     """Modified STE: the quantization noise is tied to the encoder's scale, ``y + sg(Q(y) - y) s(y) / sg(s(y))``.
 
-    Our reading of Mack et al. (2025), arXiv 2502.04770, which states that the noise is multiplied by a factor of value 1
-    whose gradient follows the standard deviation of the encoder's output; here s(y) is that standard deviation over the
-    frames of a batch. When the codebook follows the encoder, Q(a y) = a Q(y), so the derivative with respect to the scale
-    a is Q(y). STE gives y instead and so rewards growth that does not help; this gives y + (Q(y) - y) = Q(y).
+    Our reading of Mack et al. (2025), arXiv 2502.04770, of which summaries alone could be had: the noise is multiplied by a
+    factor of value 1 whose gradient follows a standard deviation, so that it is tied to the computational graph. Here s is
+    that of the encoder's output over the frames of a batch. When the codebook follows the encoder, Q(a y) = a Q(y), so the
+    derivative with respect to the scale a is Q(y). STE gives y instead and so rewards growth that does not help; this gives
+    y + (Q(y) - y) = Q(y). The other candidate is the standard deviation of the noise itself, which grows alike where codewords
+    are centroids.
 
     Formula: ``y + sg(Q(y) - y) s(y) / sg(s(y))``, s the standard deviation
     Source: Mack et al. (2025), arXiv 2502.04770.
     Recommended: no commitment loss.
+    Compared with: nothing: the paper could not be had, and there is no public code.
 
     Attributes:
         scope: ``all``: one standard deviation for all latent dimensions; ``dimension``: one for each.
+        of: whose standard deviation s is: of the ``latent`` y, or of the ``error`` Q(y) - y, Q(y) held fixed.
     """
 
     hard_forward = True
 
     scope: Literal["all", "dimension"] = "all"
+    of: Literal["latent", "error"] = "latent"
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
-        centred = latents - latents.mean(1, keepdim=True)
+        measured = latents if self.of == "latent" else code.values.detach() - latents
+        centred = measured - measured.mean(1, keepdim=True)
         variance = centred.square().mean((1, 2) if self.scope == "all" else 1, keepdim=True)
         std = variance.clamp_min(SMALLEST_STD**2).sqrt()
         return latents + (code.values - latents).detach() * (std / std.detach())
@@ -87,6 +95,7 @@ class EWGS(Gradient):
     Formula: ``dy = g (1 + delta sign(g) (y - Q(y)))``
     Source: Lee et al. (2021), arXiv 2104.00903.
     Recommended: delta from the Hessian; where it is constant the source takes 0.001.
+    Compared with: the authors' code, read.
 
     Attributes:
         delta: how much a gradient grows that pushes away from the level, and shrinks that pushes to it.
@@ -121,6 +130,7 @@ class Synchronised(Gradient):
     Formula: ``y + sg(Q(y) - y) + nu (c - sg(c))``
     Source: Huh et al. (2023), arXiv 2305.08842.
     Recommended: nu 0.2, with quantizer.affine=true and restarts.
+    Compared with: the authors' code, read; vector-quantize-pytorch does something else.
 
     Attributes:
         nu: the codeword's share of the gradient.

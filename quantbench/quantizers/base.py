@@ -53,6 +53,9 @@ class Moment:
         training: whether a training step asks.
         frame_loss: distortion of each frame, (trials, frames), for what the decoder would receive; None where nobody asks
             for gradients.
+        step: the optimizer step, 1 for the first; the last while evaluating.
+        item: latents in a row that belong together: 1 for frames of features, all of a waveform's.
+        counted: 1 for frames that count in losses, 0 for others, (trials, frames, 1); None where all do.
     """
 
     progress: float
@@ -60,6 +63,9 @@ class Moment:
     purpose: str = "gradient noise"
     training: bool = True
     frame_loss: Callable[[Tensor], Tensor] | None = None
+    step: int = 1
+    item: int = 1
+    counted: Tensor | None = None
 
     def normal(self, like: Tensor) -> Tensor:
         """Standard normal numbers in the shape of ``like`` (trials, ...)."""
@@ -68,6 +74,25 @@ class Moment:
     def uniform(self, like: Tensor) -> Tensor:
         """Uniform numbers in [0, 1) in the shape of ``like`` (trials, ...)."""
         return self.streams.uniform(self.purpose, *like.shape[1:])
+
+    def uniform_items(self, like: Tensor) -> Tensor:
+        """Uniform numbers in [0, 1), one an item, for the frames of ``like``: (trials, frames, 1)."""
+        drawn = self.streams.uniform(self.purpose, like.shape[1] // self.item, 1)
+        return drawn.repeat_interleave(self.item, dim=1)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean over the frames that count: (trials, frames, ...) -> (trials, ...)."""
+        if self.counted is None:
+            return values.mean(1)
+        weights = self.counted.view(*self.counted.shape[:2], *[1] * (values.dim() - 2))
+        return (weights * values).sum(1) / weights.sum(1).clamp_min(1)
+
+    def error(self, a: Tensor, b: Tensor) -> Tensor:
+        """Mean square difference over the frames that count: twice (trials, frames, dim) -> (trials,)."""
+        if self.counted is None:
+            return trial_error(a, b)
+        share = self.counted.mean((1, 2)).clamp_min(1 / self.counted.shape[1])
+        return trial_error(self.counted * a, self.counted * b) / share
 
 
 @dataclass(frozen=True)
@@ -258,4 +283,4 @@ class Committed(Quantizer):
         at_least("quantizer.commitment", self.commitment, 0)
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
-        return self.commitment * trial_error(latents, code.values.detach())
+        return self.commitment * moment.error(latents, code.values.detach())

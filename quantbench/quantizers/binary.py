@@ -50,12 +50,12 @@ class Binary(PerDimension):
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         grid = self.grid(latents)
         odds = 2 * grid.step * self.sharpness * latents  # -sharpness |y - c|^2 of the upper level less that of the lower one
-        sure = _binary_entropy(odds).sum(-1).mean(1)
-        used = self._mean_entropy(torch.sigmoid(odds))
+        sure = moment.mean(_binary_entropy(odds).sum(-1))
+        used = self._mean_entropy(torch.sigmoid(odds), moment)
         return super().loss(state, latents, code, moment) + self.entropy_weight * (sure - self.diversity * used)
 
     @abstractmethod
-    def _mean_entropy(self, upper: Tensor) -> Tensor:
+    def _mean_entropy(self, upper: Tensor, moment: Moment) -> Tensor:
         """Entropy of the mean over frames of the joint distribution, (trials,), from P(upper level), (trials, frames, dim)."""
 
 
@@ -68,6 +68,7 @@ class LFQ(Binary):
     Formula: ``sign(y)``; loss ``w (mean H(p(.|y)) - g H(mean p(.|y)))``
     Source: Yu et al. (2024), arXiv 2310.05737.
     Recommended: entropy_weight 0.1, diversity 1; public code has sharpness 100, at which the terms see little but the signs.
+    Compared with: vector-quantize-pytorch.
     """
 
     cost = 1.1
@@ -83,11 +84,11 @@ class LFQ(Binary):
         ones = latents.new_ones(latents.shape[-1])
         return Grid(-ones, 2 * ones, 2 * ones)
 
-    def _mean_entropy(self, upper: Tensor) -> Tensor:
+    def _mean_entropy(self, upper: Tensor, moment: Moment) -> Tensor:
         joint = upper.new_ones(*upper.shape[:2], 1)
         for one in upper.unbind(-1):
             joint = torch.cat([joint * (1 - one).unsqueeze(-1), joint * one.unsqueeze(-1)], dim=-1)
-        return _negative_log(joint.mean(1)).sum(1)
+        return _negative_log(moment.mean(joint)).sum(1)
 
 
 @component
@@ -95,14 +96,21 @@ class BSQ(Binary):
     """Binary spherical quantization: latents on the unit sphere, codes ``+-1 / sqrt(dim)`` in every dimension.
 
     Zhao et al. (2024), arXiv 2406.07548. The entropy terms are LFQ's with p(c|u), a softmax of ``2 sharpness u.c``; the
-    entropy of the mean is that of the single dimensions, added up, which is the paper's approximation.
+    entropy of the mean is that of the single dimensions, added up, which is the paper's approximation. As in the authors' code,
+    the commitment loss is a sum over dimensions, not a mean; their configurations have none, and 0.1 times the entropy terms.
 
     Formula: ``sign(u) / sqrt(dim)``, ``u = y/|y|``; entropy terms as for LFQ, the second one per dimension
     Source: Zhao et al. (2024), arXiv 2406.07548.
-    Recommended: all weights 1 in the authors' code, without a commitment loss.
+    Recommended: entropy_weight 0.1, diversity 1, sharpness 1, no commitment loss, as in the authors' configurations.
+    Compared with: the authors' code, read; vector-quantize-pytorch (codes).
+
+    Attributes:
+        commitment: weight of the commitment loss, the mean over frames of ``|u - sg(code)|**2``.
     """
 
     bounds = True
+
+    commitment: PerTrial = 0.0
 
     def check_dim(self, dim: int) -> None:
         if dim < 2:
@@ -111,13 +119,17 @@ class BSQ(Binary):
     def prepare(self, state: State, latents: Tensor) -> Tensor:
         return nn.functional.normalize(latents, dim=-1)
 
+    def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
+        others = (latents.shape[-1] - 1) * self.commitment * moment.error(latents, code.values.detach())
+        return super().loss(state, latents, code, moment) + others
+
     def grid(self, latents: Tensor) -> Grid:
         dim = latents.shape[-1]
         ones = latents.new_ones(dim)
         return Grid(-ones / math.sqrt(dim), 2 * ones / math.sqrt(dim), 2 * ones)
 
-    def _mean_entropy(self, upper: Tensor) -> Tensor:
-        mean = upper.mean(1)
+    def _mean_entropy(self, upper: Tensor, moment: Moment) -> Tensor:
+        mean = moment.mean(upper)
         return (_negative_log(mean) + _negative_log(1 - mean)).sum(1)
 
 

@@ -35,6 +35,7 @@ class EntropyScalar(PerDimension):
     Formula: ``round(y)``; loss ``rate_weight mean(-log2(c(y+U+1/2) - c(y+U-1/2)))``
     Source: Ballé et al. (2018), arXiv 1802.01436.
     Recommended: rate_weight by the rate wanted; gradient additive_noise.
+    Compared with: the paper's formula; public code (CompressAI) rounds about a median that it learns, which is not here.
 
     Attributes:
         rate_weight: weight of the rate, in bits per frame, in the loss.

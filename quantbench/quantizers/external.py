@@ -49,6 +49,7 @@ class External(Quantizer):
     Formula: the module's
     Source: the package named by the setting module.
     Recommended: those of the package.
+    Compared with: the module by itself.
 
     Attributes:
         module: its class, as in ``vector_quantize_pytorch.VectorQuantize``.

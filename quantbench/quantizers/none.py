@@ -15,6 +15,7 @@ class Identity(Quantizer):
     Formula: ``y``
     Source: none.
     Recommended: nothing to set.
+    Compared with: nothing.
     """
 
     offers = frozenset({WHOLE})

@@ -23,6 +23,7 @@ class Product(Quantizer):
     Formula: ``(Q1(y1), Q2(y2), ...)``, of ``vq``: ``Qi(yi) = ci[ki]``, ``ki = argmin |yi - ci|``
     Source: Jégou et al. (2011), IEEE TPAMI 33(1); Yang et al. (2023), arXiv 2305.02765.
     Recommended: as for the quantizer of a group.
+    Compared with: its definition.
 
     Attributes:
         part: the quantizer of a group.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
-from quantbench.components import State, at_least, between, component
+from quantbench.components import State, at_least, at_most, between, component, within
+from quantbench.errors import ConfigError
 from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer, Trace
 from quantbench.quantizers.parts import OFFERS, check_part, check_part_dim, measured, one_state, part_of, traces
-from quantbench.quantizers.vector import VectorQuantizer
+from quantbench.quantizers.vector import CodebookQuantizer, VectorQuantizer
 from quantbench.streams import Streams
 
 
@@ -29,13 +32,17 @@ class Residual(Quantizer):
     Source: Zeghidour et al. (2021), arXiv 2107.03312; vector-quantize-pytorch 1.32, ResidualFSQ and ResidualLFQ.
     Recommended: DAC: 9 stages of vq with 1024 codes, projection 8, search cosine, dropout 0.5 to 1, gradient codebooks;
     EnCodec: EMA with decay 0.99, k-means start, restarts; of scalar: a bound, and then no commitment loss; of lfq: as for lfq.
+    Compared with: vector-quantize-pytorch; dropout with DAC's code, read.
 
     Attributes:
         stage: the quantizer of a stage.
         stages: number of stages.
         shared: whether all stages have one codebook.
-        dropout: share of the frames that a training step codes with a random number of stages, 1 to ``stages``, each equally
-            likely (quantizer dropout of Zeghidour et al.; DAC's share is 1 in some releases, 0.5 in others).
+        beam: how many sums of codes the search keeps from stage to stage, of stages with a codebook; the one with the least
+            error is the code. While training, and with 1, each stage takes its best code.
+        dropout: share of the items (frames of features, or waveforms) that a training step codes with a random number of
+            stages, 1 to ``stages``, each equally likely (quantizer dropout of Zeghidour et al.; DAC's share is 1 in some
+            releases, 0.5 in others). As in DAC's code, stages that an item does not use have no loss of it.
     """
 
     sizes = ("stages",)
@@ -44,12 +51,21 @@ class Residual(Quantizer):
     stage: Quantizer = VectorQuantizer(codes=16)
     stages: int = 2
     shared: bool = False
+    beam: int = 1
     dropout: float = 0.0
 
     def check(self) -> None:
         at_least("quantizer.stages", self.stages, 1)
+        at_least("quantizer.beam", self.beam, 1)
+        if self.beam > 1 and not isinstance(self.stage, CodebookQuantizer):
+            raise ConfigError(f"quantizer.beam={self.beam}: needs stages with a codebook, as vq and simvq")
+        if self.beam > 1 and isinstance(self.stage, CodebookQuantizer):
+            at_most("quantizer.beam", self.beam, self.stage.codes)
         between("quantizer.dropout", self.dropout, 0, 1)
         check_part("quantizer.stage", self.stage)
+        for name, part in within(self.stage, "quantizer.stage"):
+            if isinstance(part, Residual) and part.dropout:
+                raise ConfigError(f"{name}.dropout={part.dropout}: must be 0; quantizer.dropout drops whole stages")
 
     def check_dim(self, dim: int) -> None:
         check_part_dim("quantizer.stage", self.stage, dim)
@@ -93,6 +109,8 @@ class Residual(Quantizer):
         return self.stage.restore({}, values) if self.bounds else values
 
     def quantize(self, state: State, latents: Tensor) -> Code:
+        if self.beam > 1:
+            return self._searched(state, latents)
         values = torch.zeros_like(latents)
         indices = []
         for number, own in enumerate(self._own(state)):
@@ -100,6 +118,26 @@ class Residual(Quantizer):
             values = values + part
             indices.append(index)
         return Code(values, torch.cat(indices, dim=-1))
+
+    def _searched(self, state: State, latents: Tensor) -> Code:
+        """The code that a beam of sums finds."""
+        assert isinstance(self.stage, CodebookQuantizer)
+        trials, frames, dim = latents.shape
+        sums, chosen = latents.new_zeros(trials, frames, 1, dim), latents.new_zeros(trials, frames, 1, 0, dtype=torch.long)
+        with torch.no_grad():
+            for number, own in enumerate(self._own(state)):
+                rest = (latents.unsqueeze(2) - sums).flatten(1, 2)
+                best = self.stage.best(own, self._in(own, number, rest), self.beam)
+                parts = self._out(own, number, self.stage.decode(own, best.flatten(1).unsqueeze(-1)))
+                width = sums.shape[2]
+                every = sums.unsqueeze(3) + parts.view(trials, frames, width, self.beam, dim)
+                error = (latents.view(trials, frames, 1, 1, dim) - every).square().sum(-1).flatten(2)
+                place = error.topk(min(self.beam, error.shape[-1]), dim=-1, largest=False).indices
+                sums = every.flatten(2, 3).gather(2, place.unsqueeze(-1).expand(-1, -1, -1, dim))
+                before = chosen.gather(2, (place // self.beam).unsqueeze(-1).expand(-1, -1, -1, number))
+                chosen = torch.cat([before, best.view(trials, frames, -1).gather(2, place).unsqueeze(-1)], dim=-1)
+        indices = chosen[:, :, 0]
+        return Code(self.decode(state, indices), indices)
 
     def decode(self, state: State, indices: Tensor) -> Tensor:
         total = torch.zeros(())
@@ -110,11 +148,14 @@ class Residual(Quantizer):
     def forward(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Passed:
         # Two residuals: what the strategy left over carries the decoder's gradient; what the hard codes left over trains the
         # codebooks, which evaluation will use on just that, and brings every stage's commitment loss to the encoder.
-        received = self.received(state, latents, pass_through, moment)
-        return Passed(received, *self.learned(state, latents, moment))
-
-    def received(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Tensor:
         used = self._used(latents, moment)
+        received = self.received(state, latents, pass_through, moment, used)
+        return Passed(received, *self.learned(state, latents, moment, used))
+
+    def received(
+        self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment, used: Tensor | None = None
+    ) -> Tensor:
+        """As in the base; ``used`` is how many stages code each frame, (trials, frames, 1), None for all."""
         parts = []
         for number, own in enumerate(self._own(state)):
             inner = self.stage.received(own, self._in(own, number, latents), pass_through, moment)
@@ -124,10 +165,17 @@ class Residual(Quantizer):
             latents = latents - parts[-1]
         return torch.stack(parts).sum(0)
 
-    def learned(self, state: State, latents: Tensor, moment: Moment) -> tuple[Code, Tensor, Trace]:
+    def learned(self, state: State, latents: Tensor, moment: Moment, used: Tensor | None = None) -> tuple[Code, Tensor, Trace]:
+        """As in the base; ``used`` as in ``received``."""
         values, indices, losses, trace = [], [], [], []
         for number, own in enumerate(self._own(state)):
-            code, loss, entries = self.stage.learned(own, self._in(own, number, latents), moment)
+            if used is None:
+                code, loss, entries = self.stage.learned(own, self._in(own, number, latents), moment)
+            else:
+                counted = (used > number).to(latents.dtype)
+                some = dataclasses.replace(moment, counted=counted)
+                code, loss, entries = self.stage.learned(own, self._in(own, number, latents), some)
+                loss = loss * counted.mean((1, 2))
             values.append(self._out(own, number, code.values))
             indices.append(code.indices)
             losses.append(loss)
@@ -147,9 +195,10 @@ class Residual(Quantizer):
         """How many stages code each frame, (trials, frames, 1); None for all of them."""
         if not self.dropout or not moment.training:
             return None
-        drawn = moment.streams.integers("stages", self.stages, latents.shape[1], 1) + 1
-        dropped = moment.streams.uniform("stages", latents.shape[1], 1) < self.dropout
-        return torch.where(dropped, drawn, self.stages)
+        items = latents.shape[1] // moment.item
+        drawn = moment.streams.integers("stages", self.stages, items, 1) + 1
+        dropped = torch.arange(items, device=latents.device).unsqueeze(1) < int(items * self.dropout)
+        return torch.where(dropped, drawn, self.stages).repeat_interleave(moment.item, dim=1)
 
     def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
         return measured(self.stage, self._own(state), indices)

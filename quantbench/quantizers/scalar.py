@@ -17,6 +17,8 @@ from quantbench.streams import Streams
 Levels = int | tuple[int, ...]
 
 SMALLEST_STEP = 1e-6
+MARGIN = 1e-3
+"""Of FSQ's bound against the outermost levels."""
 
 
 @component
@@ -101,18 +103,20 @@ class Uniform(Leveled):
     Formula: nearest of ``-range + 2 range i / (levels - 1)``
     Source: Max (1960), IRE Trans. Inf. Theory 6(1).
     Recommended: a commitment loss with STE, or a bound.
+    Compared with: the table of the paper.
 
     Attributes:
         range: the outermost level.
-        bound: what keeps latents z within the cells: ``none``, or ``tanh``: ``b tanh(z / b)``, b being the outer edge of the
-            outer cells, ``range levels / (levels - 1)``.
+        bound: what keeps latents z within the cells: ``none``; ``tanh``: ``b tanh(z / b)``, b being the outer edge of the
+            outer cells, ``range levels / (levels - 1)``; or ``inside``: ``range tanh(z)``, between the outermost levels, as for
+            the symmetric levels of TAAE (arXiv 2411.19842).
     """
 
     bounds = True
 
     commitment: PerTrial = 0.25
     range: float = 1.0
-    bound: Literal["none", "tanh"] = "none"
+    bound: Literal["none", "tanh", "inside"] = "none"
 
     def check(self) -> None:
         super().check()
@@ -121,6 +125,8 @@ class Uniform(Leveled):
     def prepare(self, state: State, latents: Tensor) -> Tensor:
         if self.bound == "none":
             return latents
+        if self.bound == "inside":
+            return self.range * torch.tanh(latents)
         counts = self._counts(latents)
         edge = self.range * counts / (counts - 1)
         return edge * torch.tanh(latents / edge)
@@ -141,6 +147,7 @@ class LSQ(Leveled):
     Formula: ``s round(clip(y/s, -n, p))``, gradient of s times ``1/sqrt(dim p)``
     Source: Esser et al. (2020), arXiv 1902.08153.
     Recommended: no commitment loss.
+    Compared with: the paper's equations, and code read (lsq-net).
     """
 
     levels: Levels = 4
@@ -179,27 +186,39 @@ class FSQ(Leveled):
     """Finite scalar quantization: bound every dimension by a tanh, then round.
 
     Mentzer et al. (2024), arXiv 2309.15505. ``prepare`` maps a latent z to ``h tanh(z + s) - o`` with
-    ``h = (levels - 1)(1 + 0.001)/2``, ``o`` = 1/2 for an even number of levels and 0 otherwise, ``s = artanh(o / h)``;
+    ``h = (levels - 1)(1 - 0.001)/2``, ``o`` = 1/2 for an even number of levels and 0 otherwise, ``s = tan(o / h)``;
     ``quantize`` rounds to integers; ``restore`` divides by ``levels // 2``, so that codes lie in [-1, 1]. The paper trains
-    without a commitment loss and advises at least 5 levels; with 2 the shift s is so large that the tanh starts saturated.
+    without a commitment loss and advises at least 5 levels.
 
     Formula: ``round(h tanh(z + s) - o) / (levels // 2)``
     Source: Mentzer et al. (2024), arXiv 2309.15505.
     Recommended: at least 5 levels, as 8, 5, 5, 5 for 1000 codes; no commitment loss.
+    Compared with: the paper's listing; vector-quantize-pytorch (shift=artanh).
+
+    Attributes:
+        shift: of z, for even numbers of levels: ``tan``, as published; or ``artanh``, as in vector-quantize-pytorch: ``s =
+            artanh(o / h)`` with ``h = (levels - 1)(1 + 0.001)/2``, so that z = 0 comes to the middle. With 2 levels that shift
+            is so large that the tanh starts saturated.
     """
 
     bounds = True
 
     levels: Levels = 5
+    shift: Literal["tan", "artanh"] = "tan"
 
     def centre(self, latents: Tensor) -> Tensor:
         return -0.5 * (self._counts(latents) % 2 == 0)
 
     def prepare(self, state: State, latents: Tensor) -> Tensor:
         counts = self._counts(latents)
-        half = (counts - 1) * (1 + 1e-3) / 2
         offset = 0.5 * (counts % 2 == 0)
-        return torch.tanh(latents + torch.atanh(offset / half)) * half - offset
+        if self.shift == "tan":
+            half = (counts - 1) * (1 - MARGIN) / 2
+            shift = torch.tan(offset / half)
+        else:
+            half = (counts - 1) * (1 + MARGIN) / 2
+            shift = torch.atanh(offset / half)
+        return torch.tanh(latents + shift) * half - offset
 
     def restore(self, state: State, values: Tensor) -> Tensor:
         return values / (self._counts(values) // 2)
@@ -219,6 +238,7 @@ class IFSQ(Leveled):
     Formula: ``round((levels-1)/2 (2 sigmoid(1.6 z) - 1))``
     Source: arXiv 2601.17124 (Tencent-Hunyuan/iFSQ).
     Recommended: odd numbers of levels, 17 (4 bits a dimension) in the source.
+    Compared with: the formula of the authors' code, which was read.
     """
 
     bounds = True
@@ -246,6 +266,7 @@ class CDF(Leveled):
     Formula: ``sqrt(12) ((floor(levels F(z)) + 1/2) / levels - 1/2)``, F the normal distribution function
     Source: Zhai et al. (2026), arXiv 2602.17133.
     Recommended: gradient fsp.
+    Compared with: vector-quantize-pytorch.
 
     Attributes:
         moments: weight of the loss ``0.1 mean(y)**2 + 0.07 (var(y) - 1)**2``, averaged over dimensions, that draws the
@@ -277,8 +298,8 @@ class CDF(Leveled):
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         encoded = torch.special.ndtri(latents.clamp(SMALLEST_STEP, 1 - SMALLEST_STEP))
-        mean = encoded.mean(1)
-        variance = (encoded - mean.unsqueeze(1)).square().mean(1)
+        mean = moment.mean(encoded)
+        variance = moment.mean((encoded - mean.unsqueeze(1)).square())
         drawn = 0.1 * mean.square().mean(1) + 0.07 * (variance - 1).square().mean(1)
         loss: Tensor = super().loss(state, latents, code, moment) + self.moments * drawn
         return loss

@@ -33,6 +33,13 @@ def nearest(codebook: Tensor, latents: Tensor) -> Tensor:
     return over_chunks(lambda part: first_minimum(distances(codebook, part, one)), latents, chunk)
 
 
+def largest_product(codebook: Tensor, latents: Tensor) -> Tensor:
+    """Index of the codeword with the largest inner product with each latent, (trials, frames); the first one of equals."""
+    chunk = max(1, DISTANCES_PER_TRIAL // codebook.shape[1])
+    negative = -codebook.transpose(1, 2)
+    return over_chunks(lambda part: first_minimum(product(part, negative)), latents, chunk)
+
+
 def first_minimum(values: Tensor) -> Tensor:
     """``values.argmin(-1)``, the first of equals; by whole-tensor operations, which are faster on the CPU."""
     count = values.shape[-1]

@@ -39,6 +39,7 @@ class TrellisCoded(Committed):
     Formula: the path through the trellis with least ``|y - path|**2``
     Source: Marcellin & Fischer (1990), IEEE Trans. Commun. 38(1).
     Recommended: 8 states; many dimensions, for the gain comes with length.
+    Compared with: published gains, and all paths enumerated.
 
     Attributes:
         levels: codes per dimension, a power of two.

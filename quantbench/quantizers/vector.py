@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import ClassVar, Literal
 
@@ -17,18 +18,18 @@ from quantbench.components import (
     at_most,
     between,
     component,
+    over_chunks,
     product,
     take,
-    trial_error,
 )
 from quantbench.errors import ConfigError
+from quantbench.quantizers import restart as rules
 from quantbench.quantizers.base import CODEBOOK, SOFT, WHOLE, Code, Committed, Moment, Trace
-from quantbench.quantizers.search import count_and_sum, distances, nearest
+from quantbench.quantizers.search import DISTANCES_PER_TRIAL, count_and_sum, distances, largest_product, nearest
 from quantbench.streams import Streams
 
 LARGEST_CODEBOOK = 2**20
 KMEANS_STEPS = 20
-USAGE_DECAY = 0.99
 SMALLEST_COUNT = 1e-5
 
 
@@ -44,8 +45,9 @@ class CodebookQuantizer(Committed):
         codes: size of the codebook.
         commitment: weight of the commitment loss.
         codebook_weight: weight of the codebook loss.
-        search: nearest by ``euclidean`` distance, or by ``cosine``: distance of the vectors brought to unit length (Yu et
-            al. 2022, arXiv 2110.04627). The code is the codeword itself in both cases, as in DAC (arXiv 2306.06546).
+        search: nearest by ``euclidean`` distance; by ``cosine``: distance of the vectors brought to unit length (Yu et al.
+            2022, arXiv 2110.04627); or of largest inner product, ``dot`` (IBQ, Shi et al. 2024, arXiv 2412.02692). The code is
+            the codeword itself in all cases, as in DAC (arXiv 2306.06546).
     """
 
     offers = frozenset({CODEBOOK, SOFT, WHOLE})
@@ -55,7 +57,7 @@ class CodebookQuantizer(Committed):
     codes: int = 256
     commitment: PerTrial = 0.25
     codebook_weight: PerTrial = 1.0
-    search: Literal["euclidean", "cosine"] = "euclidean"
+    search: Literal["euclidean", "cosine", "dot"] = "euclidean"
 
     def check(self) -> None:
         super().check()
@@ -70,16 +72,24 @@ class CodebookQuantizer(Committed):
     def codebook(self, state: State) -> Tensor:
         """The codewords (trials, codes, dim), differentiable."""
 
+    def best(self, state: State, latents: Tensor, count: int) -> Tensor:
+        """Indices of the ``count`` best codes of each latent, the best first, (trials, frames, count)."""
+        one = latents.new_ones(len(latents), 1, 1)
+        chunk = max(1, DISTANCES_PER_TRIAL // self.codes)
+        return over_chunks(lambda part: self.logits(state, part, one).topk(count, dim=-1).indices, latents, chunk)
+
     def quantize(self, state: State, latents: Tensor) -> Code:
         codebook = self.codebook(state)
         with torch.no_grad():
-            index = nearest(self._direction(codebook), self._direction(latents))
+            index = self._search(codebook, latents)
         return Code(take(codebook, index), index.unsqueeze(-1))
 
     def decode(self, state: State, indices: Tensor) -> Tensor:
         return take(self.codebook(state), indices.squeeze(-1))
 
     def logits(self, state: State, latents: Tensor, temperature: Tensor) -> Tensor:
+        if self.search == "dot":
+            return product(latents, self.codebook(state).transpose(1, 2)) / temperature
         codebook = self._direction(self.codebook(state))
         return distances(codebook, self._direction(latents), -1 / temperature)
 
@@ -93,7 +103,13 @@ class CodebookQuantizer(Committed):
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         commitment = super().loss(state, latents, code, moment)
-        return commitment + self.codebook_weight * trial_error(code.values, latents.detach())
+        return commitment + self.codebook_weight * moment.error(code.values, latents.detach())
+
+    def _search(self, codebook: Tensor, latents: Tensor) -> Tensor:
+        """Index of each latent's codeword, (trials, frames)."""
+        if self.search == "dot":
+            return largest_product(codebook, latents)
+        return nearest(self._direction(codebook), self._direction(latents))
 
     def _direction(self, vectors: Tensor) -> Tensor:
         return nn.functional.normalize(vectors, dim=-1) if self.search == "cosine" else vectors
@@ -107,15 +123,23 @@ class VectorQuantizer(CodebookQuantizer):
     Source: van den Oord et al. (2017), arXiv 1711.00937.
     Recommended: commitment 0.25 (DAC, with a codebook weight of 1) to 1; EMA decay 0.8 to 0.99; k-means start and restarts of
     codes used less than once or twice (Zeghidour et al. 2021).
+    Compared with: vector-quantize-pytorch; the code of the authors of each restart, read.
 
     Attributes:
         update_by: ``gradient``, or ``ema``: moving averages of the latents of each code (van den Oord et al. 2017, appendix
             A.1); the codebook loss is then left out.
         decay: of the moving averages.
-        init_by: of the codebook: ``data`` (first latents), ``kmeans`` (on the first latents) or ``normal``.
-        restart: a code used less than this share of ``1 / codes`` is replaced by a latent of the current batch
-            (Dhariwal et al. 2020, arXiv 2005.00341); 0 never.
-        restart_every: steps between looks for dead codes.
+        smoothing: of the counts that sums are divided by (Laplace's, 1e-5 in EnCodec and vector-quantize-pytorch), which draws
+            codes that are not in use to the origin; 0: they stay where they are.
+        init_by: of the codebook: ``data`` (first latents), ``kmeans`` (on the first latents), ``means`` (each the mean of an
+            equal share of the first latents, so that all lie about their centre: SF-DiVeQ's start) or ``normal``.
+        restart: codes used less than this get another codeword; 0 never. The rule says in which units.
+        restart_by: ``usage``: in shares of ``1 / codes``; ``count``: in latents a step, EnCodec's has 2 with ``restart_every``
+            1; both replace by a latent of the batch. ``hits``: in shares of the steps since the last look, NSVQ's and DiVeQ's
+            has 0.01; a codeword in use is copied. ``idle``: not hit in ``restart_every`` steps; a latent with noise of the
+            share ``restart`` of its length, 0.01 in the code of Huh et al. ``online``: all move, the less the more they are
+            used, at every step; ``restart`` is a factor, 1 in CVQ-VAE.
+        restart_every: steps between looks for such codes.
         projection: dimensions of the space that is quantized, between two learned affine maps (the factorised codes of Yu
             et al. 2022, as in DAC); 0 for the latents' own space.
         affine: whether codewords are ``scale * c + shift`` with a learned scale and shift for all of them (Huh et al. 2023,
@@ -125,8 +149,10 @@ class VectorQuantizer(CodebookQuantizer):
 
     update_by: Literal["gradient", "ema"] = "gradient"
     decay: Factor = 0.99
-    init_by: Literal["data", "kmeans", "normal"] = "data"
+    init_by: Literal["data", "kmeans", "means", "normal"] = "data"
+    smoothing: float = 0.0
     restart: float = 0.0
+    restart_by: rules.Rule = "usage"
     restart_every: int = 100
     projection: int = 0
     affine: bool = False
@@ -135,10 +161,13 @@ class VectorQuantizer(CodebookQuantizer):
     def check(self) -> None:
         super().check()
         between("quantizer.decay", self.decay, 0, 1)
-        between("quantizer.restart", self.restart, 0, 1)
+        at_least("quantizer.smoothing", self.smoothing, 0)
+        between("quantizer.restart", self.restart, 0, math.inf if self.restart_by == "count" else 1)
         at_least("quantizer.restart_every", self.restart_every, 1)
         at_least("quantizer.projection", self.projection, 0)
         at_least("quantizer.affine_lr", self.affine_lr, 0)
+        if self.restart and self.restart_by == "online" and self.update_by == "ema":
+            raise ConfigError("quantizer.restart_by=online: needs quantizer.update_by=gradient; both would move every codeword")
         if self.affine and self.update_by == "ema":
             raise ConfigError("quantizer.affine=true: needs quantizer.update_by=gradient; moving averages leave no affine map")
 
@@ -154,7 +183,7 @@ class VectorQuantizer(CodebookQuantizer):
             for name in ("affine_scale", "affine_shift"):
                 state[name] = nn.Parameter(codebook.new_zeros(streams.trials, 1, inner))
         if self.restart:
-            state["usage"] = codebook.new_full((streams.trials, self.codes), 1 / self.codes)
+            state["usage"] = rules.begin(self.restart_by, streams, self.codes)
         if self.update_by == "gradient":
             return state | {"codewords": nn.Parameter(codebook)}
         counts = codebook.new_ones(streams.trials, self.codes)
@@ -172,9 +201,13 @@ class VectorQuantizer(CodebookQuantizer):
         codebook = take(latents, chosen)
         if self.init_by == "kmeans":
             for _ in range(KMEANS_STEPS):
-                index = nearest(self._direction(codebook), self._direction(latents))
+                index = self._search(codebook, latents)
                 counts, sums = count_and_sum(index, latents, self.codes)
                 codebook = torch.where(counts.unsqueeze(-1) > 0, sums / counts.clamp_min(1).unsqueeze(-1), codebook)
+        elif self.init_by == "means":
+            share = latents.shape[1] // self.codes
+            parts = latents[:, : share * self.codes].reshape(len(latents), self.codes, share, -1)
+            codebook = parts.mean(2)
         state["codewords"].copy_(codebook)
         if "sums" in state:
             state["sums"].copy_(codebook)
@@ -210,23 +243,42 @@ class VectorQuantizer(CodebookQuantizer):
             new = 1 - self.decay
             state["counts"].lerp_(counts, new.squeeze(-1))
             state["sums"].lerp_(sums, new)
-            alive = state["counts"].unsqueeze(-1) > SMALLEST_COUNT
-            means = state["sums"] / state["counts"].clamp_min(SMALLEST_COUNT).unsqueeze(-1)
-            state["codewords"].copy_(torch.where(alive, means, state["codewords"]))
+            state["codewords"].copy_(self._means(state))
         if self.restart:
-            state["usage"].lerp_(counts / latents.shape[1], 1 - USAGE_DECAY)
-            if step % self.restart_every == 0:
+            decay = self.decay.squeeze(-1)
+            rules.track(self.restart_by, state["usage"], counts, latents.shape[1], decay)
+            if self.restart_by == "online":
+                moved = rules.towards(state["usage"], self.codebook(state), latents, self.restart)
+                self._place(state, moved, torch.ones_like(state["usage"], dtype=torch.bool))
+            elif step % self.restart_every == 0 or self.restart_by == "idle":
                 self._restart(state, latents, streams)
 
+    def _means(self, state: State) -> Tensor:
+        """The codewords that moving averages give, (trials, codes, dim)."""
+        counts = state["counts"].unsqueeze(-1)
+        if self.smoothing:
+            total = counts.sum(1, keepdim=True)
+            return state["sums"] / ((counts + self.smoothing) / (total + self.codes * self.smoothing) * total)
+        means = state["sums"] / counts.clamp_min(SMALLEST_COUNT)
+        return torch.where(counts > SMALLEST_COUNT, means, state["codewords"])
+
     def _restart(self, state: State, latents: Tensor, streams: Streams) -> None:
-        """Move dead codes to latents of this batch, in place."""
-        dead = state["usage"] < self.restart / self.codes
-        candidates = take(latents, streams.integers("restart", latents.shape[1], self.codes))
+        """Give dead codes another codeword, in place."""
+        dead = rules.dead(self.restart_by, state["usage"], self.restart, self.restart_every)
+        if self.restart_by == "hits":
+            candidates = rules.from_codewords(self.codebook(state), dead, streams)
+        else:
+            noise = self.restart if self.restart_by == "idle" else 0.0
+            candidates = rules.from_latents(latents, self.codes, noise, streams)
+        self._place(state, candidates, dead)
+        rules.forget(self.restart_by, state["usage"], dead, self.restart)
+
+    def _place(self, state: State, codewords: Tensor, chosen: Tensor) -> None:
+        """Put codewords (trials, codes, dim) in the places of the chosen codes (trials, codes)."""
         if self.affine:
             scale, shift = self._affine(state)
-            candidates = (candidates - shift) / scale
-        state["codewords"].copy_(torch.where(dead.unsqueeze(-1), candidates, state["codewords"]))
-        state["usage"].copy_(torch.where(dead, 1 / self.codes, state["usage"]))
+            codewords = (codewords - shift) / scale
+        state["codewords"].copy_(torch.where(chosen.unsqueeze(-1), codewords, state["codewords"]))
         if self.update_by == "ema":
-            state["counts"].copy_(torch.where(dead, 1.0, state["counts"]))
-            state["sums"].copy_(torch.where(dead.unsqueeze(-1), candidates, state["sums"]))
+            state["counts"].copy_(torch.where(chosen, 1.0, state["counts"]))
+            state["sums"].copy_(torch.where(chosen.unsqueeze(-1), codewords, state["sums"]))

@@ -105,7 +105,8 @@ class _Seen:
 def _look(model: Model, frames: Frames, streams: Streams, thorough: bool, codes: bool, outputs: bool) -> _Seen:
     """Encode, quantize and decode all frames, a part at a time; ``codes`` and ``outputs`` ask for these to be kept."""
     seen = _Seen({}, 0, [], [])
-    moment = Watched(1.0, streams, purpose="evaluation noise", training=False)
+    last = model.stack.train.steps
+    moment = Watched(1.0, streams, purpose="evaluation noise", training=False, step=last, item=model.item)
     for part in _parts(frames):
         encoded = model.encode(part)
         latents = model.prepare(encoded)

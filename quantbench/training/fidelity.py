@@ -191,7 +191,8 @@ def _strategy_gradients(model: Model, frames: Frames, settings: FidelitySettings
 
 def _moment(model: Model, progress: float, purpose: str, frames: Frames | None = None) -> Moment:
     loss = None if frames is None else model.frame_loss(frames)
-    return Moment(progress, model.streams, purpose=purpose, frame_loss=loss)
+    step = max(1, round(progress * model.stack.train.steps))
+    return Moment(progress, model.streams, purpose=purpose, frame_loss=loss, step=step, item=model.item)
 
 
 def _quantization_error(model: Model, y: Tensor, moment: Moment) -> Tensor:

@@ -17,11 +17,16 @@ from quantbench.training.stack import Stack
 
 
 class Model:
-    """Encoder, bottleneck and decoder of all trials of a stack."""
+    """Encoder, bottleneck and decoder of all trials of a stack.
+
+    Attributes:
+        item: latents of one frame: 1 of features, many of a waveform.
+    """
 
     def __init__(self, stack: Stack, streams: Streams) -> None:
         simulator = stack.simulator
         self.stack, self.streams = stack, streams
+        self.item = stack.codec.latents_per_frame(simulator.input_dim)
         self.codec = stack.codec.init(streams, simulator.input_dim, simulator.side_dim, simulator.target_dim)
         self.quantizer = stack.quantizer.init(streams, stack.codec.latent_dim)
         self.parameters = Parameters([self.codec, self.quantizer])

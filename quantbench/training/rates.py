@@ -33,6 +33,10 @@ class Watched(Moment):
         self.drawn.append("uniform")
         return super().uniform(like)
 
+    def uniform_items(self, like: Tensor) -> Tensor:
+        self.drawn.append("uniform")
+        return super().uniform_items(like)
+
 
 @dataclass(frozen=True)
 class Common(Moment):

@@ -147,8 +147,8 @@ class Training:
         """One optimizer step on one batch; gives the reconstruction loss, (trials,), of what passed."""
         model, stack = self.model, self.stack
         progress = (step - 1) / max(1, stack.train.steps - 1)
-        moment = Moment(progress, self.streams, frame_loss=model.frame_loss(frames))
         latents = model.prepare(model.encode(frames))
+        moment = Moment(progress, self.streams, frame_loss=model.frame_loss(frames), step=step, item=model.item)
         passed = model.pass_through(latents, moment)
         output = model.decode(passed.received, frames)
         reconstruction = model.loss(output, frames)

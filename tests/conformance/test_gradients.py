@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from quantbench import gradients as G
+from quantbench.errors import ConfigError
 from quantbench.gradients.rounding import soft_round, soft_round_inverse
 from quantbench.gradients.sampled import reinmax
 from quantbench.quantizers import FSQ, Code, Moment, Uniform, VectorQuantizer
@@ -71,6 +72,23 @@ def test_mste():
     one = torch.ones((), dtype=torch.float64)
     derivative = torch.autograd.functional.jvp(scaled, one, one)[1]
     assert torch.allclose(derivative, code.values)
+
+
+@checks("mste")
+def test_mste_of_the_error():
+    """With s of the error, too, where codewords are the centroids of their latents."""
+    y = torch.randn(1, 4000, 1, dtype=torch.float64)
+    index = (y > 0).long() + (y > 1).long() + (y > -1).long()
+    centroids = torch.stack([y[index == i].mean() for i in range(4)])
+    code = Code(centroids[index], None)
+
+    def scaled(a):
+        return received(G.MSTE(of="error"), VQ, {}, a * y, code)
+
+    one = torch.ones((), dtype=torch.float64)
+    assert torch.allclose(torch.autograd.functional.jvp(scaled, one, one)[1], code.values)
+    code = Code(1.5 * code.values, None)  # no centroids: then it is not
+    assert not torch.allclose(torch.autograd.functional.jvp(scaled, one, one)[1], code.values, rtol=0.1)
 
 
 @checks("ewgs")
@@ -143,6 +161,18 @@ def test_noise_ste_mix():
     assert noise.var().item() == pytest.approx(0.25 / 12, rel=0.05)
 
 
+@checks("taae")
+def test_taae_decides_item_by_item():
+    """Stable Audio Tools, DitheredFSQ: one draw decides for all latents of an item."""
+    y = 2 * torch.rand(1, 600, 2) - 1
+    code = GRID.quantize({}, y)
+    gradient = G.NoiseSTEMix(noise=G.Noise(match="step"), clean=0.25, ste=0.25)
+    got = gradient.pass_through(GRID, {}, y, code, Moment(0.5, Streams([0]), item=6))
+    clean = (got == y).all(-1).view(100, 6)
+    assert torch.equal(clean.all(1), clean.any(1))
+    assert 10 < clean.all(1).sum() < 45
+
+
 @checks("vp")
 def test_vp():
     """Metropolis-Hastings moves leave the distribution of the latents as it is, and the Jacobian is the identity."""
@@ -192,6 +222,25 @@ def test_soft_to_hard():
     assert torch.allclose(by_latent, 2 / 0.7 * covariance)
 
 
+@checks("ibq")
+def test_index_propagation():
+    """Shi et al.'s (one_hot + w - sg(w)) C, written out: hard forward, and the softmax's gradient to y and all codewords."""
+    quantizer = VectorQuantizer(codes=8, search="dot")
+    codebook, y = CODEBOOK.clone().requires_grad_(), Y.clone().requires_grad_()
+    logits = (y @ codebook.transpose(1, 2))[0, 0]
+    soft = torch.softmax(logits, 0)
+    one_hot = torch.nn.functional.one_hot(logits.argmax(), 8).double()
+    g = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    theirs = (one_hot + soft - soft.detach()) @ codebook[0]
+    expected = torch.autograd.grad(theirs @ g, [y, codebook])
+    state = {"codewords": codebook}
+    got = received(G.IndexPropagation(), quantizer, state, y, quantizer.quantize(state, y))
+    assert torch.allclose(got[0, 0], theirs)
+    found = torch.autograd.grad(got[0, 0] @ g, [y, codebook])
+    assert torch.allclose(found[0], expected[0])
+    assert torch.allclose(found[1], expected[1])
+
+
 @checks("soft_round")
 def test_soft_round():
     """s' = alpha sech^2(alpha r) / (2 tanh(alpha/2)) with mean 1; r_alpha is the expectation of y given s(y) + noise."""
@@ -231,13 +280,24 @@ def test_sga():
     """The upper level wins with probability sigmoid((atanh(d) - atanh(1 - d)) / T), d the distance from the lower one."""
     d, temperature = 0.3, 0.5
     y = torch.full((1, 40000, 1), -1 + 0.5 * d)
-    gradient = G.SGA(temperature=G.Schedule(temperature, temperature))
+    gradient = G.SGA(anneal="share", temperature=G.Schedule(temperature, temperature))
     got = received(gradient, GRID, {}, y, GRID.quantize({}, y))
     up = ((got + 1) / 0.5 > 0.5).float().mean().item()
     expected = 1 / (1 + math.exp(-(math.atanh(d) - math.atanh(1 - d)) / temperature))
     assert up == pytest.approx(expected, abs=0.01)
-    cold = received(G.SGA(temperature=G.Schedule(1e-3, 1e-3)), GRID, {}, y, GRID.quantize({}, y))
+    cold = received(G.SGA(anneal="share", temperature=G.Schedule(1e-3, 1e-3)), GRID, {}, y, GRID.quantize({}, y))
     assert torch.allclose(cold, torch.full_like(cold, -1.0), atol=1e-3)
+
+
+@checks("sga")
+@pytest.mark.parametrize(("step", "temperature"), [(1, 0.5), (700, 0.5), (2000, 0.1363), (4000, 0.0184)])
+def test_sga_anneals_by_steps(step, temperature):
+    """The authors' course over absolute steps: T = min(0.5, 0.5 exp(-0.001 (t - 700)))."""
+    y = torch.linspace(-0.99, 0.99, 50).view(1, 50, 1)
+    code = GRID.quantize({}, y)
+    by_steps = G.SGA().pass_through(GRID, {}, y, code, Moment(0.3, Streams([0]), step=step))
+    fixed = G.SGA(anneal="share", temperature=G.Schedule(temperature, temperature))
+    assert torch.allclose(by_steps, received(fixed, GRID, {}, y, code), atol=5e-3)
 
 
 @checks("soft_then_hard")
@@ -289,6 +349,28 @@ def test_rotation():
     assert torch.linalg.det(rotation).item() == pytest.approx(1)
     assert torch.allclose(rotation @ unit(Y.flatten()), unit(q.flatten()))
     assert torch.all(by_codeword == 0)
+
+
+@checks("rotation")
+@pytest.mark.parametrize("apart", [0.0, 1e-8, 1e-5, 1e-3])
+def test_rotation_of_opposite_vectors(apart):
+    """Opposite vectors: the codeword to the last digit, and a Jacobian that is orthogonal and turns y to q."""
+    y = torch.tensor([[[0.6, -0.8, 0.1]]])
+    q = -2 * y + apart * torch.tensor([[[0.8, 0.6, 0.0]]])
+    code = Code(q, None)
+    assert torch.equal(received(G.RotationTrick(), VQ, {}, y, code), q)
+    rotation = jacobian(lambda x: received(G.RotationTrick(), VQ, {}, x, code), y) * y.norm() / q.norm()
+    assert torch.allclose(rotation @ rotation.T, torch.eye(3), atol=1e-3)
+    assert torch.allclose(rotation @ unit(y.flatten()), unit(q.flatten()), atol=1e-3)
+
+
+@checks("rotation")
+def test_rotation_of_a_latent_without_direction():
+    """At y = 0, where no rotation is defined, the gradient is that of STE."""
+    y = torch.zeros(1, 1, 3)
+    code = Code(torch.tensor([[[3.0, 0.0, 0.0]]]), None)
+    assert torch.equal(received(G.RotationTrick(), VQ, {}, y, code), code.values)
+    assert torch.equal(jacobian(lambda x: received(G.RotationTrick(), VQ, {}, x, code), y), torch.eye(3))
 
 
 @checks("diveq")
@@ -357,6 +439,29 @@ def test_reinmax():
     own = logits.clone().requires_grad_()
     expected = sum(share * loss(torch.eye(5, dtype=torch.float64)[k]) for k, share in enumerate(torch.softmax(own, 0)))
     assert torch.allclose(total, torch.autograd.grad(expected, own)[0])
+
+
+@checks("reinmax")
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_reinmax_with_a_temperature(temperature):
+    """2 J_p g - J_softmax g / 2 with p = (softmax(a / tau) + drawn) / 2, written out; the temperature is nowhere else."""
+    a = torch.tensor([0.3, -1.2, 0.8], dtype=torch.float64)
+    drawn, g = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64), torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+
+    def jacobian_of_softmax(p):
+        return torch.diag(p) - torch.outer(p, p)
+
+    p, soft = (torch.softmax(a / temperature, 0) + drawn) / 2, torch.softmax(a, 0)
+    expected = 2 * jacobian_of_softmax(p) @ g - jacobian_of_softmax(soft) @ g / 2
+    own = a.clone().requires_grad_()
+    got = reinmax(own, drawn, temperature)
+    assert torch.allclose(got, drawn)
+    assert torch.allclose(torch.autograd.grad((got * g).sum(), own)[0], expected)
+
+
+def test_reinmax_refuses_a_temperature_below_one():
+    with pytest.raises(ConfigError, match=r"gradient\.temperature\.end=0\.5: must be at least 1"):
+        G.ReinMax(temperature=G.Schedule(1.0, 0.5, "linear")).check()
 
 
 def frame_loss(values):

@@ -6,7 +6,20 @@ import pytest
 import torch
 
 from quantbench.gradients import STE, Moment
-from quantbench.quantizers import BSQ, CDF, IFSQ, LFQ, LSQ, EntropyScalar, Identity, Product, Uniform, VectorQuantizer
+from quantbench.quantizers import (
+    BSQ,
+    CDF,
+    FSQ,
+    IFSQ,
+    LFQ,
+    LSQ,
+    EntropyScalar,
+    Identity,
+    Product,
+    SimVQ,
+    Uniform,
+    VectorQuantizer,
+)
 from quantbench.streams import Streams
 from tests.conformance import checks
 from tests.conformance.helpers import received
@@ -51,6 +64,30 @@ def test_lsq():
     assert by_latent.flatten().tolist() == pytest.approx([1, 1, 0, 0])
     inside = (1 - 0.31 / 0.5) + (-2 + 0.9 / 0.5)
     assert by_step.item() == pytest.approx((inside + 3 - 4) / math.sqrt(4 * 3), rel=1e-5)
+
+
+@checks("fsq")
+@pytest.mark.parametrize("levels", [2, 4, 5, 8])
+def test_fsq(levels):
+    """The published bound: h tanh(z + tan(o/h)) - o, h = (levels - 1)(1 - eps)/2, o = 1/2 for even numbers of levels."""
+    half, offset = (levels - 1) * 0.999 / 2, 0.5 if levels % 2 == 0 else 0.0
+    z = GAUSSIAN[:, :1000]
+    bounded = half * torch.tanh(z + math.tan(offset / half)) - offset
+    quantizer = FSQ(levels=levels)
+    prepared = quantizer.prepare({}, z)
+    assert torch.allclose(prepared, bounded, atol=1e-6)
+    codes = quantizer.restore({}, quantizer.quantize({}, prepared).values)
+    assert torch.equal(codes, bounded.round() / (levels // 2) + 0.0)
+    assert len(codes.unique()) == levels
+
+
+def test_fsq_of_two_levels_has_a_gradient():
+    """With the published shift 24 times that of the other one, whose tanh starts saturated."""
+    slopes = []
+    for shift in ("tan", "artanh"):
+        z = GAUSSIAN[:, :20000].clone().requires_grad_()
+        slopes.append(torch.autograd.grad(FSQ(levels=2, shift=shift).prepare({}, z).sum(), z)[0].mean().item())
+    assert slopes[0] / slopes[1] == pytest.approx(24, rel=0.1)
 
 
 @checks("ifsq")
@@ -108,6 +145,30 @@ def test_bsq():
     joint = -(p.mean(0) * p.mean(0).log()).sum().item()
     assert joint <= used + 1e-6
     assert used == pytest.approx(joint, rel=0.05)
+
+
+@checks("bsq")
+def test_bsq_commitment():
+    """Zhao et al.'s code: the mean over frames of the squared distance, summed over dimensions; their weights by default."""
+    u = BSQ().prepare({}, torch.randn(1, 50, 6))
+    code = BSQ().quantize({}, u)
+    quantizer = BSQ(commitment=0.3, entropy_weight=0.0)
+    expected = 0.3 * (code.values - u).square().sum(-1).mean()
+    assert quantizer.loss({}, u, code, moment()).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert (BSQ().commitment, BSQ().entropy_weight, BSQ().diversity, BSQ().sharpness) == (0.0, 0.1, 1.0, 1.0)
+
+
+@checks("simvq")
+def test_simvq_starts_as_a_linear_layer():
+    """The authors' layer has a bias: codewords are those of torch's Linear, and start within its bounds."""
+    quantizer = SimVQ(codes=400)
+    state = quantizer.init(Streams([0]), 16)
+    layer = torch.nn.Linear(16, 16)
+    layer.load_state_dict({"weight": state["map"][0].T, "bias": state["bias"][0, 0]})
+    assert torch.allclose(quantizer.codebook(state)[0], layer(state["codewords"][0]), atol=1e-6)
+    for name in ("map", "bias"):
+        assert 0.2 < state[name].abs().max().item() <= 0.25
+    assert "bias" not in SimVQ(bias=False).init(Streams([0]), 16)
 
 
 @checks("product")

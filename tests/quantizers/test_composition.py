@@ -243,7 +243,10 @@ def test_dimensions_that_do_not_suit_a_part_are_told():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"commitment": 1.0}, r"quantizer\.commitment=1\.0: unknown setting; Residual takes stage, stages, shared, dropout"),
+        (
+            {"commitment": 1.0},
+            r"quantizer\.commitment=1\.0: unknown setting; Residual takes stage, stages, shared, beam, dropout",
+        ),
         ({"stage": {"range": 0.5}}, r"quantizer\.stage\.range=0\.5: unknown setting; VectorQuantizer takes"),
         ({"stage": {"codes": 1}}, r"quantizer\.stage\.codes=1: must be at least 2"),
         ({"stage": {"_target_": "quantbench.quantizers.Quantizer"}}, r"quantizer\.stage\._target_=.*: is abstract"),

@@ -1,8 +1,10 @@
+import pytest
 import torch
 
 from quantbench.components import joined
+from quantbench.errors import ConfigError
 from quantbench.gradients import STE, Moment
-from quantbench.quantizers import Residual, VectorQuantizer
+from quantbench.quantizers import Residual, Uniform, VectorQuantizer
 from quantbench.streams import Streams
 
 STREAMS = Streams([0, 1])
@@ -11,7 +13,7 @@ MOMENT = Moment(0.0, STREAMS)
 
 
 def fitted(shared=False, dropout=0.0, **settings):
-    quantizer = joined([Residual(VectorQuantizer(codes=8, **settings), 3, shared, dropout)] * 2)
+    quantizer = joined([Residual(VectorQuantizer(codes=8, **settings), 3, shared, dropout=dropout)] * 2)
     state = quantizer.init(Streams([0, 1]), 3)
     quantizer.fit(state, LATENTS, Streams([0, 1]))
     return quantizer, state
@@ -126,6 +128,57 @@ def test_dropout_codes_frames_with_a_random_prefix_of_the_stages():
     assert torch.allclose(matches.float().mean((1, 2)), torch.full((3,), 1 / 3), atol=0.06)
     evaluated = quantizer.forward(state, LATENTS, hard, Moment(1.0, STREAMS, training=False))
     assert torch.allclose(evaluated.received, quantizer.quantize(state, LATENTS).values, atol=1e-5)
+
+
+def test_dropout_is_item_by_item_and_masks_the_losses():
+    """As in DAC's code: the first share of the items, one number each; no loss of stages that are not used."""
+    quantizer, state = fitted(dropout=0.5, commitment=1.0, codebook_weight=0.0)
+    frames, item = LATENTS.shape[1], 10
+    moment = Moment(0.5, Streams([0, 1]), item=item)
+    used = torch.full((2, frames, 1), 3)
+    drawn = Streams([0, 1]).integers("stages", 3, frames // item, 1) + 1
+    half = frames // item // 2
+    used[:, : half * item] = drawn[:, :half].repeat_interleave(item, dim=1)
+    passed = quantizer.forward(state, LATENTS, lambda q, s, latents, code: code.values, moment)
+    values = torch.stack([code.values for _, code in passed.trace])
+    expected = sum(value * (used > number) for number, value in enumerate(values))
+    assert torch.allclose(passed.received, expected, atol=1e-5)
+    loss, rest = 0.0, LATENTS
+    for number, value in enumerate(values):
+        loss = loss + ((used > number) * (rest - value).square()).mean((1, 2))
+        rest = rest - value
+    assert torch.allclose(passed.loss, loss, rtol=1e-4)
+
+
+def test_dropout_within_a_stage_is_refused():
+    inner = Residual(VectorQuantizer(codes=8), 2, dropout=0.5)
+    with pytest.raises(ConfigError, match=r"quantizer\.stage\.dropout=0\.5: must be 0"):
+        Residual(inner, 2).check()
+
+
+def test_beam_search():
+    """A beam of all codes is an exhaustive search; the least error of all sums, which the greedy search misses."""
+    quantizer, state = fitted()
+    beam = joined([Residual(VectorQuantizer(codes=8), 3, beam=64 // 8)] * 2)
+    books = [state[f"{i}.codewords"] for i in range(3)]
+    pairs = (books[0].unsqueeze(2) + books[1].unsqueeze(1)).flatten(1, 2)
+    sums = (pairs.unsqueeze(2) + books[2].unsqueeze(1)).flatten(1, 2)
+    least = torch.cdist(LATENTS, sums, compute_mode="donot_use_mm_for_euclid_dist").amin(-1).square()
+    two = joined([Residual(VectorQuantizer(codes=8), 2, beam=8)] * 2)
+    error = (two.quantize(state, LATENTS).values - LATENTS).square().sum(-1)
+    least_of_two = torch.cdist(LATENTS, pairs, compute_mode="donot_use_mm_for_euclid_dist").amin(-1).square()
+    assert torch.allclose(error, least_of_two, atol=1e-5)
+    found = beam.quantize(state, LATENTS)
+    error, greedy = ((one.values - LATENTS).square().sum(-1) for one in (found, quantizer.quantize(state, LATENTS)))
+    assert torch.all(error <= greedy + 1e-6)
+    assert torch.all(error >= least - 1e-5)
+    assert error.mean() < 0.95 * greedy.mean()
+    assert torch.allclose(beam.decode(state, found.indices), found.values)
+
+
+def test_a_beam_needs_codebooks():
+    with pytest.raises(ConfigError, match=r"quantizer\.beam=2: needs stages with a codebook"):
+        Residual(Uniform(), 2, beam=2).check()
 
 
 def test_projections_of_every_stage():

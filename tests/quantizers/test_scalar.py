@@ -40,8 +40,8 @@ def test_fsq_follows_the_published_formula():
     """Mentzer et al. 2024, listing 1, for 8 and 5 levels at one point, by hand."""
     z = torch.tensor([[[0.3, 0.3]]], dtype=torch.float64)
     bounded = FSQ(levels=(8, 5)).prepare({}, z)[0, 0]
-    half8, half5 = 7 * 1.001 / 2, 4 * 1.001 / 2
-    shift = torch.atanh(torch.tensor(0.5 / half8, dtype=torch.float64))
+    half8, half5 = 7 * 0.999 / 2, 4 * 0.999 / 2
+    shift = torch.tan(torch.tensor(0.5 / half8, dtype=torch.float64))
     assert bounded[0].item() == pytest.approx((torch.tanh(0.3 + shift) * half8 - 0.5).item(), abs=1e-9)
     assert bounded[1].item() == pytest.approx((torch.tanh(torch.tensor(0.3).double()) * half5).item(), abs=1e-7)
 
@@ -65,3 +65,13 @@ def test_levels_must_fit_the_latent():
         FSQ(levels=1).check()
     with pytest.raises(ConfigError, match=r"quantizer\.range=0"):
         Uniform(range=0.0).check()
+
+
+def test_levels_inside_the_bound():
+    """TAAE's: tanh(z), levels from -1 to 1 at steps of 2 / (levels - 1), the outer ones with half a cell."""
+    quantizer = Uniform(levels=4, bound="inside")
+    z = torch.linspace(-4, 4, 81, dtype=torch.float64).view(1, -1, 1)
+    prepared = quantizer.prepare({}, z)
+    assert torch.allclose(prepared, torch.tanh(z))
+    expected = ((torch.tanh(z) + 1) / (2 / 3)).round() * (2 / 3) - 1
+    assert torch.allclose(quantizer.quantize({}, prepared).values, expected)

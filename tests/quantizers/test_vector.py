@@ -176,3 +176,20 @@ def test_simvq_moves_all_codewords_at_once():
         state["map"] -= gradient
     assert torch.all((quantizer.codebook(state) - before).abs().sum(-1) > 0)
     assert not state["codewords"].requires_grad
+
+
+def test_a_codebook_of_means_lies_about_the_centre():
+    """SF-DiVeQ's start: each codeword the mean of an equal share of the first latents, in their order."""
+    _, state = fitted(init_by="means")
+    share = LATENTS.shape[1] // 16
+    assert torch.allclose(state["codewords"][1, 3], LATENTS[1, 3 * share : 4 * share].mean(0), atol=1e-6)
+
+
+def test_search_by_inner_product():
+    quantizer, state = fitted(search="dot")
+    products = LATENTS @ state["codewords"].transpose(1, 2)
+    code = quantizer.quantize(state, LATENTS)
+    assert torch.equal(code.indices.squeeze(-1), products.argmax(-1))
+    assert torch.equal(code.values, take(state["codewords"], code.indices.squeeze(-1)))
+    logits = quantizer.logits(state, LATENTS, torch.full((2, 1, 1), 0.5))
+    assert torch.allclose(logits, products / 0.5, atol=1e-5)

@@ -129,9 +129,10 @@ def scaled(one, factor):
 @pytest.mark.parametrize(("gradient", "kind"), GRADIENTS)
 def test_settings_per_trial_are_those_of_each_trial(gradient, kind):
     """In a stack whose trials differ in every setting that may differ, each trains as it does alone."""
-    quantizers, gradients = (
-        [scaled(one, factor) for factor in (1.0, 0.9, 0.8)] for one in (SMALL[kind], default_component("gradient", gradient))
-    )
+    factors = (1.0, 0.9, 0.8)
+    quantizers = [scaled(SMALL[kind], factor) for factor in factors]
+    # The temperature of reinmax is at least 1.
+    gradients = [scaled(default_component("gradient", gradient), 2 - f if gradient == "reinmax" else f) for f in factors]
     together = outcome(stack(quantizers, gradients, 4))
     assert together[1] != outcome(stack(SMALL[kind], gradients[0], 4))[1] or kind is FSQ  # which has no such setting in use
     assert outcome(stack(quantizers[1], gradients[1], 4, seeds=SEEDS[1:2])) == together[1:2]
