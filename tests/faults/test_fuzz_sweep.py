@@ -42,6 +42,7 @@ def damage(small_run, tmp_path):
     content["data"] = {"there": "0"}
     (folder / "results.csv").unlink()
     damages = [(place, value) for place in places(content) for value in (DELETED, *OTHERS)]
+    damages = [one for one in damages if one[0][-1] != "steps" or one[1] is not DELETED]  # the default takes its time
 
     def resume(number, place, value):
         one = tmp_path / f"damaged-{number}"

@@ -173,5 +173,5 @@ def test_data_that_is_no_mapping_is_no_sweep(tmp_path):
     Sweep([], [], [Combination(CHOICES, config())]).save(tmp_path / "sweep.yaml")
     text = (tmp_path / "sweep.yaml").read_text()
     (tmp_path / "sweep.yaml").write_text(text.replace("data: {}", "data: [1]"))
-    with pytest.raises(ConfigError, match="its data is no mapping"):
+    with pytest.raises(ConfigError, match=r"data=\[1\]: must be a mapping"):
         Sweep.load(tmp_path / "sweep.yaml")
