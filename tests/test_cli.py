@@ -403,6 +403,9 @@ def test_points_hold_values_that_go_together(quantbench, tmp_path):
     # A value on the command line takes the place of the points' own; points that are then alike count once.
     alike = "hydra.sweeper.points=[{quantizer:vq,train.lr:0.1},{quantizer:fsq,train.lr:0.1}]"
     code, out, err = quantbench(*words, alike, "quantizer=vq", "dry_run=true")
+    assert code == 2
+    assert "hydra.sweeper.exclude: quantizer.levels: 5: quantizer.levels is not in this grid" in err
+    code, out, err = quantbench(*words, alike, "hydra.sweeper.exclude=[]", "quantizer=vq", "dry_run=true")
     assert "default: 2 trials in 1 stacks" in out, err
     code, out, err = quantbench(*words, "hydra.sweeper.points=[]", "dry_run=true")
     assert "default: 2 trials in 1 stacks" in out

@@ -99,10 +99,10 @@ def _command(words: list[str]) -> int:
 def _instead(word: str) -> str:
     """What to type in the place of a word that is no command."""
     from quantbench.choices import GROUPS, choices
-    from quantbench.suggest import did_you_mean, like
+    from quantbench.suggest import EXPERIMENT, did_you_mean, like
 
     if word in choices("experiment"):
-        return f"to run the experiment, type `quantbench run +experiment={word}`"
+        return f"to run the experiment, type `quantbench run {EXPERIMENT}={word}`"
     if word.lstrip("+").partition("=")[0].partition(".")[0] in (*GROUPS, "train"):
         return f"settings stand behind `quantbench run`{did_you_mean([f'quantbench run {word}']) if '=' in word else ''}"
     return f"there are {', '.join(SUBCOMMANDS)}{did_you_mean(like(word, SUBCOMMANDS))}"

@@ -44,7 +44,10 @@ def check(exclude: Sequence[Mapping[str, Any]], grid: Iterable[tuple[str, Any]])
             if key not in known:
                 close = difflib.get_close_matches(key, known, 1)
                 names = f"{close[0]}, perhaps" if close else ", ".join(known) or "nothing"
-                raise ConfigError(f"{where}: {key} is not in this grid, so nothing would be left out; it has {names}")
+                raise ConfigError(
+                    f"{where}: {key} is not in this grid, so nothing would be left out; it has {names}. "
+                    "hydra.sweeper.exclude=[] gives up all exclusions"
+                )
             if not any(same(value, other) for other in known[key]):
                 there = ", ".join(dict.fromkeys(str(other) for other in known[key][:20]))
                 raise ConfigError(f"{where}: no point of this grid has this value; {key} is {there}")

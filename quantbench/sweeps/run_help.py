@@ -25,8 +25,8 @@ FLAGS = {
 EXAMPLES = """\
 Examples:
   quantbench run +experiment=ste_vs_anneal
-  quantbench run +experiment=ste_vs_anneal seed=range(0,16) gradient=ste,mste
-  quantbench run -m quantizer=fsq,scalar quantizer.levels=3 seed=range(0,5)
+  quantbench run +experiment=ste_vs_anneal 'seed=range(0,16)' gradient=ste,mste
+  quantbench run -m quantizer=fsq,scalar quantizer.levels=3 'seed=range(0,5)'
   quantbench run +experiment=bit_budget dry_run=true"""
 
 MORE = {
