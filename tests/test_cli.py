@@ -407,7 +407,7 @@ def test_points_hold_values_that_go_together(quantbench, tmp_path):
     assert "hydra.sweeper.exclude: quantizer.levels: 5: quantizer.levels is not in this grid" in err
     code, out, err = quantbench(*words, alike, "hydra.sweeper.exclude=[]", "quantizer=vq", "dry_run=true")
     assert "default: 2 trials in 1 stacks" in out, err
-    code, out, err = quantbench(*words, "hydra.sweeper.points=[]", "dry_run=true")
+    code, out, err = quantbench(*words, "hydra.sweeper.points=[]", "hydra.sweeper.exclude=[]", "dry_run=true")
     assert "default: 2 trials in 1 stacks" in out
 
 

@@ -6,12 +6,12 @@ import inspect
 import re
 from typing import NamedTuple
 
-FACT = re.compile(r"([A-Z][a-z]+): (.*)")
+FACT = re.compile(r"([A-Z][a-z]+(?: with)?): (.*)")
 ATTRIBUTE = re.compile(r"(\w+(?:, \w+)*): (.*)")
 
 
 class Parts(NamedTuple):
-    """Paragraphs; what stands behind ``Formula:``, ``Source:``, ``Recommended:``; and what each attribute is."""
+    """Paragraphs; what stands behind ``Formula:``, ``Source:`` and the like; and what each attribute is."""
 
     text: list[str]
     facts: dict[str, str]
