@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from quantbench.errors import ConfigError
-from quantbench.results.cells import unguarded
+from quantbench.results.cells import read_csv, unguarded
 from quantbench.results.render import Cell, Rounded, render
 from quantbench.results.schema import AUDIT
 from quantbench.results.statistics import INTERVAL, mean_interval
@@ -34,7 +34,7 @@ def audit_table(rows: Sequence[Mapping[str, Any]], varying: Sequence[str] = ()) 
 def read_audit(path: Path) -> pd.DataFrame:
     """Read an audit.csv. Raises ConfigError where it is missing or no such table."""
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        table = read_csv(path, keep_default_na=False, na_values=[""])
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:

@@ -13,7 +13,7 @@ import pandas as pd
 from quantbench.errors import ConfigError, brief
 from quantbench.metrics import METRICS, Metric
 from quantbench.results import parquet
-from quantbench.results.cells import unguarded
+from quantbench.results.cells import read_csv, unguarded
 from quantbench.results.facts import COLUMNS_FILE, Facts, read_facts
 from quantbench.results.merge import Configuration, read_configuration, told_apart
 from quantbench.results.schema import CURVES, GROUPS, IDENTITY, NOTES, WHOLE, Status
@@ -165,7 +165,7 @@ def read_curves(path: Path) -> pd.DataFrame:
         if path.suffix == parquet.SUFFIX:
             table = parquet.read(path)
         else:
-            table = pd.read_csv(path, dtype={"trial": "str", "metric": "category"})
+            table = read_csv(path, dtype={"trial": "str", "metric": "category"})
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as a curves.csv ({str(error).strip().splitlines()[0]})") from error
     if missing := [name for name in CURVES if name not in table]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
-from quantbench.results.cells import unguarded
+from quantbench.results.cells import read_csv, unguarded
 from quantbench.results.facts import COLUMNS_FILE, read_facts
 from quantbench.results.records import Record, latest, read_records
 from quantbench.results.tables import read_results, results_path
@@ -82,7 +82,7 @@ class Watch:
         try:
             if (journal / "plan.csv").exists() and not (journal / "plan.csv").is_file():
                 raise ConfigError(f"{journal / 'plan.csv'}: is a device or a pipe, no plan")
-            plan = pd.read_csv(journal / "plan.csv", dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""])
+            plan = read_csv(journal / "plan.csv", dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""])
             plan = unguarded(plan)
             began = (journal / "plan.csv").stat().st_mtime
             self._read(journal)

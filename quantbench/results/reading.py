@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, get_args
 import pandas as pd
 
 from quantbench.errors import ConfigError, brief
+from quantbench.results.cells import read_csv
 from quantbench.results.diff import Comparison, compare
 from quantbench.results.diff_text import render_comparison
 from quantbench.results.frame import DROP, POLICIES, WHOLE_SEED, WORST, find_metric, frame, has_goal
@@ -46,7 +47,7 @@ class Reading(Generic[Found]):
     @property
     def table(self) -> pd.DataFrame:
         """The lines that the command prints, one column an interval's end."""
-        return pd.read_csv(io.StringIO(self.text("csv")))
+        return read_csv(io.StringIO(self.text("csv")))
 
     def __str__(self) -> str:
         return self.text("table")

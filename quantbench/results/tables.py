@@ -18,7 +18,7 @@ from quantbench.files import replace_file
 from quantbench.metrics import METRICS
 from quantbench.points import Points
 from quantbench.results import parquet
-from quantbench.results.cells import unguarded, write_csv
+from quantbench.results.cells import read_csv, unguarded, write_csv
 from quantbench.results.schema import COST, CURVES, IDENTITY, MEASURED, NOTES, WHOLE
 
 
@@ -145,4 +145,4 @@ def _is_run(path: Path) -> bool:
 def _read(file: Path) -> pd.DataFrame:
     if file.suffix == parquet.SUFFIX:
         return parquet.read(file)
-    return pd.read_csv(file, dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""], low_memory=False)
+    return read_csv(file, dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""], low_memory=False)
