@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Tests the bounds that pyproject.toml states: makes two virtual environments in a temporary folder, one with the lowest versions
-# that it allows and one with the newest, and runs the smoke sweep and tests of results and of peers in each. Ends with exit code 1 where
-# one of them fails. PYTHON chooses the interpreter. Takes about a gigabyte of disk, and some minutes.
+# Tests the bounds that pyproject.toml states: makes two virtual environments in a temporary folder, one with the lowest
+# versions that it allows and one with the newest, and runs the smoke sweep and the tests of results and peers in each. Ends with
+# exit code 1 where one of them fails. PYTHON chooses the interpreter. Takes about two gigabytes of disk, and some minutes.
 #
 # torch is the build of constraints.txt in both, whatever the lower bound: other builds bring gigabytes of CUDA packages.
 set -euo pipefail

@@ -12,7 +12,7 @@ import pandas as pd
 
 from quantbench.errors import ConfigError
 from quantbench.files import opened
-from quantbench.results.cells import unguarded
+from quantbench.results.cells import read_csv, unguarded
 from quantbench.results.render import Cell, Rounded, render
 from quantbench.results.schema import AUDIT, TEXT
 from quantbench.results.statistics import INTERVAL, mean_interval
@@ -42,7 +42,7 @@ def read_audit(path: Path, named: bool = False) -> pd.DataFrame:
     try:
         with contextlib.nullcontext(path) if named else opened(path) as source:
             types = TEXT | {"moment": str, "findings": str}
-            table = pd.read_csv(source, dtype=types, keep_default_na=False, na_values=[""])
+            table = read_csv(source, dtype=types, keep_default_na=False, na_values=[""])
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:

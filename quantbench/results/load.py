@@ -14,7 +14,7 @@ from quantbench.errors import ConfigError, brief
 from quantbench.files import opened, read_text
 from quantbench.metrics import METRICS, Metric
 from quantbench.results import parquet
-from quantbench.results.cells import unguarded
+from quantbench.results.cells import read_csv, unguarded
 from quantbench.results.facts import COLUMNS_FILE, LARGEST, Facts, read_facts
 from quantbench.results.merge import Configuration, read_configuration, told_apart
 from quantbench.results.schema import CURVES, GROUPS, IDENTITY, NOTES, WHOLE, Status
@@ -168,7 +168,7 @@ def read_curves(path: Path) -> pd.DataFrame:
             if path.suffix == parquet.SUFFIX:
                 table = parquet.read(path, source)
             else:
-                table = pd.read_csv(source, dtype={"trial": "str", "metric": "category"})
+                table = read_csv(source, dtype={"trial": "str", "metric": "category"})
     except FileNotFoundError:
         return pd.DataFrame(columns=CURVES)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:

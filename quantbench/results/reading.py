@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, get_args
 import pandas as pd
 
 from quantbench.errors import ConfigError, brief
-from quantbench.results.cells import unguarded
+from quantbench.results.cells import read_csv, unguarded
 from quantbench.results.diff import Comparison, compare
 from quantbench.results.diff_text import render_comparison
 from quantbench.results.frame import DROP, POLICIES, WHOLE_SEED, WORST, find_metric, frame, has_goal
@@ -49,7 +49,7 @@ class Reading(Generic[Found]):
     def table(self) -> pd.DataFrame:
         """The lines that the command prints, one column an interval's end."""
         text = dict.fromkeys(("method", "task", "mark", "metric"), str)
-        return unguarded(pd.read_csv(io.StringIO(self.text("csv")), dtype=text, keep_default_na=False, na_values=[""]))
+        return unguarded(read_csv(io.StringIO(self.text("csv")), dtype=text, keep_default_na=False, na_values=[""]))
 
     def __str__(self) -> str:
         return self.text("table")

@@ -19,7 +19,7 @@ from quantbench.files import opened, replace_file, writing
 from quantbench.metrics import METRICS
 from quantbench.points import Points
 from quantbench.results import parquet
-from quantbench.results.cells import unguarded, write_csv
+from quantbench.results.cells import read_csv, unguarded, write_csv
 from quantbench.results.schema import COST, CURVES, IDENTITY, MEASURED, NOTES, TEXT, WHOLE
 
 
@@ -142,9 +142,7 @@ def _is_run(path: Path) -> bool:
 
 def _read(file: Path, named: bool) -> pd.DataFrame:
     """Read a table; a link or a pipe that the user ``named`` is the user's, one that lies in a folder may have no end."""
-    exact: Any = {} if int(pd.__version__.split(".")[0]) > 2 else {"float_precision": "round_trip"}  # as pandas 3 reads always
     with contextlib.nullcontext(file) if named else opened(file) as source:
         if file.suffix == parquet.SUFFIX:
             return parquet.read(file, source)
-        table: pd.DataFrame = pd.read_csv(source, dtype=TEXT, keep_default_na=False, na_values=[""], low_memory=False, **exact)
-        return table
+        return read_csv(source, dtype=TEXT, keep_default_na=False, na_values=[""], low_memory=False)

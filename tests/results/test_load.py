@@ -1,4 +1,6 @@
+import io
 import json
+import math
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import pytest
 import quantbench as package
 from quantbench.errors import ConfigError
 from quantbench.points import Points
+from quantbench.results.cells import read_csv
 from quantbench.results.layout import layout, rates
 from quantbench.results.palette import COLOURS, styles
 from quantbench.results.tables import curves_table, results_table, write
@@ -217,3 +220,10 @@ def test_choices_are_text_whatever_they_look_like(run):
     assert set(found.results["experiment"]) == {"007"}
     ranked = package.rank(found, by="gradient").table
     assert sorted(ranked["method"]) == sorted(names)
+
+
+def test_numbers_are_read_to_the_last_digit():
+    """As printed by Python, which is exact; pandas before 3.1 has to be asked."""
+    numbers = [math.pi * 10**power / 7 for power in range(-30, 30)]
+    text = "number\n" + "\n".join(map(repr, numbers))
+    assert read_csv(io.StringIO(text))["number"].tolist() == numbers
