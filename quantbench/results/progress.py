@@ -17,7 +17,7 @@ from quantbench.metrics import Metric
 from quantbench.results.cells import read_csv, unguarded
 from quantbench.results.facts import COLUMNS_FILE, read_facts
 from quantbench.results.records import Record, latest, read_records
-from quantbench.results.schema import IDENTITY
+from quantbench.results.schema import IDENTITY, TEXT
 from quantbench.results.tables import read_results, results_path
 
 RUNNING, SUBMITTED, STOPPED, COMPLETE = "running", "submitted", "stopped", "complete"
@@ -141,7 +141,7 @@ def read_plan(journal: Path) -> pd.DataFrame:
     path = journal / PLAN
     try:
         with opened(path) as file:
-            plan = read_csv(file, dtype={"trial": str, "error": str}, keep_default_na=False, na_values=[""])
+            plan = read_csv(file, dtype=TEXT, keep_default_na=False, na_values=[""])
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
