@@ -53,8 +53,10 @@ def lacking(table: pd.DataFrame, path: Path) -> str | None:
     Every curve of a trial that was completed reaches its last step, and the file ends with the end of a line.
     """
     completed = table[table["status"] == Status.COMPLETED]
+    if completed.empty:  # and so without a curve, perhaps
+        return None
     if not path.exists():
-        return "is missing" if len(completed) else None
+        return "is missing"
     try:
         curves = read_curves(path)
     except ConfigError as error:

@@ -45,7 +45,8 @@ def child(request):
             kill_at(request["kill_at"])
         from quantbench.__main__ import main
 
-        code = main(request["words"])
+        sys.argv = ["quantbench", *request["words"]]
+        code = main()
         sys.stdout.flush()
     finally:
         os._exit(code)

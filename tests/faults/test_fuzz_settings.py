@@ -212,7 +212,7 @@ FUZZ = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomi
 def only_planned(monkeypatch, tmp_path):
     """Nothing trains: `run` has dry_run=true, an audit ends where it would begin."""
 
-    def stop(output, experiment):
+    def stop(output, experiment, name=None):
         raise QuantBenchError("planned")
 
     monkeypatch.setattr(audit, "new_folder", stop)

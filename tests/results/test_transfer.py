@@ -337,7 +337,7 @@ def test_an_unknown_agreement_is_below_any(quantbench, runs, tmp_path):
         (["--metric", "nmse_db"], "real: --metric nmse_db: no such metric; there are mel_distance_db"),
         (["--by", "x"], "--by x: no such setting in toy"),
         (["--fail-below", "7"], "--fail-below 7: must be between 0 and 1"),
-        (["--fail-below", "nan"], "--fail-below nan: must be between 0 and 1"),
+        (["--fail-below", "nan"], "argument --fail-below: nan: must be a finite number"),
         (["--plot", "f.jpg"], "--plot f.jpg: must end in one of .svg, .png, .pdf"),
         (["--plot", "nowhere/f.svg"], "--plot nowhere/f.svg: there is no folder nowhere"),
     ],

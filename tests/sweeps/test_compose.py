@@ -346,7 +346,12 @@ def test_folders_with_any_name(mine, tmp_path, quantbench, name):
 )
 def test_an_axis_of_dictionaries_is_as_good_as_one_of_values(words):
     found = plan(compose(["+experiment=smoke", "gradient=ste", "seed=0", *words])).trials
-    assert [one.id for one in found] == ["dea784997fce-0", "0db6c2b8c95b-0"]
+    assert [(one.config["train"]["steps"], one.config["train"]["batch"]) for one in found] == [(100, 32), (300, 32)]
+    alone = [
+        plan(compose(["+experiment=smoke", "gradient=ste", "seed=0", f"train.steps={steps}", "train.batch=32"])).trials[0].id
+        for steps in (100, 300)
+    ]
+    assert [one.id for one in found] == alone
 
 
 def test_a_dictionary_keeps_what_it_does_not_name(mine):
