@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from quantbench import signals
 from quantbench.cli import main
 
 SMALL = ["train.steps=20", "train.batch=16", "train.log_every=10", "codec.hidden=8", "simulator.bits=3"]
@@ -15,6 +16,12 @@ SMALL = ["train.steps=20", "train.batch=16", "train.log_every=10", "codec.hidden
 def no_terminal(monkeypatch):
     """Tables are as wide as they are, whatever terminal the tests run in."""
     monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def not_winding_up(monkeypatch):
+    """A test that interrupts something leaves this process as deaf as a command that ends."""
+    monkeypatch.setattr(signals, "_winding_up", False)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ SHOWN |= dict.fromkeys(
     re.findall(r"^ +(quantbench run .*)", (ROOT / "configs" / "config.yaml").read_text(), re.MULTILINE), "--help"
 )
 RUNS = [command for command in SHOWN if re.match(r"quantbench run (?!\.\.\.|--help)", command)]
-PLAIN = re.compile(r"(quantbench run \+experiment=(\w+)( && )?)+( *#.*)?")
+PLAIN = re.compile(r"(quantbench run \+experiment=(\w+)( && )?)+( *#.*)?|.*\+experiment=(transfer_|cost).*")
 """Runs of experiments as they are. Planned all together they take half a minute."""
 
 

@@ -249,9 +249,9 @@ def test_12_command_lines(only_planned, tmp_path, given):
     check_words(tmp_path, given)
 
 
-@settings(max_examples=12, **FUZZ)
+@settings(max_examples=3, **FUZZ)
 @given(content=choice)
-def test_12_choices(only_planned, tmp_path, content):
+def test_3_choices(only_planned, tmp_path, content):
     check_choice(tmp_path, content)
 
 

@@ -236,7 +236,7 @@ def test_sixty_signals(started, executor):
 
 
 def test_the_lock_dies_with_its_owner(starter):
-    first = starter.start(*commands("processes", 1500, "executor.workers=2").run)
+    first = starter.start(*commands("processes", 500, "executor.workers=2").run)
     wait_for(lambda: list(starter.folder.glob("outputs/default/*/journal/*.json")))
     (folder,) = folders(starter.folder)
     code, printed = starter.run("resume", folder)

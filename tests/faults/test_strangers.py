@@ -54,7 +54,7 @@ STANDARD = ("pickle", "selectors", "signal", "socket", "struct", "threading")
 AUDIT = ["audit", "quantizer=fsq,scalar", "gradient=ste,noise", "--seeds", "1", "train.steps=5", "executor.workers=2"]
 
 
-@pytest.mark.parametrize("words", [["resume", "."], AUDIT])
+@pytest.mark.parametrize("words", [["resume", "."], pytest.param(AUDIT, marks=pytest.mark.slow)])
 def test_modules_in_the_current_folder_are_not_imported_by_helpers(small_run, tmp_path, words):
     folder = small_run("-m", "seed=0,1,2,3")
     (folder / "results.csv").unlink()

@@ -107,7 +107,7 @@ def wait_for(condition, seconds=60):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stopped_sweep_is_resumed_and_ends_with_the_same_table(command, tmp_path, how):
     words = [*SMALL, "train.steps=400", "train.log_every=400", "-m", "seed=range(0,12)"]
     words += ["executor=processes", "executor.workers=2", "executor.stack_size=1"]

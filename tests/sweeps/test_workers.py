@@ -106,7 +106,7 @@ def test_all_workers_killed_at_once_cost_nothing(command, tmp_path):
     assert len(read_results(folder)) == 12
 
 
-@pytest.mark.parametrize("first", ["worker", "driver"])
+@pytest.mark.parametrize("first", [pytest.param("worker", marks=pytest.mark.slow), "driver"])
 def test_ctrl_c_while_a_worker_dies(command, tmp_path, first):
     process = command("run", *LONG, cwd=tmp_path, start_new_session=True)
     wait_for(lambda: finished(tmp_path) >= 2 and len(workers_of(process.pid)) == 2)

@@ -72,7 +72,7 @@ SOURCES = [
     steps=st.sampled_from([1, 20, 150]),
     seed=st.integers(0, 2**16),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_trained_codec_and_no_reference_is_below_the_limit(simulator, quantizer, steps, seed):
     row = trained(simulator, quantizer, steps, seed)
     limit = simulator.limit(world := simulator.world(Streams([seed])), 0)
