@@ -74,6 +74,8 @@ def test_errors_that_cause_each_other_end():
 def handlers():
     """What was done about each signal is done again afterwards."""
     before = {one: signal.getsignal(one) for one in signals.INTERRUPTIONS}
+    for one in signals.INTERRUPTIONS:  # where the tests themselves run in the background, or under nohup
+        signal.signal(one, signal.default_int_handler if one == signal.SIGINT else signal.SIG_DFL)
     yield
     for one, handler in before.items():
         signal.signal(one, handler)
