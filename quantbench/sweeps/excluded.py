@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from quantbench.errors import ConfigError
+from quantbench.suggest import did_you_mean, like_setting
 
 
 def spelled(pairs: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
@@ -42,11 +42,10 @@ def check(exclude: Sequence[Mapping[str, Any]], grid: Iterable[tuple[str, Any]])
         for key, value in one.items():
             where = f"hydra.sweeper.exclude: {key}: {value}"
             if key not in known:
-                close = difflib.get_close_matches(key, known, 1)
-                names = f"{close[0]}, perhaps" if close else ", ".join(known) or "nothing"
+                there = ", ".join(known) or "nothing"
                 raise ConfigError(
-                    f"{where}: {key} is not in this grid, so nothing would be left out; it has {names}. "
-                    "hydra.sweeper.exclude=[] gives up all exclusions"
+                    f"{where}: {key} is not in this grid, which has {there}, so nothing would be left out; "
+                    f"hydra.sweeper.exclude=[] gives up all exclusions{did_you_mean(like_setting(key, known, 1))}"
                 )
             if not any(same(value, other) for other in known[key]):
                 there = ", ".join(dict.fromkeys(str(other) for other in known[key][:20]))

@@ -235,7 +235,7 @@ def test_the_longest_name_counts():
         (["--kind", "usage", "--ylim", "0,1"], "--ylim 0,1: this axis of the picture (usage by method) has no numbers"),
         (["--kind", "rate_distortion", "--log"], "--log: nmse_db (lower is better) has no logarithm: 3 of its 3 values"),
         (["--kind", "heatmap", "--label", "a=b"], "--label 'a=b': a heatmap names quantizers and gradients"),
-        (["--label", "vq mst=x"], "--label 'vq mst=x': no such method; did you mean 'vq mste'? There are vq ste, vq mste"),
+        (["--label", "vq mst=x"], "--label 'vq mst=x': no such method; there are vq ste, vq mste; did you mean vq mste?"),
         (["--label", "vq ste"], "--label 'vq ste': must be METHOD=text"),
         (["--label", "vq ste= "], "there is no text after the name"),
         (["--label", "vq ste=vq mste"], "another method would have the same name"),

@@ -448,7 +448,7 @@ WRONG = {
     "null among choices": (["gradient=ste,null"], "gradient=ste,null: must name a choice"),
     "a key to exclude that is nowhere": (
         ["+experiment=smoke", "hydra.sweeper.exclude=[{gradiennt: mste}]"],
-        "gradiennt is not in this grid, so nothing would be left out; it has gradient, perhaps",
+        "so nothing would be left out; hydra.sweeper.exclude=[] gives up all exclusions; did you mean gradient?",
     ),
     "a value to exclude that is nowhere": (
         ["+experiment=smoke", "hydra.sweeper.exclude=[{gradient: mste, seed: 7}]"],

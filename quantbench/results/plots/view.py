@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 
 import numpy as np
 
 from quantbench.errors import ConfigError, brief
 from quantbench.results.plots.picture import Axis, Floats, Picture
+from quantbench.suggest import did_you_mean, like
 
 Limits = tuple[float, float]
 
@@ -72,11 +72,10 @@ def _unknown(one: str, names: Sequence[str]) -> str:
     if "=" not in one:
         return "must be METHOD=text, as in --label 'vq ste=straight-through'"
     asked = one.rpartition("=")[0]
-    near = get_close_matches(asked, names, 1, 0.6)
     listed = ", ".join(names[:12]) + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
     if not names:
         return "there is no method"
-    return f"no such method; did you mean {near[0]!r}? There are {listed}" if near else f"no such method; there are {listed}"
+    return f"no such method; there are {listed}{did_you_mean(like(asked, names, most=1))}"
 
 
 def viewed(picture: Picture, view: View) -> Picture:
