@@ -34,6 +34,7 @@ class Divergence:
 
     def __init__(self, model: Model, power: Tensor, settings: TrainSettings) -> None:
         self.model, self.power, self.settings = model, power, settings
+        self.largest = settings.explode * power
         self.frozen = torch.zeros_like(power, dtype=torch.bool)
         self.kept: list[Tensor] = []
 
@@ -44,7 +45,7 @@ class Divergence:
             finite: whether a trial's loss and gradient are, (trials,).
             made: where to look for what was the first not to be.
         """
-        fine = finite & (distortion <= self.settings.explode * self.power) | self.frozen
+        fine = finite & (distortion <= self.largest) | self.frozen
         if bool(fine.all()):
             return {}
         new = ~fine
