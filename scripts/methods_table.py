@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,26 +17,20 @@ FOLDERS = ("conformance", "quantizers", "gradients")
 """Of tests that say what they check."""
 
 
-def field(docstring: str, name: str) -> str:
-    """The paragraph of a docstring that begins with ``name:``."""
-    found = re.search(rf"^{name}: (.*?)(?=\n\n|\n[A-Z][a-z ]+:|\Z)", docstring, re.DOTALL | re.MULTILINE)
-    return " ".join(found.group(1).split()).rstrip(".") if found else ""
-
-
 def row(group: str, name: str, component: Any) -> list[str]:
     """Choice, what it is, formula, source, what it was compared with, recommended settings, what it offers or needs, checks."""
-    docstring = inspect.getdoc(type(component)) or ""
     from quantbench.choices import choices, description
+    from quantbench.sweeps.docstrings import parts_of
     from tests.conformance import CHECKS
 
+    facts = {fact: words.rstrip(".") for fact, words in parts_of(type(component)).facts.items()}
+    docstring = inspect.getdoc(type(component)) or ""
     summary = description(choices(group)[name]).rstrip(".")
     own = "; our reading" if "our reading" in docstring.lower() else ""
     kind = ", ".join(sorted(component.offers if group == "quantizer" else component.needs)) or "nothing"
     checked = "; ".join(sorted(set(CHECKS[name]))) or "trains and decodes (see below)"
-    formula = field(docstring, "Formula").replace("``", "`")
-    compared = field(docstring, "Compared with")
-    told = [field(docstring, "Source") + own, compared, field(docstring, "Recommended")]
-    cells = [f"`{name}`", summary, formula, *told, kind, checked]
+    told = [facts["Formula"], facts["Source"] + own, facts["Compared with"], facts["Recommended"]]
+    cells = [f"`{name}`", summary, *told, kind, checked]
     return [cell.replace("|", "\\|") for cell in cells]
 
 
