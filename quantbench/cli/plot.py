@@ -15,7 +15,7 @@ def add(commands: Any) -> None:
         "plot",
         help="pictures of one or several runs: quantbench plot outputs/ste_vs_anneal/... --kind growth --output growth.pdf",
         description="Draws every kind of picture that the results support into a folder, or one kind. Kinds: rate_distortion, "
-        "curves, growth, usage, gradient (of an audit), heatmap, critical_difference.",
+        "curves, growth, usage, gradient and alignment (of an audit), heatmap, critical_difference.",
     )
     plot.add_argument(
         "results",

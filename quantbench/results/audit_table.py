@@ -12,14 +12,18 @@ import pandas as pd
 
 from quantbench.errors import ConfigError
 from quantbench.files import opened
+from quantbench.results.audit_verdict import READING, verdict
+from quantbench.results.audit_verdict import cosines as of_widths
 from quantbench.results.cells import read_csv, unguarded
 from quantbench.results.render import Cell, Rounded, render
 from quantbench.results.schema import AUDIT, TEXT
-from quantbench.results.statistics import INTERVAL, mean_interval
+from quantbench.results.statistics import INTERVAL, NOTHING
+
+MOMENTS = {"start": "before training", "end": "after a short training"}
 
 
 def audit_table(rows: Sequence[Mapping[str, Any]], varying: Sequence[str] = ()) -> pd.DataFrame:
-    """One row a pair, seed and moment, in the order of their names.
+    """One row a pair, moment, seed and width, in the order of their names.
 
     Args:
         varying: choices and settings that vary, which tell pairs apart.
@@ -30,7 +34,7 @@ def audit_table(rows: Sequence[Mapping[str, Any]], varying: Sequence[str] = ()) 
     for name in ("seed", "reference_pairs"):
         table[name] = pd.to_numeric(table[name]).astype("Int64")
     order = table["moment"].map({"start": 0, "end": 1})
-    return table.assign(order=order).sort_values([*AUDIT[:2], *others, "order", "seed"]).drop(columns="order")
+    return table.assign(order=order).sort_values([*AUDIT[:2], *others, "order", "seed", "sigma"]).drop(columns="order")
 
 
 def read_audit(path: Path, named: bool = False) -> pd.DataFrame:
@@ -49,7 +53,7 @@ def read_audit(path: Path, named: bool = False) -> pd.DataFrame:
         raise ConfigError(f"{path}: cannot be read as an audit.csv ({str(error).strip().splitlines()[0]})") from error
     if missing := [name for name in AUDIT if name not in table]:
         raise ConfigError(f"{path}: is no audit.csv of QuantBench, it has no column {', '.join(missing)}")
-    for name in ("cosine", "bias", "variance"):
+    for name in ("sigma", "cosine", "bias", "variance"):
         numbers = pd.to_numeric(table[name], errors="coerce")
         if len(wrong := table[name][numbers.isna() & table[name].notna()]):
             raise ConfigError(f"{path}: column {name} holds {wrong.iloc[0]!r}, which is no number")
@@ -57,26 +61,68 @@ def read_audit(path: Path, named: bool = False) -> pd.DataFrame:
     return unguarded(table)
 
 
-def audit_summary(table: pd.DataFrame, form: str = "table") -> str:
-    """Means with intervals over seeds of the cosine, means of bias and variance; found mistakes are marked."""
-    moments = ("start", "end")
-    keys = [*AUDIT[:2], *(str(name) for name in table if name not in AUDIT)]
-    header = [
-        *keys,
-        *(one for moment in moments for one in (f"cosine, {moment} {INTERVAL}", f"bias, {moment}", f"variance, {moment}")),
-        "found",
-    ]
-    rows = []
-    for names, group in table.groupby(keys, sort=False, dropna=False):
-        cells: list[Cell] = ["" if str(name) == "nan" else str(name) for name in names]
-        for moment in moments:
-            part = group[group["moment"] == moment]
-            cells.append(mean_interval(part["cosine"].dropna().to_numpy(float)))
-            cells += [_mean(part[name]) for name in ("bias", "variance")]
-        rows.append([*cells, "yes" if (group["findings"].fillna("") != "").any() else ""])
+def audit_summary(table: pd.DataFrame, form: str = "table", cosines: bool = False) -> str:
+    """Each pair's verdict before and after training; mistakes that were found are marked.
+
+    Args:
+        cosines: show what the verdicts are made of: means with intervals over seeds of the cosine at each width, of bias and
+            variance at the middle one.
+    """
+    text = _numbers(table, form) if cosines else _verdicts(table, form)
+    if form != "table":
+        return text
     precision = pd.to_numeric(table["reference_error"]).max()
-    note = "" if form != "table" or np.isnan(precision) else f"\n\nlargest standard error of a reference: {precision:.1%}"
-    return render(header, rows, form) + note
+    seeds = table.groupby(keys_of(table), dropna=False)["seed"].nunique().max()
+    notes = [] if cosines or not table["cosine"].notna().any() else ["", READING]
+    if seeds == 1:
+        notes.append("one seed: there are no intervals, and so all is unclear")
+    if not np.isnan(precision):
+        notes.append(f"largest standard error of a reference: {precision:.1%}")
+    return "\n".join([text, *notes])
+
+
+def keys_of(table: pd.DataFrame) -> list[str]:
+    """The columns that tell pairs apart."""
+    return [*AUDIT[:2], *(str(name) for name in table if name not in AUDIT)]
+
+
+def middle(table: pd.DataFrame) -> float:
+    """The width in the middle of all, the lower one of two."""
+    widths = sorted(table["sigma"].dropna().unique())
+    return float(widths[(len(widths) - 1) // 2]) if widths else np.nan
+
+
+def _verdicts(table: pd.DataFrame, form: str) -> str:
+    keys, rows = keys_of(table), []
+    for names, group in table.groupby(keys, sort=False, dropna=False):
+        moments = [verdict(of_widths(group[group["moment"] == moment])) for moment in MOMENTS]
+        rows.append([*_named(names), *moments, _mean(_at(group, "end")["variance"]), _found(group)])
+    return render([*keys, *MOMENTS.values(), "variance", "found"], rows, form)
+
+
+def _numbers(table: pd.DataFrame, form: str) -> str:
+    keys, rows = keys_of(table), []
+    widths = sorted(float(width) for width in table["sigma"].dropna().unique())
+    for names, group in table.groupby(keys, sort=False, dropna=False):
+        for moment in MOMENTS:
+            found = of_widths(group[group["moment"] == moment])
+            means = [_mean(_at(group, moment)[name]) for name in ("bias", "variance")]
+            rows.append([*_named(names), moment, *(found.get(width, NOTHING) for width in widths), *means, _found(group)])
+    header = [*keys, "moment", *(f"cosine at {width:g} {INTERVAL}" for width in widths), "bias", "variance", "found"]
+    return render(header, rows, form)
+
+
+def _at(group: pd.DataFrame, moment: str) -> pd.DataFrame:
+    """Rows of a moment at the middle width."""
+    return group[(group["moment"] == moment) & (group["sigma"] == middle(group))]
+
+
+def _named(names: Any) -> list[Cell]:
+    return ["" if str(name) == "nan" else str(name) for name in names]
+
+
+def _found(group: pd.DataFrame) -> str:
+    return "yes" if (group["findings"].fillna("") != "").any() else ""
 
 
 def _mean(values: pd.Series[Any]) -> Cell:

@@ -32,6 +32,7 @@ AUDIT = [
     "gradient",
     "moment",
     "seed",
+    "sigma",
     "cosine",
     "bias",
     "variance",

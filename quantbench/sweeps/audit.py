@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -50,6 +50,15 @@ SMALL = (
     "device=cpu",
 )
 """The small problem, and all pairs, where nothing else is asked for."""
+
+
+class Form(NamedTuple):
+    """How a table is shown: in which of ``FORMATS``, and whether as cosines."""
+
+    format: str = "table"
+    cosines: bool = False
+
+
 SEEDS = 3
 PAIRS_A_STACK = 4
 """Strategies audited one after the other, so that they share the reference at the start."""
@@ -61,7 +70,7 @@ def run_audit(
     config_dir: Path | None,
     settings: FidelitySettings,
     output: str | None = None,
-    form: str = "table",
+    form: Form = Form(),  # noqa: B008
     name: str | None = None,
 ) -> bool:
     """Audit, write ``audit.csv``, print a table; whether nothing was found.
@@ -115,7 +124,7 @@ def run_audit(
             write(table, folder / "audit.csv")
     for reason in dict.fromkeys(trial.skipped for trial in planned.trials if trial.skipped):
         say(f"skipped: {reason}", error=True)
-    say("", *audit_summary(table, form).split("\n"), "", f"audit: {folder / 'audit.csv'}")
+    say("", *audit_summary(table, *form).split("\n"), "", f"audit: {folder / 'audit.csv'}")
     return not _tell(table)
 
 
@@ -169,7 +178,7 @@ def _audit_stack(trials: Sequence[Trial], device: str, told: Advance, keep: Keep
     for trial in trials:
         pairs[_pair(trial)].append(trial)
     records: list[Record] = []
-    known: dict[str, Reference] = {}
+    known: dict[float, Reference] = {}
     told(0.0, PHASES.auditing)
     for pair in pairs.values():
         try:

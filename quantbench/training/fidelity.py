@@ -34,23 +34,27 @@ class FidelitySettings(Component):
     Attributes:
         frames: on which they are taken.
         draws: of a strategy that draws random numbers.
-        sigma: width of the reference's Gaussian, in multiples of the root mean square of the quantization error.
+        sigmas: widths of the reference's Gaussian, in multiples of the root mean square of the quantization error.
         error: standard error of the reference, relative to its norm, at which it is precise enough.
         most_pairs: antithetic pairs a frame after which it stops all the same.
     """
 
     frames: int = 16
     draws: int = 64
-    sigma: float = 0.5
-    error: float = 0.02
-    most_pairs: int = 2**19
+    sigmas: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0, 2.0)
+    error: float = 0.05
+    most_pairs: int = 2**16
 
     def check(self) -> None:
         at_least("frames", self.frames, 2)
         at_least("draws", self.draws, 2)
         at_least("most_pairs", self.most_pairs, GROUPS * PAIRS_AT_ONCE)
-        if not all(math.isfinite(value) and value > 0 for value in (self.sigma, self.error)):
-            raise ConfigError(f"sigma={self.sigma}, error={self.error}: must be finite and above 0")
+        for name, values in (("sigma", self.sigmas), ("error", (self.error,))):
+            for value in values:
+                if not (math.isfinite(value) and value > 0):
+                    raise ConfigError(f"{name}={value:g}: must be finite and above 0")
+        if not self.sigmas or len(set(self.sigmas)) < len(self.sigmas):
+            raise ConfigError(f"sigma={','.join(f'{value:g}' for value in self.sigmas)}: must be different widths, one or more")
 
 
 @dataclass(frozen=True)
@@ -68,22 +72,21 @@ class Reference:
     pairs: int
 
 
-def fidelity(stack: Stack, settings: FidelitySettings, known: dict[str, Reference]) -> list[Row]:
-    """Rows of all trials, at the start and at the end of the training.
+def fidelity(stack: Stack, settings: FidelitySettings, known: dict[float, Reference]) -> list[Row]:
+    """Rows of all trials, one a width, at the start and at the end of the training.
 
     Args:
-        known: references at the start; filled and used, for they do not depend on the strategy.
+        known: references at the start, by width; filled and used, for they do not depend on the strategy.
     """
     training = begin(stack)
     begun = {name: tensor.detach().clone() for name, tensor in training.model.quantizer.items()}
     codebook = _codebook(training.model)
     frames = stack.simulator.draw(training.world, training.streams, settings.frames, "audit")
-    if "start" not in known:
-        known["start"] = reference(training.model, frames, settings)
-    rows = _rows(training, frames, settings, known["start"], "start")
+    if not known:
+        known |= _references(training.model, frames, settings, "start")
+    rows = _rows(training, frames, settings, known, "start")
     training.advance()
-    # From a stream of its own: the one above has given numbers only where the reference was not known yet.
-    rows += _rows(training, frames, settings, reference(training.model, frames, settings, "audit reference, end"), "end")
+    rows += _rows(training, frames, settings, _references(training.model, frames, settings, "end"), "end")
     untrained = _untrained(training.model, begun, codebook)
     for row in rows:
         if row["moment"] == "end" and untrained:
@@ -91,7 +94,16 @@ def fidelity(stack: Stack, settings: FidelitySettings, known: dict[str, Referenc
     return rows
 
 
-def reference(model: Model, frames: Frames, settings: FidelitySettings, purpose: str = "audit reference") -> Reference:
+def _references(model: Model, frames: Frames, settings: FidelitySettings, moment: str) -> dict[float, Reference]:
+    """One a width, each from a stream of its own: how many numbers another took does not change it."""
+    return {
+        sigma: reference(model, frames, settings, sigma, f"audit reference, {moment}, {sigma:g}") for sigma in settings.sigmas
+    }
+
+
+def reference(
+    model: Model, frames: Frames, settings: FidelitySettings, sigma: float, purpose: str = "audit reference"
+) -> Reference:
     """``E[(L(Q(y + s e)) - L(Q(y - s e))) e] / (2 s)`` for every frame, taken on to the encoder's output.
 
     Antithetic Gaussian smoothing (Nesterov & Spokoiny 2017, Found. Comput. Math. 17) of each frame's distortion under the
@@ -100,7 +112,7 @@ def reference(model: Model, frames: Frames, settings: FidelitySettings, purpose:
     encoded, latents = _latents(model, frames)
     moment = _moment(model, 1.0, purpose)
     y = latents.detach()
-    width = settings.sigma * _quantization_error(model, y, moment)
+    width = sigma * _quantization_error(model, y, moment)
     repeated = _repeat(frames, PAIRS_AT_ONCE)
     wide = y.repeat(1, PAIRS_AT_ONCE, 1)
     loss = model.frame_loss(repeated)
@@ -125,35 +137,46 @@ def reference(model: Model, frames: Frames, settings: FidelitySettings, purpose:
         wanted = min(2 * pairs, settings.most_pairs)
 
 
-def _rows(training: Training, frames: Frames, settings: FidelitySettings, known: Reference, moment: str) -> list[Row]:
+def _rows(
+    training: Training, frames: Frames, settings: FidelitySettings, known: dict[float, Reference], moment: str
+) -> list[Row]:
     model, stack = training.model, training.stack
     drawn, forward = _strategy_gradients(model, frames, settings, 0.0 if moment == "start" else 1.0)
-    mean = drawn.mean(0)
-    variance = (drawn - mean).square().sum((0, 2)) / max(1, len(drawn) - 1)
     rows = []
     for trial, seed in enumerate(stack.seeds):
-        size, target = float(mean[trial].norm()), float(known.gradient[trial].norm())
-        noise = float(variance[trial]) / len(drawn)
-        blur = (float(known.error[trial]) * target) ** 2
-        product = float(mean[trial] @ known.gradient[trial])
-        difference = float((mean[trial] - known.gradient[trial]).square().sum())
-        row: Row = {
-            "moment": moment,
-            "seed": float(seed),
-            "reference_error": float(known.error[trial]),
-            "reference_pairs": float(known.pairs),
-            "forward_error": float(forward[trial]),
-            "findings": "; ".join(_findings(training, size, float(forward[trial]), trial)),
-        }
-        if target > 0 and math.isfinite(size) and size > 0:
-            # What the mean of so many draws, and the reference, still have of noise is taken off their norms.
-            lengths = max(size**2 - noise, 0.01 * size**2) * max(target**2 - blur, 0.01 * target**2)
-            row["cosine"] = max(-1.0, min(1.0, product / math.sqrt(lengths)))
-            row["bias"] = math.sqrt(max(0.0, difference - noise - blur)) / target
-            row["variance"] = float(variance[trial]) / target**2
-            row["norm_ratio"] = size / target
-        rows.append(row)
+        own, distance = drawn[:, trial], float(forward[trial])
+        findings = "; ".join(_findings(training, float(own.mean(0).norm()), distance, trial))
+        for sigma, true in known.items():
+            row: Row = {
+                "moment": moment,
+                "sigma": sigma,
+                "seed": float(seed),
+                "reference_error": float(true.error[trial]),
+                "reference_pairs": float(true.pairs),
+                "forward_error": distance,
+                "findings": findings,
+            }
+            rows.append(row | _compared(own, true.gradient[trial], float(true.error[trial])))
     return rows
+
+
+def _compared(drawn: Tensor, true: Tensor, error: float) -> Row:
+    """How a strategy's gradients, (draws, numbers), lie to the true one; nothing where either is 0."""
+    mean = drawn.mean(0)
+    size, target = float(mean.norm()), float(true.norm())
+    if not (target > 0 and math.isfinite(size) and size > 0):
+        return {}
+    variance = float((drawn - mean).square().sum()) / max(1, len(drawn) - 1)
+    # What the mean of so many draws, and the reference, still have of noise is taken off their norms.
+    noise, blur = variance / len(drawn), (error * target) ** 2
+    lengths = max(size**2 - noise, 0.01 * size**2) * max(target**2 - blur, 0.01 * target**2)
+    difference = float((mean - true).square().sum())
+    return {
+        "cosine": max(-1.0, min(1.0, float(mean @ true) / math.sqrt(lengths))),
+        "bias": math.sqrt(max(0.0, difference - noise - blur)) / target,
+        "variance": variance / target**2,
+        "norm_ratio": size / target,
+    }
 
 
 def _findings(training: Training, size: float, forward: float, trial: int) -> list[str]:

@@ -176,7 +176,16 @@ def test_every_audited_pair_is_named_beside_its_points_or_in_a_legend(count):
     names = [f"strategy_{place}" for place in range(count)]
     audit = pd.DataFrame(
         [
-            {"quantizer": "vq", "gradient": name, "moment": "start", "seed": 0, "bias": place, "variance": 0, "findings": None}
+            {
+                "quantizer": "vq",
+                "gradient": name,
+                "moment": "start",
+                "sigma": 0.5,
+                "seed": 0,
+                "bias": place,
+                "variance": 0,
+                "findings": None,
+            }
             for place, name in enumerate(names)
         ],
         columns=AUDIT,
@@ -228,7 +237,15 @@ def test_critical_difference_shows_every_method_with_its_rank():
 def test_gradient_bias_against_variance(tmp_path):
     audit = pd.DataFrame(
         [
-            {"quantizer": "vq", "gradient": name, "moment": moment, "seed": seed, "bias": 0.1 + seed, "variance": 0.2}
+            {
+                "quantizer": "vq",
+                "gradient": name,
+                "moment": moment,
+                "sigma": 0.5,
+                "seed": seed,
+                "bias": 0.1 + seed,
+                "variance": 0.2,
+            }
             for name in ("ste", "mste")
             for moment in ("start", "end")
             for seed in (0, 1)

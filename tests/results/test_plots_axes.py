@@ -102,7 +102,7 @@ def test_what_is_never_negative_has_no_negative_axis(metric):
     assert figure.axes[0].get_ylim()[0] == 0
     audit = pd.DataFrame(
         [
-            {"quantizer": "vq", "gradient": name, "moment": "start", "seed": seed, "bias": place, "variance": 0.0}
+            {"quantizer": "vq", "gradient": name, "moment": "start", "sigma": 0.5, "seed": seed, "bias": place, "variance": 0.0}
             for place, name in enumerate(("ste", "mste"))
             for seed in (0, 1)
         ],

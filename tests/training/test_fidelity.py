@@ -17,7 +17,7 @@ from quantbench.training import Stack, TrainSettings
 from quantbench.training.fidelity import FidelitySettings, fidelity, reference
 from quantbench.training.run import begin
 
-QUICK = FidelitySettings(frames=8, draws=8, error=0.05, most_pairs=2**14)
+QUICK = FidelitySettings(frames=8, draws=8, sigmas=(0.5,), error=0.05, most_pairs=2**14)
 
 
 def stack(quantizer, gradient, steps=20, lr=0.01, dim=2, seeds=(0, 1)):
@@ -50,18 +50,19 @@ def test_without_quantization_the_gradient_is_the_true_one():
         assert (row["variance"], row["findings"]) == (0, "")
 
 
-def test_the_reference_is_the_derivative_of_the_smoothed_distortion():
+@pytest.mark.parametrize("sigma", [0.25, 1.0])
+def test_the_reference_is_the_derivative_of_the_smoothed_distortion(sigma):
     # One latent dimension and two levels at -1 and 1: the smoothed distortion is known in closed form.
     training = begin(stack(Uniform(levels=2), strategy("ste"), dim=1, seeds=(0,)))
     model = training.model
     frames = training.stack.simulator.draw(training.world, training.streams, 8, "audit")
     settings = FidelitySettings(frames=8, error=0.01, most_pairs=2**18)
-    found = reference(model, frames, settings)
+    found = reference(model, frames, settings, sigma)
     y = model.encode(frames).detach()
     loss = model.frame_loss(frames)
     high, low = (loss(torch.full_like(y, level)) for level in (1.0, -1.0))
     code = torch.where(y > 0, 1.0, -1.0)
-    width = settings.sigma * (y - code).square().mean().sqrt()
+    width = sigma * (y - code).square().mean().sqrt()
     # d/dy of low + (high - low) Phi(y / width), for the mean over 8 frames.
     density = torch.exp(-0.5 * (y / width).square()) / (math.sqrt(2 * math.pi) * width)
     expected = ((high - low).unsqueeze(-1) * density / 8).flatten(1)
@@ -73,10 +74,10 @@ def test_the_stated_error_of_the_reference_is_true():
     training = begin(stack(FSQ(levels=5), strategy("ste"), seeds=(0,)))
     frames = training.stack.simulator.draw(training.world, training.streams, 8, "audit")
     settings = FidelitySettings(frames=8, error=0.05, most_pairs=2**12)
-    found = torch.stack([reference(training.model, frames, settings).gradient[0] for _ in range(12)])
+    found = torch.stack([reference(training.model, frames, settings, 0.5).gradient[0] for _ in range(12)])
     spread = (found - found.mean(0)).square().sum() / 11
     measured = float(spread.sqrt() / found.mean(0).norm())
-    stated = float(reference(training.model, frames, settings).error[0])
+    stated = float(reference(training.model, frames, settings, 0.5).error[0])
     assert 0.6 < measured / stated < 1.7
 
 
@@ -91,7 +92,7 @@ def test_smoothing_of_the_same_width_is_unbiased_and_its_variance_is_seen():
     smoothed = default_component("gradient", "smoothed", None, {"pairs": 32})
     width = float(0.5 * error / spread)
     same = type(smoothed)(**(vars(smoothed) | {"sigma": type(smoothed.sigma)(start=width, end=width)}))
-    settings = FidelitySettings(frames=8, draws=32, error=0.03)
+    settings = FidelitySettings(frames=8, draws=32, sigmas=(0.5,), error=0.03, most_pairs=2**18)
     for row in rows(quantizer, same, settings=settings):
         assert row["cosine"] > 0.9
         assert row["variance"] > 0
@@ -160,19 +161,30 @@ def test_silent_mistakes_are_found(quantizer, gradient, finding):
 def test_the_reference_at_the_start_is_shared():
     known = {}
     fidelity(stack(FSQ(levels=5), strategy("ste"), steps=1), QUICK, known)
-    first = known["start"]
+    first = known[0.5]
     fidelity(stack(FSQ(levels=5), strategy("noise"), steps=1), QUICK, known)
-    assert known["start"] is first
+    assert known[0.5] is first
+
+
+def test_a_width_is_compared_as_if_it_were_the_only_one():
+    several = FidelitySettings(frames=8, draws=8, sigmas=(0.25, 0.5), error=0.05, most_pairs=2**13)
+    one = FidelitySettings(frames=8, draws=8, sigmas=(0.5,), error=0.05, most_pairs=2**13)
+    found = fidelity(stack(FSQ(levels=5), strategy("ste"), steps=2), several, {})
+    assert [row for row in found if row["sigma"] == 0.5] == fidelity(stack(FSQ(levels=5), strategy("ste"), steps=2), one, {})
 
 
 def test_settings_are_checked():
     with pytest.raises(ConfigError, match="draws=1: must be at least 2"):
         FidelitySettings(draws=1).check()
     with pytest.raises(ConfigError, match="sigma=0"):
-        FidelitySettings(sigma=0).check()
+        FidelitySettings(sigmas=(0,)).check()
+    with pytest.raises(ConfigError, match="sigma=1,1: must be different widths"):
+        FidelitySettings(sigmas=(1.0, 1.0)).check()
 
 
-@pytest.mark.parametrize("wrong", [{"sigma": math.nan}, {"sigma": math.inf}, {"sigma": 0.0}, {"error": math.nan}])
+@pytest.mark.parametrize(
+    "wrong", [{"sigmas": (1.0, math.nan)}, {"sigmas": (math.inf,)}, {"sigmas": (0.0,)}, {"error": math.nan}]
+)
 def test_widths_and_errors_are_numbers_above_0(wrong):
     with pytest.raises(ConfigError, match="must be finite and above 0"):
         FidelitySettings(**wrong).check()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantbench.errors import ConfigError, QuantBenchError, brief
+from quantbench.results.plots.alignment import alignment
 from quantbench.results.plots.critical_difference import critical_difference
 from quantbench.results.plots.data import Data
 from quantbench.results.plots.gradient import gradient
@@ -25,6 +26,7 @@ KINDS: dict[str, Callable[[Data, str | None], Picture]] = {
     "growth": growth,
     "usage": usage,
     "gradient": gradient,
+    "alignment": alignment,
     "heatmap": heatmap,
     "critical_difference": critical_difference,
 }

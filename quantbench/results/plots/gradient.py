@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from quantbench.errors import ConfigError
+from quantbench.results.audit_table import MOMENTS, middle
 from quantbench.results.palette import Style, styles
 from quantbench.results.plots.data import Data, interval_words, pairs_of
 from quantbench.results.plots.picture import MUTED, Axis, Look, Panel, Picture, Series, Text, wrapped
@@ -14,12 +15,13 @@ from quantbench.results.statistics import mean_interval
 MOST_NAMES, LONGEST_NAME = 12, 34
 """More or longer names than these have no room beside their points."""
 
-MOMENTS = {"start": "before training", "end": "after a short training"}
 BARS = Style(MUTED, "", "solid")
 
 
 def gradient(data: Data, metric: str | None) -> Picture:
-    """Means over seeds with intervals in both directions, before and after training; both relative to the true gradient.
+    """Means over seeds with intervals in both directions, before and after training, at the middle width of the audit.
+
+    Both are relative to the true gradient.
 
     Raises:
         ConfigError: there is no audit.csv; a metric was given.
@@ -28,7 +30,9 @@ def gradient(data: Data, metric: str | None) -> Picture:
         raise ConfigError(f"--metric {metric}: the gradient's picture shows bias and variance only")
     if data.audit.empty:
         raise ConfigError("there is no audit.csv among the results; `quantbench audit` makes one")
+    width = middle(data.audit)
     table = data.audit.assign(name=pairs_of(data.audit))
+    table = table[(table["sigma"] == width) | table["sigma"].isna()]
     known = table.dropna(subset=["bias", "variance"])
     known = known[np.isfinite(known["bias"]) & np.isfinite(known["variance"])]
     if known.empty:
@@ -45,6 +49,8 @@ def gradient(data: Data, metric: str | None) -> Picture:
     words, notes = interval_words(list(known.groupby(["name", "moment"]).size()))
     if lacking := len(table) - len(known):
         notes.append(f"{lacking} of {len(table)} rows have no bias or variance and are not drawn")
+    if not np.isnan(width):
+        words += f"; smoothed by {width:g} quantization errors"
     if wrong:
         words += "; ×: the audit found a mistake"
     if (known["variance"] <= 0).any():
