@@ -5,7 +5,8 @@ from quantbench.cli import main
 from quantbench.results.schema import AUDIT
 from tests.sweeps.test_workers import DEADLY
 
-SMALL = ["codec.latent_dim=2", "codec.hidden=8", "simulator.frame_dim=2", "train.steps=5", "--seeds", "2", "--sigma", "0.5,1"]
+SMALL = ["codec.latent_dim=2", "codec.hidden=8", "simulator.frame_dim=2", "train.steps=5", "--seeds", "2"]
+PAIR = ["quantizer=fsq", "gradient=ste"]
 FILE = """
 from quantbench.components import component
 from quantbench.gradients import Gradient
@@ -24,14 +25,14 @@ class Broken(Gradient):
 """
 
 
-def run(tmp_path, *words):
-    code = main(["audit", *words, *SMALL, "--output", str(tmp_path / "out")])
+def run(tmp_path, *words, sigma="2"):
+    code = main(["audit", *words, *SMALL, "--sigma", sigma, "--output", str(tmp_path / "out")])
     (file,) = (tmp_path / "out" / "audit").glob("*/audit.csv")
     return code, pd.read_csv(file)
 
 
 def test_an_audit_writes_a_tidy_table(tmp_path, capsys):
-    code, table = run(tmp_path, "quantizer=fsq", "gradient=ste,noise")
+    code, table = run(tmp_path, "quantizer=fsq", "gradient=ste,noise", sigma="1,2")
     assert code == 0
     assert list(table.columns) == AUDIT
     assert len(table) == 2 * 2 * 2 * 2  # gradients, moments, seeds, widths
@@ -41,7 +42,7 @@ def test_an_audit_writes_a_tidy_table(tmp_path, capsys):
     assert "before training" in shown
     assert "no ranking" in shown
     assert "largest standard error of a reference" in shown
-    alone = run(tmp_path / "again", "quantizer=fsq", "gradient=noise")[1]
+    alone = run(tmp_path / "again", "quantizer=fsq", "gradient=noise", sigma="1,2")[1]
     pd.testing.assert_frame_equal(alone, table[table["gradient"] == "noise"].reset_index(drop=True))
 
 
@@ -71,7 +72,7 @@ def test_pairs_that_kill_their_worker_are_audited_once_more(tmp_path, monkeypatc
     died = found == "failed: its worker process died (out of memory, or killed)"
     assert table["gradient"][died].tolist() == ["deadly"] * failed * 2  # seeds
     assert set(found[~died]) == {""}
-    assert (~died).sum() == (3 - failed) * 2 * 2 * 2
+    assert (~died).sum() == (3 - failed) * 2 * 2
 
 
 @pytest.mark.parametrize(
@@ -79,14 +80,14 @@ def test_pairs_that_kill_their_worker_are_audited_once_more(tmp_path, monkeypatc
     [
         (["quantizer=vqq"], "quantizer=vqq: no such choice"),
         (["levels=3"], "levels=3: unknown setting"),
-        (["executor=slurm"], "executor: an audit's driver waits"),
+        ([*PAIR, "executor=slurm"], "executor: an audit's driver waits"),
         (["quantizer=fsq", "quantizer.codes=3"], "quantizer.codes=3: unknown setting"),
         (["quantizer=fsq", "gradient=rotation"], "the quantizer offers no codebook"),
-        (["train.steps=0"], "train.steps=0: must be at least 1"),
-        (["dry_run=true"], "dry_run=true: an audit keeps nothing but audit.csv"),
-        (["format=parquet"], "format=parquet: an audit writes audit.csv"),
-        (["--sigma", "0,1"], "sigma=0: must be finite and above 0"),
-        (["--sigma", "1,1"], "sigma=1,1: must be different widths"),
+        ([*PAIR, "train.steps=0"], "train.steps=0: must be at least 1"),
+        ([*PAIR, "dry_run=true"], "dry_run=true: an audit keeps nothing but audit.csv"),
+        ([*PAIR, "format=parquet"], "format=parquet: an audit writes audit.csv"),
+        ([*PAIR, "--sigma", "0,1"], "sigma=0: must be finite and above 0"),
+        ([*PAIR, "--sigma", "1,1"], "sigma=1,1: must be different widths"),
         (["--seeds", "0"], "seeds=0: must be at least 1"),
         (["--seeds", "2", "seed=1"], "--seeds 2: seed=1 says which seeds there are"),
     ],
@@ -104,7 +105,7 @@ def test_an_experiments_own_trials_are_audited(tmp_path):
         "hydra: {mode: MULTIRUN, sweeper: {params: {quantizer.codes: [4, 8], gradient: 'ste,mste', seed: '1,2'}}}\n"
     )
     words = ["+experiment=few", "quantizer=vq", "codec.latent_dim=2", "codec.hidden=8", "--config-dir", str(tmp_path)]
-    assert main(["audit", *words, "--output", str(tmp_path / "o ${seed}")]) == 0
+    assert main(["audit", *words, "--sigma", "2", "--output", str(tmp_path / "o ${seed}")]) == 0
     (file,) = (tmp_path / "o ${seed}" / "audit").glob("*/audit.csv")
     table = pd.read_csv(file)
     assert sorted(table["quantizer.codes"].unique()) == [4, 8]
