@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quantbench.cli import main
 from quantbench.results.audit_table import audit_summary
 from quantbench.results.audit_verdict import cosines, verdict
 from quantbench.results.plots.alignment import alignment
@@ -61,6 +62,14 @@ def test_a_summary_has_verdicts_or_the_numbers_they_are_made_of():
     cells = numbers[1].split(",")
     assert float(cells[3]) == pytest.approx(-0.2)
     assert float(cells[-2]) == 1  # variance at the middle width
+
+
+@pytest.mark.parametrize("kind", ["alignment", "gradient"])
+def test_an_audit_alone_can_be_drawn(tmp_path, kind):
+    """Its pictures ask for no results of a run."""
+    audit({0.1: -0.2, 1: 0.9}).to_csv(tmp_path / "audit.csv", index=False)
+    assert main(["plot", str(tmp_path), "--kind", kind, "--output", str(tmp_path / "a.svg")]) == 0
+    assert (tmp_path / "a.svg").is_file()
 
 
 def test_the_picture_shows_the_cosines_over_widths():

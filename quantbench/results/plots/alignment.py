@@ -43,7 +43,7 @@ def alignment(data: Data, metric: str | None) -> Picture:
         Axis("width of the smoothing (quantization errors)", log=True),
         Axis("cosine", limits=(-1.0, 1.05)),
         look,
-        [(data.labels.get(name, name), name) for name in look],
+        [(data.labels.get(name, name), style) for name, style in look.items()],
         words=[f"above 0: a step lowers the hard distortion, as seen at that width; {words}"],
         notes=notes,
     )

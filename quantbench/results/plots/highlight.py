@@ -19,7 +19,7 @@ def highlighted(picture: Picture, data: Data) -> Picture:
     Only for pictures whose legend names methods: others have their names beside what they show.
     """
     named = [style for _, style in picture.legend if isinstance(style, str)]
-    others = set(named) - set(data.chosen)
+    others = set(named) - set(data.chosen) if named else set()  # an audit has no results to choose by
     if not others:
         return picture
     panels = [replace(panel, series=_sorted(panel, others)) for panel in picture.panels]
