@@ -63,8 +63,8 @@ class IndexPropagation(Gradient):
 
     Index backpropagation quantization, whose code has the inner products as logits (``quantizer.search=dot``) and T = 1. Its
     losses of codebook and commitment are the quantizer's; in the source's code the weight 1 is on the commitment. Its third
-    loss is the mean of ``(z - y)**2``, z what is passed on, through the softmax to y and to all codewords (``loss_weight``). Its
-    entropy loss is that of LFQ, ``mean H(q) - H(mean q)`` with ``q = softmax(a / entropy_temperature)`` and entropies in nats
+    loss is the mean of ``(z - y)**2``, z what is passed on, through the softmax to y and to all codewords (``loss_weight``).
+    Its entropy loss is LFQ's, ``mean H(q) - H(mean q)`` in nats, with ``q = softmax(a / entropy_temperature)``
     (``entropy_weight``); of a grid it is the sum over dimensions.
 
     Formula: ``z = (one_hot(argmax a) + w - sg(w)) C``, ``w = softmax(a / T)``, a the logits of all codes; loss

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from quantbench import gradients as G
+from quantbench.components import joined
 from quantbench.errors import ConfigError
 from quantbench.gradients.rounding import soft_round, soft_round_inverse
 from quantbench.gradients.sampled import reinmax
@@ -173,26 +174,6 @@ def test_taae_decides_item_by_item():
     assert 10 < clean.all(1).sum() < 45
 
 
-@checks("vp")
-def test_vp():
-    """Metropolis-Hastings moves leave the distribution of the latents as it is, and the Jacobian is the identity."""
-    y = torch.randn(1, 1500, 2, generator=torch.Generator().manual_seed(0)).exp()  # skewed
-    state = {"codewords": torch.zeros(1, 50, 2)}
-    code = Code(torch.zeros_like(y), None)
-    moved, steps = y, 0.0
-    for seed in range(4):
-        new = received(G.VP(), VQ, state, moved, code, seed=seed)
-        steps = max(steps, (new != moved).any(-1).float().mean().item())
-        moved = new
-    assert steps > 0.5
-    for quantile in (0.1, 0.5, 0.9):
-        assert moved.quantile(quantile).item() == pytest.approx(y.quantile(quantile).item(), rel=0.12)
-    small = y[:, :40].double().requires_grad_()
-    g = torch.randn_like(small)
-    (found,) = torch.autograd.grad((received(G.VP(), VQ, state, small, code) * g).sum(), small)
-    assert torch.equal(found, g)
-
-
 @checks("fsp")
 def test_fsp():
     """Noise stays within half a step; where it would leave the unit interval, the value stays; uniform values stay uniform."""
@@ -239,6 +220,29 @@ def test_index_propagation():
     found = torch.autograd.grad(got[0, 0] @ g, [y, codebook])
     assert torch.allclose(found[0], expected[0])
     assert torch.allclose(found[1], expected[1])
+
+
+@checks("ibq")
+def test_losses_of_index_propagation():
+    """Shi et al.'s code: mean((z - y)**2) through the softmax, and mean H(q) - H(mean q) with q = softmax(a / 0.01)."""
+    quantizer = VectorQuantizer(codes=8, search="dot")
+    latents = torch.randn(1, 30, 3, dtype=torch.float64)
+    codebook, y = (0.05 * CODEBOOK).requires_grad_(), (0.2 * latents).requires_grad_()
+    logits = y[0] @ codebook[0].T
+    soft = torch.softmax(logits, 1)
+    hard = torch.nn.functional.one_hot(logits.argmax(1), 8).double()
+    z = (hard - soft.detach() + soft) @ codebook[0]
+    q = torch.softmax(logits / 0.01, 1)
+    sure = -(q * torch.log_softmax(logits / 0.01, 1)).sum(1).mean()
+    used = -(q.mean(0) * torch.log(q.mean(0) + 1e-5)).sum()
+    theirs = (z - y[0]).square().mean() + 0.05 * (sure - used)
+    state = {"codewords": codebook}
+    gradient = G.IndexPropagation()
+    got = received(gradient, quantizer, state, y, quantizer.quantize(state, y))
+    ours = joined([gradient]).loss(quantizer, state, y, got, Moment(0.5, Streams([0])))
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
+    for found, expected in zip(*(torch.autograd.grad(one.sum(), [y, codebook]) for one in (ours, theirs)), strict=True):
+        assert torch.allclose(found, expected, rtol=1e-5, atol=1e-9)
 
 
 @checks("soft_round")

@@ -8,7 +8,7 @@ import torch
 
 from quantbench.codecs import MLP
 from quantbench.errors import ConfigError
-from quantbench.gradients import MSTE, NSVQ, STE, DiVeQ, Noise, Schedule, SoftToHard
+from quantbench.gradients import MSTE, NSVQ, STE, VP, DiVeQ, Noise, Schedule, SoftThenHard, SoftToHard
 from quantbench.quantizers import FSQ, Identity, Residual, Uniform, VectorQuantizer
 from quantbench.simulators import Codeword, Gaussian, Rotation
 from quantbench.training import Stack, TrainSettings, train
@@ -84,6 +84,11 @@ CASES = {
         ),
         NSVQ(),
         Gaussian(frame_dim=6),
+    ),
+    "remembered": (
+        [Residual(one, 2) for one in each(VectorQuantizer, codes=8)],
+        SoftThenHard(tail=0.3, first=VP(cluster_size_rate=2.0, update_probability=0.1)),
+        Codeword(bits=4, frame_dim=6),
     ),
     "scalar": (each(Uniform, levels=(2, 3, 4, 5)), Noise(match="step"), Gaussian(frame_dim=6)),
 }
