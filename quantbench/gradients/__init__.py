@@ -2,6 +2,7 @@
 
 from quantbench.gradients.annealing import IndexPropagation, SoftToHard
 from quantbench.gradients.base import Gradient, Own, misfit
+from quantbench.gradients.drift import NonStationary
 from quantbench.gradients.geometric import DiVeQ, RotationTrick, SFDiVeQ
 from quantbench.gradients.noise import Noise, NoiseSTEMix, Universal
 from quantbench.gradients.perturbation import FSP, NSVQ
@@ -32,6 +33,7 @@ __all__ = [
     "Moment",
     "Noise",
     "NoiseSTEMix",
+    "NonStationary",
     "Own",
     "ReinMax",
     "RotationTrick",

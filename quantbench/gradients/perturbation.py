@@ -16,6 +16,8 @@ SMALLEST_DISTANCE = 1e-6
 class NSVQ(Gradient):
     """Noise substitution: ``y + |c - y| e / |e|`` with normal noise e and the codeword c; the length is differentiated.
 
+    Other methods by that name, or nearly so, are about encoders that move (``ns_vq``).
+
     Formula: ``y + |c - y| e/|e|``
     Source: Vali & Bäckström (2022), IEEE Access 10.
     Recommended: no loss of the codebook (quantizer.commitment=0, quantizer.codebook_weight=0), restarts of rarely used codes.

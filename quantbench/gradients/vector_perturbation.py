@@ -141,4 +141,4 @@ def _distances(points: Tensor, samples: Tensor, near: int, far: int) -> list[Ten
             return torch.stack([table.kthvalue(rank, dim=-1).values for rank in (near, far)], dim=-1)
 
         found = over_chunks(search, points, max(1, DISTANCES_PER_TRIAL // samples.shape[1]))
-    return list(found.clamp_min(SMALLEST_DISTANCE).split(1, dim=-1))
+    return list(torch.split(found.clamp_min(SMALLEST_DISTANCE), 1, dim=-1))

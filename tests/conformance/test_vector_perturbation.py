@@ -45,7 +45,7 @@ def theirs(latents, queue, place, rank, radius, direction, luck, chosen):
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-@checks("vp")
+@checks("vp", "vp_small")
 def test_moves_and_queue(compiled):
     """The authors' code in NumPy: radius, acceptance and queue of each latent; the Jacobian is the identity."""
     if compiled and kernels.ready():
@@ -79,7 +79,7 @@ def test_moves_and_queue(compiled):
     assert torch.equal(torch.autograd.grad((got * g).sum(), latents)[0], g)
 
 
-@checks("vp")
+@checks("vp", "vp_small")
 def test_moment_loss():
     """The authors' loss: 0.1 mean(m**2) + 0.07 mean((v - 1)**2), and 0.06, 0.05 for skewness and kurtosis where asked for."""
     latents = torch.randn(2, 50, DIM).exp().requires_grad_()

@@ -80,7 +80,7 @@ def test_a_batch_of_one_trains_or_is_refused_before():
         else:
             training.advance()
             diverged += [name for one in training.outcomes if one.diverged]
-    assert sorted(refused) == ["vp", "vqp_fsp"]
+    assert sorted(refused) == ["vp", "vp_small", "vqp_fsp"]
     assert all(re.fullmatch(r"train.batch=1: .* 1.*; use a larger train.batch", error) for error in refused.values())
     assert diverged == []
 
