@@ -80,7 +80,7 @@ class IndexPropagation(Gradient):
         entropy_temperature: of the softmax in it.
     """
 
-    cost = 1.5
+    cost = 5.0
     hard_forward = True
 
     temperature: Schedule = Schedule()

@@ -76,7 +76,7 @@ class NoiseSTEMix(Gradient):
     Formula: per item ``y``, ``y + sg(Q(y) - y)`` or ``y + s e``
     Source: none, this project's own, as it is by default (the choice ``noise_ste_mix``); Parker et al. (2024), arXiv 2411.19842
     (TAAE), of a quarter clean, a quarter STE and half uniform noise of one step (the choice ``taae``).
-    Recommended: as TAAE, clean 0.25, ste 0.25, noise.match step; its levels are those of quantizer=scalar quantizer.bound=inside.
+    Recommended: as TAAE, clean 0.25, ste 0.25, noise.match step; its levels are quantizer=scalar quantizer.bound=inside.
     Compared with: ``noise_ste_mix``: nothing; ``taae``: the authors' code, read.
 
     Attributes:

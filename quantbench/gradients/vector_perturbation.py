@@ -48,7 +48,7 @@ class VP(Gradient):
             the source (``none-kurt``).
     """
 
-    cost = 10.0
+    cost = 20.0  # with its default queue
     fewest_latents = 2  # a variance needs two
 
     eta: Factor = 1.0

@@ -17,6 +17,7 @@ namespace {
 constexpr long POINTS = 64;    // that go through the samples together
 constexpr long SAMPLES = 512;  // of which a block stays in the first cache meanwhile
 constexpr int GROUP = 4;       // vectors of samples at a time
+constexpr long FEW = 48;       // so few smallest distances are kept in order
 constexpr float INFINITE = std::numeric_limits<float>::infinity();
 
 // A bit for every lane in which a is less than b.
@@ -34,13 +35,22 @@ INLINE unsigned less(vec a, vec b) {
 
 // The smallest distances that a point has met so far: all that are `below`, or the `rank` smallest of these.
 struct Smallest {
-    float* found;  // room for 2 rank
+    float* found;  // room for 2 rank; of few, the smallest first
     long count;
     float below;
 
     INLINE void add(float distance, long rank) {
+        if (rank <= FEW) return insert(distance, rank);
         found[count++] = distance;
         if (count >= 2 * rank) cut(rank);
+    }
+
+    INLINE void insert(float distance, long rank) {
+        if (!(distance < below)) return;  // it fell since the distances next to this one were compared
+        long i = count < rank ? count++ : rank - 1;
+        for (; i > 0 && found[i - 1] > distance; --i) found[i] = found[i - 1];
+        found[i] = distance;
+        if (count == rank) below = found[rank - 1];
     }
 
     // Only the `rank` smallest stay, the largest of them last.
@@ -104,7 +114,7 @@ void ranked_distances(long trials, long points, long number, long dim, long near
     const long some = (blocks + 7) / 8;
     const double expected = double(far) * some / blocks;
     const long guess = long(expected + 3 * std::sqrt(expected)) + 1;
-    const bool guesses = guess < far && guess * blocks < 2 * far * some;
+    const bool guesses = far > FEW && guess < far && guess * blocks < 2 * far * some;
     Smallest smallest[POINTS];
     for (long t = 0; t < trials; ++t) {
         Blocks(every).set(samples + t * number * dim);
@@ -123,8 +133,10 @@ void ranked_distances(long trials, long points, long number, long dim, long near
                 float* to = ranked + (t * points + start + i) * 2;
                 to[0] = to[1] = std::numeric_limits<float>::quiet_NaN();
                 if (own.count < far) continue;
-                own.cut(far);
-                std::nth_element(own.found, own.found + near - 1, own.found + far);
+                if (far > FEW) {
+                    own.cut(far);
+                    std::nth_element(own.found, own.found + near - 1, own.found + far);
+                }
                 to[0] = std::sqrt(own.found[near - 1]), to[1] = std::sqrt(own.below);
             }
         }
