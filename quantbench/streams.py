@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-ON_CPU = frozenset({"source", "initialisation", "codebook", "critic"})
+ON_CPU = frozenset({"source", "initialisation", "codebook", "critic", "memory"})
 """Purposes drawn on the CPU whatever the device, so that a GPU starts from the same source and the same weights."""
 
 

@@ -2,15 +2,17 @@
 
 from quantbench.gradients.annealing import IndexPropagation, SoftToHard
 from quantbench.gradients.base import Gradient, Own, misfit
+from quantbench.gradients.drift import NonStationary
 from quantbench.gradients.geometric import DiVeQ, RotationTrick, SFDiVeQ
 from quantbench.gradients.noise import Noise, NoiseSTEMix, Universal
-from quantbench.gradients.perturbation import FSP, NSVQ, VP
+from quantbench.gradients.perturbation import FSP, NSVQ
 from quantbench.gradients.rounding import DSQ, SGA, SoftRound
 from quantbench.gradients.sampled import GumbelST, ReinMax, ScoreFunction
 from quantbench.gradients.schedule import Schedule
 from quantbench.gradients.smoothing import Smoothed
 from quantbench.gradients.staged import Curriculum, SoftThenHard, WarmUp
 from quantbench.gradients.straight_through import EWGS, MSTE, STE, ClippedSTE, Synchronised
+from quantbench.gradients.vector_perturbation import VP
 from quantbench.quantizers.base import Moment
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Moment",
     "Noise",
     "NoiseSTEMix",
+    "NonStationary",
     "Own",
     "ReinMax",
     "RotationTrick",

@@ -5,11 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quantbench.components import State, between, component
+from quantbench.components import Factor, PerTrial, State, above, at_least, between, component
 from quantbench.gradients.base import Gradient
 from quantbench.gradients.sampled import one_hot
 from quantbench.gradients.schedule import Schedule
 from quantbench.quantizers.base import SOFT, Code, Moment, Quantizer
+
+LOWEST_LOG = -1e4
+"""Of a share; levels that are none have a logarithm of minus infinity, and count for nothing."""
+SMALLEST_SHARE = 1e-5
+"""Added within the logarithm of the mean's entropy, as in the source's code."""
 
 
 @component
@@ -56,30 +61,53 @@ class SoftToHard(Gradient):
 class IndexPropagation(Gradient):
     """The hard codeword forward, the derivative of a softmax over all codes backward, so that every codeword learns.
 
-    Index backpropagation quantization, whose code has the inner products as logits (``quantizer.search=dot``), T = 1, and one
-    loss more: the squared distance of y and the code, through the softmax; an entropy loss is an option of it. Here codebook
-    and commitment losses are the quantizer's; in the source's code the weight 1 is on the commitment.
+    Index backpropagation quantization, whose code has the inner products as logits (``quantizer.search=dot``) and T = 1. Its
+    losses of codebook and commitment are the quantizer's; in the source's code the weight 1 is on the commitment. Its third
+    loss is the mean of ``(z - y)**2``, z what is passed on, through the softmax to y and to all codewords (``loss_weight``).
+    Its entropy loss is LFQ's, ``mean H(q) - H(mean q)`` in nats, with ``q = softmax(a / entropy_temperature)``
+    (``entropy_weight``); of a grid it is the sum over dimensions.
 
-    Formula: ``(one_hot(argmax a) + w - sg(w)) C``, ``w = softmax(a / T)``, a the logits of all codes
+    Formula: ``z = (one_hot(argmax a) + w - sg(w)) C``, ``w = softmax(a / T)``, a the logits of all codes; loss
+    ``l |z - y|**2 + e (mean H(q) - H(mean q))``
     Source: Shi et al. (2024), arXiv 2412.02692.
     Recommended: quantizer.search=dot, quantizer.commitment=1, quantizer.codebook_weight=0.25, T = 1.
-    Compared with: the authors' code, read; its third loss is not here.
+    Compared with: the authors' code, read.
 
     Attributes:
         temperature: T.
+        loss_weight: of the third loss.
+        entropy_weight: of the entropy loss; 0.05 in all of the authors' configurations.
+        entropy_temperature: of the softmax in it.
     """
 
-    cost = 1.5
+    cost = 5.0
     hard_forward = True
 
     temperature: Schedule = Schedule()
+    loss_weight: PerTrial = 1.0
+    entropy_weight: PerTrial = 0.05
+    entropy_temperature: Factor = 0.01
 
     def check(self) -> None:
         self.temperature.check_above("gradient.temperature", 0)
+        at_least("gradient.loss_weight", self.loss_weight, 0)
+        at_least("gradient.entropy_weight", self.entropy_weight, 0)
+        above("gradient.entropy_temperature", self.entropy_temperature, 0)
 
     @property
     def needs(self) -> frozenset[str]:
         return frozenset({SOFT})
+
+    def loss(self, quantizer: Quantizer, state: State, latents: Tensor, received: Tensor, moment: Moment) -> Tensor:
+        loss = self.loss_weight * moment.error(received, latents)
+        if not bool((self.entropy_weight > 0).any()):
+            return loss
+        logs = torch.log_softmax(quantizer.logits(state, latents, self.entropy_temperature), dim=-1)
+        shares = logs.exp()
+        mean = moment.mean(shares)
+        sure = moment.mean(-(shares * logs.clamp_min(LOWEST_LOG)).sum(-1))
+        used = -(mean * (mean + SMALLEST_SHARE).log()).sum(-1)
+        return loss + self.entropy_weight * (sure - used).view(len(latents), -1).sum(1)
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         logits = quantizer.logits(state, latents, self.temperature.at(moment.progress))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from quantbench.components import Component, State, component
 from quantbench.quantizers.base import Code, Moment, Quantizer
+from quantbench.streams import Streams
 
 
 @component
@@ -29,6 +30,21 @@ class Gradient(Component):
         """What the quantizer must offer."""
         return frozenset()
 
+    def memory(self, quantizer: Quantizer, dim: int, streams: Streams) -> State:
+        """What it keeps from step to step of one elementary quantization of latents of ``dim`` dimensions.
+
+        It comes back in ``moment.memory``, and is changed in place, while training alone. It is a part of a checkpoint.
+        """
+        return {}
+
+    def refits(self, quantizer: Quantizer, dim: int) -> int:
+        """How many latents of ``dim`` dimensions the codebook is made of whenever hard codes are needed; 0: it is learned.
+
+        Where it is not learned, the training makes it by k-means for every point of the curves and after the last step, and
+        leaves out the quantizer's own loss: there is no codebook meanwhile. Needs ``KMEANS``.
+        """
+        return 0
+
     @abstractmethod
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         """What the decoder receives in place of ``code.values``.
@@ -39,6 +55,10 @@ class Gradient(Component):
             code: its hard code Q(y).
             moment: how far training is, and random numbers.
         """
+
+    def loss(self, quantizer: Quantizer, state: State, latents: Tensor, received: Tensor, moment: Moment) -> Tensor | None:
+        """A loss of its own, (trials,), for what it passed on; None where it has none. Those of all stages are added up."""
+        return None
 
     def hard(self, quantizer: Quantizer, state: State, latents: Tensor, moment: Moment) -> Code:
         """The code that evaluation decodes; other than the quantizer's own only where the strategy stays at test time."""

@@ -25,9 +25,10 @@ class Noise(Gradient):
     own variant for quantizers without a step: the noise has the power of the quantization error measured on the batch.
 
     Formula: ``y + scale s e``
-    Source: of match=step: Ballé et al. (2017), arXiv 1611.01704; of match=error: none, this project's own.
+    Source: none, this project's own, of ``match=error`` (the choice ``noise``); Ballé et al. (2017), arXiv 1611.01704, of
+    ``match=step`` (the choice ``additive_noise``).
     Recommended: uniform noise of one step for grids.
-    Compared with: match=step: the paper's formula.
+    Compared with: ``noise``: nothing; ``additive_noise``: the paper's formula.
 
     Attributes:
         distribution: of e, ``uniform`` or ``gaussian``.
@@ -73,10 +74,10 @@ class NoiseSTEMix(Gradient):
     """A mixture item by item (frames of features, or waveforms): clean latents, STE, or noise.
 
     Formula: per item ``y``, ``y + sg(Q(y) - y)`` or ``y + s e``
-    Source: Parker et al. (2024), arXiv 2411.19842 (TAAE), for its mixture of a quarter clean, a quarter STE and half uniform
-    noise of one step (the choice ``taae``).
-    Recommended: clean 0.25, ste 0.25, noise.match step; TAAE's levels are those of quantizer=scalar quantizer.bound=inside.
-    Compared with: the authors' code, read.
+    Source: none, this project's own, as it is by default (the choice ``noise_ste_mix``); Parker et al. (2024), arXiv 2411.19842
+    (TAAE), of a quarter clean, a quarter STE and half uniform noise of one step (the choice ``taae``).
+    Recommended: as TAAE, clean 0.25, ste 0.25, noise.match step; its levels are quantizer=scalar quantizer.bound=inside.
+    Compared with: ``noise_ste_mix``: nothing; ``taae``: the authors' code, read.
 
     Attributes:
         clean: share of items that pass unquantized.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from quantbench.components import Factor, State, at_least, between, component
+from quantbench.components import Factor, State, between, component
 from quantbench.gradients.base import Gradient
 from quantbench.quantizers.base import CODEBOOK, GRID, Code, Moment, Quantizer
 
@@ -15,6 +15,8 @@ SMALLEST_DISTANCE = 1e-6
 @component
 class NSVQ(Gradient):
     """Noise substitution: ``y + |c - y| e / |e|`` with normal noise e and the codeword c; the length is differentiated.
+
+    Other methods by that name, or nearly so, are about encoders that move (``ns_vq``).
 
     Formula: ``y + |c - y| e/|e|``
     Source: Vali & Bäckström (2022), IEEE Access 10.
@@ -61,76 +63,6 @@ class FSP(Gradient):
         error = torch.where(inside, noise, 0.0)
         quantized = moment.uniform(latents) < self.quantize_rate
         return latents + torch.where(quantized, (code.values - latents).detach(), error)
-
-
-@component
-class VP(Gradient):
-    """Vector perturbation: y moves within a ball that holds as many latents as a code would have, if the move is accepted.
-
-    Our reading of VP-VAE and its code: the ball's radius is ``eta`` times the distance to the ``n``-th nearest latent, n =
-    latents / codes; a move to y' is accepted (Metropolis-Hastings) with the ratio of densities, ``(d_k(y) d_n(y) / (d_k(y')
-    d_n(y')))**dim`` with the distance d_k to the k-th nearest latent, and only if y lies in the ball of y' too. The source
-    searches a queue of many batches, and makes the codebook by k-means when training is over; here the batch is searched, and
-    the codebook follows the latents by its own loss.
-
-    Formula: ``y + sg(move)``, accepted with ``(d_k(y) d_n(y) / (d_k(y') d_n(y')))**dim``
-    Source: Zhai et al. (2026), arXiv 2602.17133.
-    Recommended: eta 1, k 8.
-    Compared with: the authors' code, read; the differences are named above.
-
-    Attributes:
-        eta: radius of the ball in multiples of the distance to the n-th neighbour.
-        k: neighbour for the estimate of density.
-    """
-
-    cost = 10.0
-    fewest_latents = 2  # a neighbour sets the radius
-
-    eta: Factor = 1.0
-    k: int = 8
-
-    def check(self) -> None:
-        at_least("gradient.eta", self.eta, 0)
-        at_least("gradient.k", self.k, 1)
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset({CODEBOOK})
-
-    def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
-        with torch.no_grad():
-            move = self._move(latents, quantizer.codebook(state).shape[1], moment)
-        return latents + move
-
-    def _move(self, latents: Tensor, codes: int, moment: Moment) -> Tensor:
-        frames, dim = latents.shape[1:]
-        if frames < self.fewest_latents:  # the last part of an evaluation may be a single one
-            return torch.zeros_like(latents)
-        n = min(frames - 1, max(1, round(frames / codes)))
-        k = min(frames - 1, self.k)
-        near, far = _ranked(_distances(latents, latents), (k + 1, n + 1))  # the first is the latent itself
-        radius = (moment.uniform(latents[..., :1]).log() / dim).exp()  # a power rounds by its place in a tensor
-        move = self.eta * far * radius * nn.functional.normalize(moment.normal(latents), dim=-1)
-        moved = _distances(latents + move, latents)
-        new_near, new_far = _ranked(moved, (k, n))
-        ratio = dim * (near.log() + far.log() - new_near.log() - new_far.log())
-        accepted = moment.uniform(latents[..., :1]).clamp_min(SMALLEST_DISTANCE).log() < ratio
-        # The way back is taken from the same table: y itself may be the neighbour that sets the radius, and rounding must not
-        # decide whether it lies in the ball.
-        returns = moved.diagonal(dim1=1, dim2=2).unsqueeze(-1) <= self.eta * new_far
-        return torch.where(accepted & returns, move, 0.0)
-
-
-def _distances(points: Tensor, latents: Tensor) -> Tensor:
-    """Distance from each point to each latent, (trials, points, latents)."""
-    # From differences, not from products: symbols of a finite source make equal latents, whose distance is exactly 0.
-    exact = torch.cdist(points, latents, compute_mode="donot_use_mm_for_euclid_dist")
-    return exact.clamp_min(SMALLEST_DISTANCE)
-
-
-def _ranked(distances: Tensor, ranks: tuple[int, int]) -> list[Tensor]:
-    """The distances of the given ranks, 1 for the smallest, (trials, points, 1) each."""
-    return [distances.kthvalue(rank, dim=-1, keepdim=True).values for rank in ranks]
 
 
 def length(vectors: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from quantbench.gradients.noise import Noise
 from quantbench.gradients.schedule import Schedule
 from quantbench.gradients.straight_through import STE
 from quantbench.quantizers.base import Code, Moment, Quantizer
+from quantbench.streams import Streams
 
 
 @component
@@ -48,6 +49,17 @@ class WarmUp(Gradient):
         if moment.progress < self.share:
             return latents
         return self.then.pass_through(quantizer, state, latents, code, self._later(moment))
+
+    def memory(self, quantizer: Quantizer, dim: int, streams: Streams) -> State:
+        return self.then.memory(quantizer, dim, streams)
+
+    def refits(self, quantizer: Quantizer, dim: int) -> int:
+        return self.then.refits(quantizer, dim)
+
+    def loss(self, quantizer: Quantizer, state: State, latents: Tensor, received: Tensor, moment: Moment) -> Tensor | None:
+        if moment.progress < self.share:
+            return None
+        return self.then.loss(quantizer, state, latents, received, self._later(moment))
 
     def hard(self, quantizer: Quantizer, state: State, latents: Tensor, moment: Moment) -> Code:
         return self.then.hard(quantizer, state, latents, self._later(moment))
@@ -87,8 +99,21 @@ class SoftThenHard(Gradient):
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         if self.freezes_encoder(moment.progress):
             return code.values.detach()
-        earlier = dataclasses.replace(moment, progress=moment.progress / (1 - self.tail))
-        return self.first.pass_through(quantizer, state, latents, code, earlier)
+        return self.first.pass_through(quantizer, state, latents, code, self._earlier(moment))
+
+    def memory(self, quantizer: Quantizer, dim: int, streams: Streams) -> State:
+        return self.first.memory(quantizer, dim, streams)
+
+    def refits(self, quantizer: Quantizer, dim: int) -> int:
+        return self.first.refits(quantizer, dim)
+
+    def loss(self, quantizer: Quantizer, state: State, latents: Tensor, received: Tensor, moment: Moment) -> Tensor | None:
+        if self.freezes_encoder(moment.progress):
+            return None
+        return self.first.loss(quantizer, state, latents, received, self._earlier(moment))
+
+    def _earlier(self, moment: Moment) -> Moment:
+        return dataclasses.replace(moment, progress=moment.progress / (1 - self.tail))
 
     def freezes_encoder(self, progress: float) -> bool:
         return self.tail > 0 and progress >= 1 - self.tail

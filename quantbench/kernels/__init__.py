@@ -7,6 +7,7 @@ from quantbench.kernels.adam import adam
 from quantbench.kernels.codebook import nearest, soft_code, sum_by_index, take
 from quantbench.kernels.error import mean_square
 from quantbench.kernels.library import own_compiler, ready, usable, without
+from quantbench.kernels.neighbours import ranked_distances
 from quantbench.kernels.network import network
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "nearest",
     "network",
     "own_compiler",
+    "ranked_distances",
     "ready",
     "soft_code",
     "sum_by_index",

@@ -11,7 +11,7 @@ from quantbench.quantizers.residual import Residual
 from quantbench.quantizers.scalar import CDF, FSQ, IFSQ, LSQ, Uniform
 from quantbench.quantizers.simvq import SimVQ
 from quantbench.quantizers.trellis import TrellisCoded
-from quantbench.quantizers.vector import VectorQuantizer
+from quantbench.quantizers.vector import VectorQuantizer, by_means
 
 __all__ = [
     "BSQ",
@@ -41,4 +41,5 @@ __all__ = [
     "TrellisCoded",
     "Uniform",
     "VectorQuantizer",
+    "by_means",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -20,6 +20,8 @@ GRID = "grid of levels"
 """``grid``: equally spaced levels in every dimension."""
 CODEBOOK = "codebook"
 """``codebook``, and code values that carry gradient to it."""
+KMEANS = "codebook of means"
+"""``fit`` makes a codebook of the means of latents, where ``init_by`` is ``kmeans`` or ``kmeans++``."""
 DITHER = "dither"
 """``dither``: noise that fills the quantizer's cell."""
 WHOLE = "single stage"
@@ -56,6 +58,7 @@ class Moment:
         step: the optimizer step, 1 for the first; the last while evaluating.
         item: latents in a row that belong together: 1 for frames of features, all of a waveform's.
         counted: 1 for frames that count in losses, 0 for others, (trials, frames, 1); None where all do.
+        memory: what the strategy keeps of one elementary quantization (``Gradient.memory``); empty where it keeps nothing.
     """
 
     progress: float
@@ -66,6 +69,7 @@ class Moment:
     step: int = 1
     item: int = 1
     counted: Tensor | None = None
+    memory: State = field(default_factory=dict)
 
     def normal(self, like: Tensor) -> Tensor:
         """Standard normal numbers in the shape of ``like`` (trials, ...)."""

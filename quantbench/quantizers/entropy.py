@@ -32,14 +32,17 @@ class EntropyScalar(PerDimension):
     Metrics: ``estimated_bits`` per frame under the prior, and ``coded_bits`` per frame that a range coder takes for the codes
     of the evaluation set, fed with the same prior.
 
-    Formula: ``round(y)``; loss ``rate_weight mean(-log2(c(y+U+1/2) - c(y+U-1/2)))``
+    Formula: ``m + round(y - m)``, m the prior's median; loss ``rate_weight mean(-log2(c(y+U+1/2) - c(y+U-1/2)))``
     Source: Ballé et al. (2018), arXiv 1802.01436.
     Recommended: rate_weight by the rate wanted; gradient additive_noise.
-    Compared with: the paper's formula; public code (CompressAI) rounds about a median that it learns, which is not here.
+    Compared with: the paper's formula; public code (CompressAI), read.
 
     Attributes:
+        median: whether values are rounded to integers about the prior's median m, ``m + round(y - m)``, as in the authors' and
+            in other public code. It is learned by a loss of its own, the log odds ``|log c(m) / (1 - c(m))|``, which moves
+            nothing else; theirs has an optimizer of its own for it.
         rate_weight: weight of the rate, in bits per frame, in the loss.
-        bound: codes are integers from ``-bound`` to ``bound``.
+        bound: codes are integers from ``-bound`` to ``bound``, about the median.
     """
 
     alone = "its codes have no fixed length"
@@ -49,6 +52,7 @@ class EntropyScalar(PerDimension):
 
     rate_weight: PerTrial = 0.01
     bound: int = 63
+    median: bool = True
 
     def check(self) -> None:
         super().check()
@@ -75,12 +79,24 @@ class EntropyScalar(PerDimension):
             state[f"bias{layer}"] = nn.Parameter(streams.uniform("codebook", dim, outputs) - 0.5)
             if layer < len(FILTERS) - 2:
                 state[f"gate{layer}"] = nn.Parameter(torch.zeros_like(state[f"bias{layer}"]))
+        if self.median:
+            state["median"] = nn.Parameter(torch.zeros(streams.trials, 1, dim, device=streams.device))
         return state
+
+    def prepare(self, state: State, latents: Tensor) -> Tensor:
+        return latents - state["median"].detach() if self.median else latents
+
+    def restore(self, state: State, values: Tensor) -> Tensor:
+        return values + state["median"].detach() if self.median else values
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         noisy = latents + (moment.streams.uniform("rate noise", *latents.shape[1:]) - 0.5)
         bits = -self._likelihood(state, noisy).log2().sum(-1).mean(1)
-        return super().loss(state, latents, code, moment) + self.rate_weight * bits
+        loss = super().loss(state, latents, code, moment) + self.rate_weight * bits
+        if not self.median:
+            return loss
+        fixed = {name: tensor.detach() for name, tensor in state.items()}
+        return loss + self._logit(fixed, state["median"]).abs().sum((1, 2))
 
     def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
@@ -97,13 +113,14 @@ class EntropyScalar(PerDimension):
     def _tables(self, state: State, dim: int) -> Tensor:
         """Probability of every code in every dimension, (trials, dim, codes); the outermost codes take the tails."""
         codes = torch.arange(-self.bound, self.bound, dtype=torch.float32, device=state["bias0"].device)
-        edges = (codes + 0.5).view(1, -1, 1).expand(len(state["bias0"]), -1, dim)
+        edges = self.restore(state, (codes + 0.5).view(1, -1, 1).expand(len(state["bias0"]), -1, dim))
         upper = torch.sigmoid(self._logit(state, edges).double()).transpose(1, 2)
         zero = torch.zeros_like(upper[..., :1])
         return torch.diff(torch.cat([zero, upper, zero + 1], dim=-1))
 
     def _likelihood(self, state: State, values: Tensor) -> Tensor:
-        """Probability of the unit interval about each value, (trials, frames, dim)."""
+        """Probability of the unit interval about each prepared value, (trials, frames, dim)."""
+        values = self.restore(state, values)
         low, high = self._logit(state, values - 0.5), self._logit(state, values + 0.5)
         sign = -torch.sign(low + high).detach()  # away from the sigmoid's flat end, where differences vanish
         likelihood = (torch.sigmoid(sign * high) - torch.sigmoid(sign * low)).abs()

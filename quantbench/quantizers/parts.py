@@ -9,9 +9,9 @@ from torch import Tensor
 
 from quantbench.components import State
 from quantbench.errors import ConfigError
-from quantbench.quantizers.base import CODEBOOK, GRID, SOFT, Quantizer, Trace
+from quantbench.quantizers.base import CODEBOOK, GRID, KMEANS, SOFT, Quantizer, Trace
 
-OFFERS = frozenset({CODEBOOK, GRID, SOFT})
+OFFERS = frozenset({CODEBOOK, GRID, KMEANS, SOFT})
 """What a strategy may ask of a part, when it acts on every part by itself."""
 
 

@@ -7,7 +7,10 @@ Public code differs in both, and calls all of it restart, replacement, expiry or
 ``count``: a moving average of the number of its latents a step is below a number; likewise (Zeghidour et al. 2021, arXiv
 2107.03312; EnCodec's code looks at every step for codes below 2).
 ``hits``: it was hit in less than a share of the steps since the last look; a codeword in use is copied, up to noise of 1e-12
-(Vali & Bäckström 2022, IEEE Access 10, whose code looks for less than 1 % every 100 steps or more; so does DiVeQ's).
+(Vali & Bäckström 2022, IEEE Access 10, whose code looks for less than 1 % every 100 steps or more); those in use are copied
+evenly.
+``weighted_hits``: likewise, but what is copied is drawn in proportion to the steps in which it was hit, up to noise of 1e-9
+(DiVeQ, Vali et al. 2025, arXiv 2509.26469).
 ``idle``: it was not hit in so many steps; a latent of the batch takes its place, with noise of a share of its length (Huh et
 al. 2023, arXiv 2305.08842, whose code has 0.01 and 20 steps).
 ``online``: every code moves towards the latent nearest to it at every step, by the weight ``exp(-10 K p / 0.01 - 0.001)`` with
@@ -23,18 +26,20 @@ import torch
 from torch import Tensor
 
 from quantbench.components import take
-from quantbench.quantizers.search import nearest
+from quantbench.quantizers.search import draw, nearest
 from quantbench.streams import Streams
 
-Rule = Literal["usage", "count", "hits", "idle", "online"]
+Rule = Literal["usage", "count", "hits", "weighted_hits", "idle", "online"]
+
+HITS = ("hits", "weighted_hits")
 
 USAGE_DECAY = 0.99
-COPY_NOISE = 1e-12
+COPY_NOISE = {"hits": 1e-12, "weighted_hits": 1e-9}
 
 
 def begin(rule: Rule, streams: Streams, codes: int) -> Tensor:
     """What is known of the codes before any was used, (trials, codes)."""
-    start = {"usage": 1 / codes, "count": float("inf"), "hits": 0.0, "idle": 0.0, "online": 0.0}[rule]
+    start = {"usage": 1 / codes, "count": float("inf")}.get(rule, 0.0)
     return torch.full((streams.trials, codes), start, device=streams.device)
 
 
@@ -44,7 +49,7 @@ def track(rule: Rule, seen: Tensor, counts: Tensor, frames: int, decay: Tensor) 
         seen.lerp_(counts / frames, 1 - USAGE_DECAY)
     elif rule == "count":
         seen.copy_(torch.where(seen.isinf(), counts, seen * decay + (1 - decay) * counts))
-    elif rule == "hits":
+    elif rule in HITS:
         seen.add_((counts > 0).to(seen.dtype))
     else:
         seen.copy_(torch.where(counts > 0, 0.0, seen + 1))
@@ -56,7 +61,7 @@ def dead(rule: Rule, seen: Tensor, threshold: float, every: int) -> Tensor:
         return seen < threshold / seen.shape[1]
     if rule == "count":
         return seen < threshold
-    if rule == "hits":
+    if rule in HITS:
         return seen / every < threshold
     return seen >= every
 
@@ -70,7 +75,7 @@ def towards(seen: Tensor, codewords: Tensor, latents: Tensor, factor: float) -> 
 
 def forget(rule: Rule, seen: Tensor, replaced: Tensor, threshold: float) -> None:
     """Let the replaced codes begin anew, in place."""
-    if rule == "hits":  # counted from one look to the next, for all codes
+    if rule in HITS:  # counted from one look to the next, for all codes
         seen.zero_()
     else:
         fresh = {"usage": 1 / seen.shape[1], "count": threshold, "idle": 0.0}[rule]
@@ -95,4 +100,12 @@ def from_codewords(codewords: Tensor, unused: Tensor, streams: Streams) -> Tenso
     rank = (unused.cumsum(1) - 1).clamp_min(0)
     copies = take(codewords, order.gather(1, rank % used.clamp_min(1)))
     copies = torch.where(used.unsqueeze(-1) > 0, copies, codewords)
-    return copies + COPY_NOISE * streams.normal("restart", *copies.shape[1:])
+    return copies + COPY_NOISE["hits"] * streams.normal("restart", *copies.shape[1:])
+
+
+def from_used_codewords(codewords: Tensor, hits: Tensor, unused: Tensor, streams: Streams) -> Tensor:
+    """Copies of codewords in use, (trials, codes, dim), drawn by their hits; those that are there where none is in use."""
+    weights = torch.where(unused, 0.0, hits)
+    copies = take(codewords, draw(weights, streams.uniform("restart", hits.shape[1])))
+    copies = torch.where((weights.sum(1) > 0).view(-1, 1, 1), copies, codewords)
+    return copies + COPY_NOISE["weighted_hits"] * streams.normal("restart", *copies.shape[1:])

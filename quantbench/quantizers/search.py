@@ -58,3 +58,11 @@ def count_and_sum(index: Tensor, latents: Tensor, codes: int) -> tuple[Tensor, T
         return counts, kernels.sum_by_index(index, latents.detach(), codes)
     sums = latents.new_zeros(trials * codes, dim).index_add_(0, flat, latents.detach().reshape(-1, dim))
     return counts, sums.view(trials, codes, dim)
+
+
+def draw(weights: Tensor, uniform: Tensor) -> Tensor:
+    """Indices (trials, draws) drawn in proportion to weights (trials, number), each above 0, by uniform numbers."""
+    reached = weights.cumsum(1)
+    total = reached[:, -1:]
+    below = torch.nextafter(total, torch.zeros_like(total))  # the product may round up to the total
+    return torch.searchsorted(reached, (uniform * total).minimum(below), right=True).clamp_max(weights.shape[1] - 1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from dataclasses import fields, replace
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,8 @@ from quantbench.components import (
 )
 from quantbench.errors import ConfigError
 from quantbench.quantizers import restart as rules
-from quantbench.quantizers.base import CODEBOOK, SOFT, WHOLE, Code, Committed, Moment, Trace
+from quantbench.quantizers.base import CODEBOOK, KMEANS, SOFT, WHOLE, Code, Committed, Moment, Quantizer, Trace
+from quantbench.quantizers.kmeans import kmeans
 from quantbench.quantizers.search import DISTANCES_PER_TRIAL, count_and_sum, distances, largest_product, nearest
 from quantbench.streams import Streams
 
@@ -131,12 +133,14 @@ class VectorQuantizer(CodebookQuantizer):
         decay: of the moving averages.
         smoothing: of the counts that sums are divided by (Laplace's, 1e-5 in EnCodec and vector-quantize-pytorch), which draws
             codes that are not in use to the origin; 0: they stay where they are.
-        init_by: of the codebook: ``data`` (first latents), ``kmeans`` (on the first latents), ``means`` (each the mean of an
-            equal share of the first latents, so that all lie about their centre: SF-DiVeQ's start) or ``normal``.
+        init_by: of the codebook: ``data`` (first latents), ``kmeans`` (on the first latents), ``kmeans++`` (likewise, from
+            distant latents and until it converges: VP-VAE's), ``means`` (each the mean of an equal share of the first latents,
+            so that all lie about their centre: SF-DiVeQ's start) or ``normal``.
         restart: codes used less than this get another codeword; 0 never. The rule says in which units.
         restart_by: ``usage``: in shares of ``1 / codes``; ``count``: in latents a step, EnCodec's has 2 with ``restart_every``
-            1; both replace by a latent of the batch. ``hits``: in shares of the steps since the last look, NSVQ's and DiVeQ's
-            has 0.01; a codeword in use is copied. ``idle``: not hit in ``restart_every`` steps; a latent with noise of the
+            1; both replace by a latent of the batch. ``hits``: in shares of the steps since the last look, NSVQ's
+            has 0.01; a codeword in use is copied; ``weighted_hits``: likewise, one more in use more likely, as in DiVeQ's.
+            ``idle``: not hit in ``restart_every`` steps; a latent with noise of the
             share ``restart`` of its length, 0.01 in the code of Huh et al. ``online``: all move, the less the more they are
             used, at every step; ``restart`` is a factor, 1 in CVQ-VAE.
         restart_every: steps between looks for such codes.
@@ -147,9 +151,11 @@ class VectorQuantizer(CodebookQuantizer):
         affine_lr: learning rate of scale and shift, in multiples of the others'.
     """
 
+    offers = CodebookQuantizer.offers | {KMEANS}
+
     update_by: Literal["gradient", "ema"] = "gradient"
     decay: Factor = 0.99
-    init_by: Literal["data", "kmeans", "means", "normal"] = "data"
+    init_by: Literal["data", "kmeans", "kmeans++", "means", "normal"] = "data"
     smoothing: float = 0.0
     restart: float = 0.0
     restart_by: rules.Rule = "usage"
@@ -197,6 +203,9 @@ class VectorQuantizer(CodebookQuantizer):
         if self.init_by == "normal":
             return
         latents = self.prepare(state, latents)
+        if self.init_by == "kmeans++":
+            self._place_all(state, kmeans(latents, self.codes, self._search, streams))
+            return
         chosen = streams.permutations("codebook", latents.shape[1])[:, : self.codes]
         codebook = take(latents, chosen)
         if self.init_by == "kmeans":
@@ -208,9 +217,7 @@ class VectorQuantizer(CodebookQuantizer):
             share = latents.shape[1] // self.codes
             parts = latents[:, : share * self.codes].reshape(len(latents), self.codes, share, -1)
             codebook = parts.mean(2)
-        state["codewords"].copy_(codebook)
-        if "sums" in state:
-            state["sums"].copy_(codebook)
+        self._place_all(state, codebook)
 
     def prepare(self, state: State, latents: Tensor) -> Tensor:
         return product(latents, state["inwards"], state["inwards_bias"]) if self.projection else latents
@@ -248,8 +255,7 @@ class VectorQuantizer(CodebookQuantizer):
             decay = self.decay.squeeze(-1)
             rules.track(self.restart_by, state["usage"], counts, latents.shape[1], decay)
             if self.restart_by == "online":
-                moved = rules.towards(state["usage"], self.codebook(state), latents, self.restart)
-                self._place(state, moved, torch.ones_like(state["usage"], dtype=torch.bool))
+                self._place_all(state, rules.towards(state["usage"], self.codebook(state), latents, self.restart))
             elif step % self.restart_every == 0 or self.restart_by == "idle":
                 self._restart(state, latents, streams)
 
@@ -267,11 +273,17 @@ class VectorQuantizer(CodebookQuantizer):
         dead = rules.dead(self.restart_by, state["usage"], self.restart, self.restart_every)
         if self.restart_by == "hits":
             candidates = rules.from_codewords(self.codebook(state), dead, streams)
+        elif self.restart_by == "weighted_hits":
+            candidates = rules.from_used_codewords(self.codebook(state), state["usage"], dead, streams)
         else:
             noise = self.restart if self.restart_by == "idle" else 0.0
             candidates = rules.from_latents(latents, self.codes, noise, streams)
         self._place(state, candidates, dead)
         rules.forget(self.restart_by, state["usage"], dead, self.restart)
+
+    def _place_all(self, state: State, codewords: Tensor) -> None:
+        """Put codewords (trials, codes, dim) in the places of all that there are."""
+        self._place(state, codewords, torch.ones_like(codewords[..., 0], dtype=torch.bool))
 
     def _place(self, state: State, codewords: Tensor, chosen: Tensor) -> None:
         """Put codewords (trials, codes, dim) in the places of the chosen codes (trials, codes)."""
@@ -282,3 +294,13 @@ class VectorQuantizer(CodebookQuantizer):
         if self.update_by == "ema":
             state["counts"].copy_(torch.where(chosen, 1.0, state["counts"]))
             state["sums"].copy_(torch.where(chosen.unsqueeze(-1), codewords, state["sums"]))
+
+
+def by_means(one: Quantizer) -> Quantizer:
+    """A quantizer like this one whose codebooks, those of its parts too, ``fit`` makes by k-means."""
+    changed: dict[str, Any] = {
+        field.name: by_means(value) for field in fields(one) if isinstance(value := getattr(one, field.name), Quantizer)
+    }
+    if isinstance(one, VectorQuantizer):
+        changed["init_by"] = "kmeans++"
+    return replace(one, **changed)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from quantbench.components import State
-from quantbench.gradients import Moment
-from quantbench.quantizers import Code, Passed
+from quantbench.gradients import Gradient, Moment
+from quantbench.quantizers import Code, Passed, Quantizer, by_means
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
 from quantbench.training.optimizer import Parameters
 from quantbench.training.stack import Stack
+
+CHUNK = 1024
+"""Frames encoded at a time for a codebook, so that memory stays bounded; fixed, as all that numbers may depend on."""
 
 
 class Model:
@@ -32,6 +36,8 @@ class Model:
         self.parameters = Parameters([self.codec, self.quantizer])
         self.critic = stack.loss.init(streams)
         self.critic_parameters = Parameters([self.critic]) if self.critic else None
+        self.memories = self._memories()
+        self.refits = stack.gradient.refits(stack.quantizer, stack.codec.latent_dim)
         self.encoder = self.parameters.columns(self.codec, "encoder.")
         self._buffers = [
             tensor
@@ -39,15 +45,32 @@ class Model:
             for tensor in state.values()
             if not any(tensor is leaf for leaf in parameters.leaves)
         ]
+        self._buffers += [tensor for memory in self.memories for tensor in memory.values()]
 
     def _trained(self) -> list[tuple[State, Parameters]]:
         """Every state with what trains it."""
         critic = [(self.critic, self.critic_parameters)] if self.critic_parameters is not None else []
         return [(self.codec, self.parameters), (self.quantizer, self.parameters), *critic]
 
+    @torch.no_grad()
+    def _memories(self) -> list[State]:
+        """What the strategy keeps of every elementary quantization, in the order in which these ask it."""
+        gradient, quantizer, found = self.stack.gradient, self.stack.quantizer, list[State]()
+        if type(gradient).memory is Gradient.memory:
+            return found
+
+        def ask(quantizer: Quantizer, state: State, latents: Tensor, code: Code) -> Tensor:
+            found.append(gradient.memory(quantizer, latents.shape[-1], self.streams))
+            return latents
+
+        one = torch.zeros(self.streams.trials, 1, self.stack.codec.latent_dim, device=self.stack.device)
+        quantizer.received(self.quantizer, self.prepare(one), ask, Moment(0.0, self.streams, training=False))
+        return found if any(found) else []
+
     def state_dict(self) -> State:
         """Everything that is learned or kept, by the name of its part and its own; not copied."""
         parts = {"codec": self.codec, "quantizer": self.quantizer, "critic": self.critic}
+        parts |= {f"memory.{number}": memory for number, memory in enumerate(self.memories)}
         return {f"{part}.{name}": tensor.detach() for part, state in parts.items() for name, tensor in state.items()}
 
     def load_state_dict(self, state: State) -> None:
@@ -77,6 +100,12 @@ class Model:
         """Start the quantizer from the first latents."""
         self.stack.quantizer.fit(self.quantizer, self.encode(frames), self.streams)
 
+    @torch.no_grad()
+    def refit(self, frames: Frames, streams: Streams) -> None:
+        """Make the codebook anew, of the encoder's output for ``frames``."""
+        parts = [self.encode(frames.part(start, CHUNK)) for start in range(0, frames.input.shape[1], CHUNK)]
+        by_means(self.stack.quantizer).fit(self.quantizer, torch.cat(parts, dim=1), streams)
+
     def encode(self, frames: Frames) -> Tensor:
         """The encoder's output, (trials, latents, latent_dim)."""
         return self.stack.codec.encode(self.codec, frames.input)
@@ -89,13 +118,25 @@ class Model:
         """The hard code of prepared latents."""
         return self.stack.gradient.hard(self.stack.quantizer, self.quantizer, latents, moment)
 
-    def pass_through(self, latents: Tensor, moment: Moment) -> Passed:
-        """What passes through the bottleneck while training."""
+    def pass_through(self, latents: Tensor, moment: Moment, remember: bool = False) -> Passed:
+        """What passes through the bottleneck while training.
 
-        def pass_through(quantizer: object, state: State, latents: Tensor, code: Code) -> Tensor:
-            return self.stack.gradient.pass_through(quantizer, state, latents, code, moment)  # type: ignore[arg-type]
+        Args:
+            remember: whether the strategy keeps, from now on, what it took in; only at a step of the training.
+        """
+        gradient = self.stack.gradient
+        memories = iter(self.memories if remember else [_copy(memory) for memory in self.memories])
+        losses = []
 
-        return self.stack.quantizer.forward(self.quantizer, latents, pass_through, moment)
+        def pass_through(quantizer: Quantizer, state: State, latents: Tensor, code: Code) -> Tensor:
+            own = replace(moment, memory=next(memories)) if self.memories else moment
+            received = gradient.pass_through(quantizer, state, latents, code, own)
+            losses.append(gradient.loss(quantizer, state, latents, received, own) if moment.training else None)
+            return received
+
+        passed = self.stack.quantizer.forward(self.quantizer, latents, pass_through, moment)
+        loss = torch.zeros_like(passed.loss) if self.refits else passed.loss
+        return replace(passed, loss=sum((one for one in losses if one is not None), start=loss))
 
     def decode(self, received: Tensor, frames: Frames) -> Tensor:
         """The decoder's output for what it receives."""
@@ -124,3 +165,7 @@ class Model:
         """Everything in ``state_dict``, in as few tensors as there are, trial axis first."""
         matrices = dict.fromkeys(parameters.matrix for _, parameters in self._trained())
         return [*matrices, *self._buffers]
+
+
+def _copy(state: State) -> State:
+    return {name: tensor.clone() for name, tensor in state.items()}

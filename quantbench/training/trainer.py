@@ -94,6 +94,8 @@ class Training:
         last = settings.steps if steps is None else min(self.step + steps, settings.steps)
         while self.step < last:
             began = time.perf_counter()
+            if self.step and self._frozen(self.step + 1) and not self._frozen(self.step):
+                self._refit()
             loss = self._step(self.step + 1, self._next_batch())
             self.step += 1
             self.stepping += time.perf_counter() - began
@@ -136,6 +138,27 @@ class Training:
             for metrics, curves, diverged in state["outcomes"]
         ]
 
+    def _progress(self, step: int) -> float:
+        """How far the training is at a step, 0 to 1."""
+        return (step - 1) / max(1, self.stack.train.steps - 1)
+
+    def _frozen(self, step: int) -> bool:
+        """Whether the encoder stays as it is at a step."""
+        return self.stack.gradient.freezes_encoder(self._progress(step))
+
+    def _refit(self) -> None:
+        """Make the codebook of the latents as they are now, where the strategy leaves that to the training.
+
+        Always of the same frames, which nothing else uses: how often it is made changes nothing in the end.
+        """
+        stack, model = self.stack, self.model
+        if not model.refits:
+            return
+        streams = Streams(stack.seeds, stack.device)
+        count = math.ceil(model.refits / stack.codec.latents_per_frame(stack.simulator.input_dim))
+        model.refit(stack.simulator.draw(self.world, streams, count, "codebook frames"), streams)
+        self.divergence.restore()
+
     def _next_batch(self) -> Frames:
         """The frames of the next step."""
         stack, place = self.stack, self.step % BATCHES_AHEAD
@@ -146,10 +169,10 @@ class Training:
     def _step(self, step: int, frames: Frames) -> Tensor:
         """One optimizer step on one batch; gives the reconstruction loss, (trials,), of what passed."""
         model, stack = self.model, self.stack
-        progress = (step - 1) / max(1, stack.train.steps - 1)
+        progress = self._progress(step)
         latents = model.prepare(model.encode(frames))
         moment = Moment(progress, self.streams, frame_loss=model.frame_loss(frames), step=step, item=model.item)
-        passed = model.pass_through(latents, moment)
+        passed = model.pass_through(latents, moment, remember=True)
         output = model.decode(passed.received, frames)
         reconstruction = model.loss(output, frames)
         loss = reconstruction + passed.loss
@@ -208,6 +231,8 @@ class Training:
 
     def _log(self, training: dict[str, Tensor]) -> None:
         """Add a point to the curves of the trials that still train."""
+        if not (self.step and self._frozen(self.step)):  # a decoder may be learning from the codebook that there is
+            self._refit()
         measured = evaluate(self.model, self.curve_frames, self.streams)
         points = training | {name: measured[name] for name in self.curve_metrics if name in measured}
         columns = {name: values.tolist() for name, values in points.items()}

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from quantbench import gradients as G
+from quantbench.components import joined
 from quantbench.errors import ConfigError
 from quantbench.gradients.rounding import soft_round, soft_round_inverse
 from quantbench.gradients.sampled import reinmax
@@ -110,7 +111,7 @@ def test_synchronised():
     assert torch.allclose(by_codeword, 0.2 * EYE)
 
 
-@checks("noise", "additive_noise")
+@checks("additive_noise")
 def test_noise():
     """Noise of one step is uniform with variance step**2 / 12, and the Jacobian is the identity."""
     y = torch.zeros(1, 20000, 3)
@@ -118,6 +119,28 @@ def test_noise():
     assert noise.abs().max() <= 0.25
     assert noise.var().item() == pytest.approx(0.25 / 12, rel=0.02)
     assert torch.allclose(through_grid(G.Noise(match="step"), Y), EYE)
+
+
+@checks("noise")
+def test_noise_of_the_error():
+    """Its definition: independent noise whose mean square is that of the quantization error, in each trial."""
+    y = torch.rand(1, 20000, 3) - 0.5
+    code = GRID.quantize({}, y)
+    noise = received(G.Noise(), GRID, {}, y, code) - y
+    assert noise.square().mean().item() == pytest.approx((code.values - y).square().mean().item(), rel=0.02)
+    assert torch.corrcoef(torch.stack([noise.flatten(), (code.values - y).flatten()]))[0, 1].abs() < 0.02
+
+
+@checks("noise_ste_mix")
+def test_half_ste_and_half_noise():
+    """Its definition: half of the frames carry codes, half noise of the power of the error."""
+    y = 2 * torch.rand(1, 20000, 2) - 1
+    code = GRID.quantize({}, y)
+    got = received(G.NoiseSTEMix(), GRID, {}, y, code)
+    hard = torch.isclose(got, code.values, atol=1e-6).all(-1)
+    assert hard.float().mean().item() == pytest.approx(0.5, abs=0.015)
+    power = (got - y)[~hard].square().mean().item()
+    assert power == pytest.approx((code.values - y).square().mean().item(), rel=0.04)
 
 
 @checks("universal")
@@ -147,7 +170,7 @@ def test_nsvq():
     assert torch.allclose(by_codeword, torch.outer(e, u))
 
 
-@checks("noise_ste_mix", "taae")
+@checks("taae")
 def test_noise_ste_mix():
     """A quarter of the frames is clean, a quarter carries codes, half has uniform noise of one step (TAAE)."""
     y = 2 * torch.rand(1, 20000, 2) - 1
@@ -171,26 +194,6 @@ def test_taae_decides_item_by_item():
     clean = (got == y).all(-1).view(100, 6)
     assert torch.equal(clean.all(1), clean.any(1))
     assert 10 < clean.all(1).sum() < 45
-
-
-@checks("vp")
-def test_vp():
-    """Metropolis-Hastings moves leave the distribution of the latents as it is, and the Jacobian is the identity."""
-    y = torch.randn(1, 1500, 2, generator=torch.Generator().manual_seed(0)).exp()  # skewed
-    state = {"codewords": torch.zeros(1, 50, 2)}
-    code = Code(torch.zeros_like(y), None)
-    moved, steps = y, 0.0
-    for seed in range(4):
-        new = received(G.VP(), VQ, state, moved, code, seed=seed)
-        steps = max(steps, (new != moved).any(-1).float().mean().item())
-        moved = new
-    assert steps > 0.5
-    for quantile in (0.1, 0.5, 0.9):
-        assert moved.quantile(quantile).item() == pytest.approx(y.quantile(quantile).item(), rel=0.12)
-    small = y[:, :40].double().requires_grad_()
-    g = torch.randn_like(small)
-    (found,) = torch.autograd.grad((received(G.VP(), VQ, state, small, code) * g).sum(), small)
-    assert torch.equal(found, g)
 
 
 @checks("fsp")
@@ -239,6 +242,52 @@ def test_index_propagation():
     found = torch.autograd.grad(got[0, 0] @ g, [y, codebook])
     assert torch.allclose(found[0], expected[0])
     assert torch.allclose(found[1], expected[1])
+
+
+@checks("ibq")
+def test_losses_of_index_propagation():
+    """Shi et al.'s code: mean((z - y)**2) through the softmax, and mean H(q) - H(mean q) with q = softmax(a / 0.01)."""
+    quantizer = VectorQuantizer(codes=8, search="dot")
+    latents = torch.randn(1, 30, 3, dtype=torch.float64)
+    codebook, y = (0.05 * CODEBOOK).requires_grad_(), (0.2 * latents).requires_grad_()
+    logits = y[0] @ codebook[0].T
+    soft = torch.softmax(logits, 1)
+    hard = torch.nn.functional.one_hot(logits.argmax(1), 8).double()
+    z = (hard - soft.detach() + soft) @ codebook[0]
+    q = torch.softmax(logits / 0.01, 1)
+    sure = -(q * torch.log_softmax(logits / 0.01, 1)).sum(1).mean()
+    used = -(q.mean(0) * torch.log(q.mean(0) + 1e-5)).sum()
+    theirs = (z - y[0]).square().mean() + 0.05 * (sure - used)
+    state = {"codewords": codebook}
+    gradient = G.IndexPropagation()
+    got = received(gradient, quantizer, state, y, quantizer.quantize(state, y))
+    ours = joined([gradient]).loss(quantizer, state, y, got, Moment(0.5, Streams([0])))
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
+    for found, expected in zip(*(torch.autograd.grad(one.sum(), [y, codebook]) for one in (ours, theirs)), strict=True):
+        assert torch.allclose(found, expected, rtol=1e-5, atol=1e-9)
+
+
+@checks("ns_vq")
+def test_non_stationary():
+    """Lu et al.'s code, latent by latent: every codeword is drawn by min(1, 0.01 K softmax(-d/T)), beside the chosen one."""
+    temperature, share = 0.7, 0.1
+    latents = torch.randn(1, 20, 3, dtype=torch.float64)
+    codebook = CODEBOOK.clone().requires_grad_()
+    state = {"codewords": codebook}
+    theirs = 0.0
+    for y in latents[0]:
+        d = (y - codebook[0]).square().sum(1)
+        w = (share * 8 * torch.softmax(-d.detach() / temperature, 0)).clamp(0, 1)
+        w[d.argmin()] = 0  # 1 there, which is the codebook loss of the quantizer
+        theirs = theirs + (w * (y - codebook[0]).square().mean(1)).sum() / 20
+    gradient = G.NonStationary(temperature=G.Schedule(temperature, temperature), share=share)
+    ours = joined([gradient]).loss(VQ, state, latents, latents, Moment(0.5, Streams([0])))
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
+    assert torch.allclose(*(torch.autograd.grad(one.sum(), codebook)[0] for one in (ours, theirs)), atol=1e-7)
+    by_latent, by_codeword, _ = through_vq(gradient)
+    assert torch.allclose(by_latent, EYE)
+    assert torch.all(by_codeword == 0)
+    assert G.NonStationary().temperature.at(0.045) == pytest.approx(0.5**13.3, rel=0.05)  # half of 27 epochs
 
 
 @checks("soft_round")

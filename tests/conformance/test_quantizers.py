@@ -185,14 +185,15 @@ def test_product():
         assert torch.equal(code.values[..., 2 * group : 2 * group + 2], alone.values)
 
 
-def trained_prior(y, steps=600):
+def trained_prior(y, steps=600, prepared=True):
     quantizer = EntropyScalar(rate_weight=1.0, bound=20)
     state = quantizer.init(Streams([0]), y.shape[-1])
     adam = torch.optim.Adam(state.values(), lr=0.02)
     streams = Streams([0])
     for _ in range(steps):
         adam.zero_grad()
-        quantizer.loss(state, y, quantizer.quantize(state, y), Moment(0.5, streams)).sum().backward()
+        latents = y if prepared else quantizer.prepare(state, y)
+        quantizer.loss(state, latents, quantizer.quantize(state, latents), Moment(0.5, streams)).sum().backward()
         adam.step()
     return quantizer, state
 
@@ -212,6 +213,35 @@ def test_entropy_coded_scalar():
     assert metrics["estimated_bits"].item() > entropy - 1e-4
     tables = quantizer._tables(state, 1)
     assert torch.allclose(tables.sum(-1), torch.ones(1, 1, dtype=torch.float64))
+
+
+@checks("entropy_scalar")
+def test_values_are_rounded_about_the_median():
+    """CompressAI, EntropyBottleneck: m + round(y - m), m moved by |log odds of c(m)| alone, which moves nothing else."""
+    quantizer = EntropyScalar(rate_weight=0.0)
+    state = quantizer.init(Streams([0]), 2)
+    median = torch.tensor([[[0.3, -1.4]]])
+    with torch.no_grad():
+        state["median"].copy_(median)
+    y = 3 * torch.randn(1, 50, 2)
+    prepared = quantizer.prepare(state, y)
+    code = quantizer.quantize(state, prepared)
+    assert torch.allclose(quantizer.restore(state, code.values), median + (y - median).round(), atol=1e-5)
+    loss = quantizer.loss(state, prepared, code, moment()).sum()
+    assert loss.item() == pytest.approx(quantizer._logit(state, median).abs().sum().item(), rel=1e-5)
+    slopes = dict(zip(state, torch.autograd.grad(loss, list(state.values()), allow_unused=True), strict=True))
+    assert [name for name, slope in slopes.items() if slope is not None and slope.abs().max() > 0] == ["median"]
+    probability = quantizer._tables(state, 2)[0]
+    edges = torch.sigmoid(quantizer._logit(state, median + torch.tensor([0.5, 1.5]).view(1, 2, 1)).double())
+    assert torch.allclose(probability[:, quantizer.bound + 1], edges.diff(dim=1)[0, 0], atol=1e-6)  # of the code 1
+    assert "median" not in EntropyScalar(median=False).init(Streams([0]), 2)
+
+
+@pytest.mark.slow
+def test_the_median_is_found():
+    y = torch.randn(1, 500, 1).exp()  # of median 1
+    state = trained_prior(y, steps=800, prepared=False)[1]
+    assert state["median"].item() == pytest.approx(y.median().item(), abs=0.1)
 
 
 def test_rate_reaches_the_encoder():

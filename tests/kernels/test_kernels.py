@@ -128,6 +128,35 @@ def test_soft_code_equals_pytorch(codes, dim, frames, temperature):
         assert float(error) <= float(allowed)
 
 
+@pytest.mark.parametrize(
+    ("points", "number", "dim", "near", "far"),
+    [
+        (65, 9000, 8, 8, 40),
+        (70, 5000, 5, 3, 100),
+        (7, 1000, 3, 8, 32),
+        (5, 40, 2, 16, 16),
+        (3, 2, 1, 1, 1),
+        (4, 520, 6, 1, 520),
+    ],
+)
+def test_ranked_distances_equal_a_table_of_all(points, number, dim, near, far):
+    p, samples = normal(TRIALS, points, dim), normal(TRIALS, number, dim)
+    samples[:, : number // 3] = samples[:, :1]  # many equal
+    samples[:, number // 2 :] += 5  # and others where no point is
+    p[0, 0] = samples[0, 0]
+    found = kernels.ranked_distances(p, samples, near, far)
+    table = torch.cdist(p, samples, compute_mode="donot_use_mm_for_euclid_dist")
+    expected = torch.stack([table.kthvalue(rank, dim=-1).values for rank in (near, far)], dim=-1)
+    assert torch.allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(
+        kernels.ranked_distances(p[1:2, 1:], samples[1:2], near, far), found[1:2, 1:]
+    )  # alone, and in other places
+    p[1, 1] = torch.nan
+    assert kernels.ranked_distances(p, samples, near, far)[1, 1].isnan().all()
+    with pytest.raises(ValueError, match="do not fit"):
+        kernels.ranked_distances(p, samples, near, number + 1)
+
+
 def test_soft_code_far_from_all_codewords_is_the_nearest():
     quantizer = VectorQuantizer(codes=5)
     codebook, latents = normal(TRIALS, 5, 2), 1e4 * normal(TRIALS, 6, 2)

@@ -8,6 +8,7 @@ import torch
 from quantbench.components import joined
 from quantbench.errors import ConfigError
 from quantbench.quantizers import Code, VectorQuantizer
+from quantbench.quantizers import restart as rules
 from quantbench.streams import Streams
 
 LATENTS = torch.randn(2, 40, 3, generator=torch.Generator().manual_seed(0))
@@ -50,6 +51,25 @@ def test_hits_copies_each_as_often_as_it_must():
     before, after = looked(lambda step: [0, 1], 10, restart=0.5, restart_by="hits", restart_every=10)
     copied = torch.cdist(after[0, 2:], before[0, :2]).argmin(-1).bincount(minlength=2)
     assert copied.tolist() == [3, 3]
+
+
+def test_weighted_hits_copies_by_use():
+    """DiVeQ: what takes the place of codes hit too rarely is drawn in proportion to the steps in which it was hit."""
+
+    def hits(step):
+        return [0, 1, 2, 3] + ([4] if step <= 3 else []) + ([5] if step <= 1 else [])
+
+    before, after = looked(hits, 20, restart=0.1, restart_by="weighted_hits", restart_every=20)
+    assert moved(before, after) == [5, 6, 7]
+    assert is_one_of(after[0, [5, 6, 7]], before[0, :5])
+    codes = 4000
+    seen = torch.zeros(2, codes)
+    seen[:, :3] = torch.tensor([20.0, 5, 1])
+    codewords = torch.randn(2, codes, 3)
+    copies = rules.from_used_codewords(codewords, seen, seen < 2, Streams([0, 1]))
+    share = torch.cdist(copies, codewords[:, :3]).argmin(-1)[0].bincount(minlength=3) / codes
+    assert share.tolist() == pytest.approx([0.8, 0.2, 0], abs=0.02)
+    assert is_one_of(rules.from_used_codewords(codewords, 0 * seen, seen < 99, Streams([0, 1])), codewords)  # none is in use
 
 
 def test_count_looks_at_latents_a_step():

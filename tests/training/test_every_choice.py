@@ -10,7 +10,7 @@ from quantbench.choices import choices
 from quantbench.codecs import MLP
 from quantbench.components import Component, hints, over_trials
 from quantbench.errors import ConfigError
-from quantbench.gradients import STE, VP, Moment, Own, misfit
+from quantbench.gradients import STE, Moment, Own, misfit
 from quantbench.quantizers import FSQ, External, Lattice, VectorQuantizer
 from quantbench.schema import check_settings, without_target
 from quantbench.simulators import Codeword
@@ -80,18 +80,9 @@ def test_a_batch_of_one_trains_or_is_refused_before():
         else:
             training.advance()
             diverged += [name for one in training.outcomes if one.diverged]
-    assert sorted(refused) == ["vp", "vqp_fsp"]
+    assert sorted(refused) == ["vp", "vp_small", "vqp_fsp"]
     assert all(re.fullmatch(r"train.batch=1: .* 1.*; use a larger train.batch", error) for error in refused.values())
     assert diverged == []
-
-
-def test_a_latent_without_neighbours_stays():
-    """The last part of an evaluation may be a single frame."""
-    latents = torch.randn(2, 1, 4)
-    quantizer = SMALL[VectorQuantizer]
-    state = quantizer.init(Streams([0, 1]), 4)
-    moment = Moment(1.0, Streams([0, 1]), training=False)
-    assert torch.equal(VP().pass_through(quantizer, state, latents, quantizer.quantize(state, latents), moment), latents)
 
 
 @pytest.mark.parametrize("name", QUANTIZERS)

@@ -8,10 +8,11 @@ import torch
 
 from quantbench.codecs import MLP
 from quantbench.errors import ConfigError
-from quantbench.gradients import MSTE, NSVQ, STE, DiVeQ, Noise, Schedule, SoftToHard
+from quantbench.gradients import MSTE, NSVQ, STE, VP, DiVeQ, Moment, Noise, Schedule, SoftThenHard, SoftToHard
 from quantbench.quantizers import FSQ, Identity, Residual, Uniform, VectorQuantizer
 from quantbench.simulators import Codeword, Gaussian, Rotation
 from quantbench.training import Stack, TrainSettings, train
+from quantbench.training.run import begin
 from quantbench.training.warm import part
 
 torch.set_num_threads(1)
@@ -85,6 +86,11 @@ CASES = {
         NSVQ(),
         Gaussian(frame_dim=6),
     ),
+    "remembered": (
+        [Residual(one, 2) for one in each(VectorQuantizer, codes=8)],
+        SoftThenHard(tail=0.3, first=VP(cluster_size_rate=2.0, update_probability=0.1)),
+        Codeword(bits=4, frame_dim=6),
+    ),
     "scalar": (each(Uniform, levels=(2, 3, 4, 5)), Noise(match="step"), Gaussian(frame_dim=6)),
 }
 
@@ -98,6 +104,35 @@ def test_a_trial_is_bit_equal_alone_and_in_any_stack(case):
     together = results(train(whole))
     for chosen in ([0], [3], [1, 4], [4, 2, 0]):
         assert results(train(part(whole, chosen))) == [together[i] for i in chosen]
+
+
+def test_how_often_a_codebook_is_made_changes_nothing_in_the_end():
+    """Vector perturbation trains without a codebook; k-means makes one for every point of a curve, and at the end."""
+    gradient = VP(cluster_size_rate=2.0)
+
+    def ends(quantizer=None, **settings):
+        whole = stack(2, quantizer, gradient, **settings)
+        # Noise that measures the mismatch is drawn at every point of the curves.
+        return [{name: value for name, value in one[0].items() if name != "mismatch_db"} for one in results(train(whole))]
+
+    assert ends(log_every=10) == ends(log_every=60)
+    other = VectorQuantizer(codes=16, commitment=3.0, codebook_weight=0.1)  # its own losses are left out
+    assert ends(other) == ends()
+    training = begin(stack(2, gradient=gradient))
+    training.advance()
+    made = training.model.quantizer["codewords"].detach().clone()
+    training._refit()
+    assert torch.equal(training.model.quantizer["codewords"], made)
+
+
+def test_only_a_step_is_remembered():
+    training = begin(stack(2, gradient=VP(cluster_size_rate=2.0, update_probability=1.0)))
+    model, before = training.model, training.model.memories[0]["queue"].clone()
+    latents = model.prepare(model.encode(training.held_out.part(0, 8)))
+    model.pass_through(latents, Moment(0.0, training.streams))  # as an audit asks
+    assert torch.equal(model.memories[0]["queue"], before)
+    training.advance(1)
+    assert not torch.equal(model.memories[0]["queue"], before)
 
 
 def poison(mask, value):
