@@ -10,6 +10,7 @@ from quantbench.quantizers.product import Product
 from quantbench.quantizers.residual import Residual
 from quantbench.quantizers.scalar import CDF, FSQ, IFSQ, LSQ, Uniform
 from quantbench.quantizers.simvq import SimVQ
+from quantbench.quantizers.stochastic import SQVAE
 from quantbench.quantizers.trellis import TrellisCoded
 from quantbench.quantizers.vector import VectorQuantizer
 
@@ -24,6 +25,7 @@ __all__ = [
     "LFQ",
     "LSQ",
     "SOFT",
+    "SQVAE",
     "WHOLE",
     "Code",
     "Committed",

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from quantbench.components import State
-from quantbench.gradients import Moment
-from quantbench.quantizers import Code, Passed
+from quantbench.gradients import Gradient, Moment
+from quantbench.quantizers import Code, Passed, Quantizer
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
 from quantbench.training.optimizer import Parameters
 from quantbench.training.stack import Stack
+
+
+@dataclass(frozen=True)
+class _Strategy:
+    """A gradient strategy at one moment, as quantizers call it."""
+
+    gradient: Gradient
+    moment: Moment
+
+    @property
+    def draws(self) -> bool:
+        return self.gradient.draws
+
+    def __call__(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code) -> Tensor:
+        return self.gradient.pass_through(quantizer, state, latents, code, self.moment)
 
 
 class Model:
@@ -21,12 +37,14 @@ class Model:
 
     Attributes:
         item: latents of one frame: 1 of features, many of a waveform.
+        features: numbers of the target for each latent.
     """
 
     def __init__(self, stack: Stack, streams: Streams) -> None:
         simulator = stack.simulator
         self.stack, self.streams = stack, streams
         self.item = stack.codec.latents_per_frame(simulator.input_dim)
+        self.features = simulator.target_dim / self.item
         self.codec = stack.codec.init(streams, simulator.input_dim, simulator.side_dim, simulator.target_dim)
         self.quantizer = stack.quantizer.init(streams, stack.codec.latent_dim)
         self.parameters = Parameters([self.codec, self.quantizer])
@@ -91,11 +109,7 @@ class Model:
 
     def pass_through(self, latents: Tensor, moment: Moment) -> Passed:
         """What passes through the bottleneck while training."""
-
-        def pass_through(quantizer: object, state: State, latents: Tensor, code: Code) -> Tensor:
-            return self.stack.gradient.pass_through(quantizer, state, latents, code, moment)  # type: ignore[arg-type]
-
-        return self.stack.quantizer.forward(self.quantizer, latents, pass_through, moment)
+        return self.stack.quantizer.forward(self.quantizer, latents, _Strategy(self.stack.gradient, moment), moment)
 
     def decode(self, received: Tensor, frames: Frames) -> Tensor:
         """The decoder's output for what it receives."""

@@ -148,7 +148,14 @@ class Training:
         model, stack = self.model, self.stack
         progress = (step - 1) / max(1, stack.train.steps - 1)
         latents = model.prepare(model.encode(frames))
-        moment = Moment(progress, self.streams, frame_loss=model.frame_loss(frames), step=step, item=model.item)
+        moment = Moment(
+            progress,
+            self.streams,
+            frame_loss=model.frame_loss(frames),
+            step=step,
+            item=model.item,
+            features=model.features,
+        )
         passed = model.pass_through(latents, moment)
         output = model.decode(passed.received, frames)
         reconstruction = model.loss(output, frames)
