@@ -4,6 +4,7 @@ from quantbench.quantizers.base import CODEBOOK, DITHER, GRID, SOFT, WHOLE, Code
 from quantbench.quantizers.binary import BSQ, LFQ
 from quantbench.quantizers.entropy import EntropyScalar
 from quantbench.quantizers.external import External
+from quantbench.quantizers.gaussian import GaussianQuant
 from quantbench.quantizers.lattice import Lattice
 from quantbench.quantizers.none import Identity
 from quantbench.quantizers.product import Product
@@ -31,6 +32,7 @@ __all__ = [
     "Committed",
     "EntropyScalar",
     "External",
+    "GaussianQuant",
     "Grid",
     "Identity",
     "Lattice",
