@@ -115,7 +115,8 @@ class GaussianQuant(Quantizer):
     def init(self, streams: Streams, dim: int) -> State:
         size = dim // (2 * self.groups)
         seeds = streams.integers("codebook", 2**31).tolist()
-        points = torch.stack([SobolEngine(size, scramble=True, seed=seed).draw(self.codes) for seed in seeds])
+        engines = [SobolEngine(size, scramble=True, seed=seed) for seed in seeds]  # type: ignore[no-untyped-call]
+        points = torch.stack([engine.draw(self.codes) for engine in engines])
         codewords = torch.special.ndtri(points.clamp(SMALLEST_UNIFORM, 1 - SMALLEST_UNIFORM))
         ones = torch.ones(streams.trials, device=streams.device)
         weights = {name: ones.clone() for name in ("weight", "weight_above", "weight_below")}
@@ -175,7 +176,7 @@ class GaussianQuant(Quantizer):
         """Divergence of each group from the standard normal distribution, in bits, (trials, frames, groups)."""
         mean, log_variance = self._posterior(latents)
         nats = (mean.square() + log_variance.exp() - 1 - log_variance) / 2
-        return nats.unflatten(-1, (self.groups, -1)).sum(-1) / math.log(2)
+        return nats.view(*nats.shape[:2], self.groups, -1).sum(-1) / math.log(2)
 
     def _posterior(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and logarithm of the variance, (trials, frames, half of dim) each."""
@@ -184,7 +185,7 @@ class GaussianQuant(Quantizer):
 
     def _grouped(self, values: Tensor) -> Tensor:
         """(trials, frames, half of dim) to (trials, frames times groups, dim of a code)."""
-        return values.unflatten(-1, (self.groups, -1)).flatten(1, 2)
+        return values.reshape(len(values), values.shape[1] * self.groups, -1)
 
     def _chosen(self, codewords: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
         """Index of the code with the largest ratio of densities, (trials, frames times groups)."""
