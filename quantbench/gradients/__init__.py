@@ -7,7 +7,7 @@ from quantbench.gradients.geometric import DiVeQ, RotationTrick, SFDiVeQ
 from quantbench.gradients.noise import Noise, NoiseSTEMix, Universal
 from quantbench.gradients.perturbation import FSP, NSVQ
 from quantbench.gradients.rounding import DSQ, SGA, SoftRound
-from quantbench.gradients.sampled import GumbelST, ReinMax, ScoreFunction
+from quantbench.gradients.sampled import GumbelSoftmax, GumbelST, ReinMax, ScoreFunction
 from quantbench.gradients.schedule import Schedule
 from quantbench.gradients.smoothing import Smoothed
 from quantbench.gradients.staged import Curriculum, SoftThenHard, WarmUp
@@ -29,6 +29,7 @@ __all__ = [
     "DiVeQ",
     "Gradient",
     "GumbelST",
+    "GumbelSoftmax",
     "IndexPropagation",
     "Moment",
     "Noise",

@@ -19,6 +19,10 @@ class Gradient(Component):
     hard_forward: ClassVar[bool] = False
     """Whether the decoder receives exactly the hard code; `quantbench audit` checks it."""
 
+    draws: ClassVar[bool] = False
+    """Whether the decoder always receives a codeword drawn with ``softmax(logits)`` at temperature 1, or a relaxation of one,
+    by which gradient reaches latents and codebook."""
+
     cost: ClassVar[float] = 0.0
     """Work of a trial beyond that of the straight-through estimator with vector quantization, in a default trial's work."""
 

@@ -4,12 +4,14 @@ from quantbench.quantizers.base import CODEBOOK, DITHER, GRID, SOFT, WHOLE, Code
 from quantbench.quantizers.binary import BSQ, LFQ
 from quantbench.quantizers.entropy import EntropyScalar
 from quantbench.quantizers.external import External
+from quantbench.quantizers.gaussian import GaussianQuant
 from quantbench.quantizers.lattice import Lattice
 from quantbench.quantizers.none import Identity
 from quantbench.quantizers.product import Product
 from quantbench.quantizers.residual import Residual
 from quantbench.quantizers.scalar import CDF, FSQ, IFSQ, LSQ, Uniform
 from quantbench.quantizers.simvq import SimVQ
+from quantbench.quantizers.stochastic import SQVAE
 from quantbench.quantizers.trellis import TrellisCoded
 from quantbench.quantizers.vector import VectorQuantizer, by_means
 
@@ -24,11 +26,13 @@ __all__ = [
     "LFQ",
     "LSQ",
     "SOFT",
+    "SQVAE",
     "WHOLE",
     "Code",
     "Committed",
     "EntropyScalar",
     "External",
+    "GaussianQuant",
     "Grid",
     "Identity",
     "Lattice",

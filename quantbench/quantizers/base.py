@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -57,6 +57,7 @@ class Moment:
             for gradients.
         step: the optimizer step, 1 for the first; the last while evaluating.
         item: latents in a row that belong together: 1 for frames of features, all of a waveform's.
+        features: numbers of the target that each latent stands for; 1 where nothing is decoded.
         counted: 1 for frames that count in losses, 0 for others, (trials, frames, 1); None where all do.
         memory: what the strategy keeps of one elementary quantization (``Gradient.memory``); empty where it keeps nothing.
     """
@@ -68,6 +69,7 @@ class Moment:
     frame_loss: Callable[[Tensor], Tensor] | None = None
     step: int = 1
     item: int = 1
+    features: float = 1.0
     counted: Tensor | None = None
     memory: State = field(default_factory=dict)
 
@@ -134,8 +136,15 @@ class Passed:
     trace: Trace
 
 
-PassThrough = Callable[["Quantizer", State, Tensor, Code], Tensor]
-"""``(quantizer, state, latents, code) -> what the decoder receives``: a gradient strategy at one moment."""
+class PassThrough(Protocol):
+    """A gradient strategy at one moment."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether the strategy draws codewords, as ``Gradient.draws`` says."""
+
+    def __call__(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, /) -> Tensor:
+        """What the decoder receives."""
 
 
 @component
@@ -264,6 +273,10 @@ class Quantizer(Component):
         """Hard code, loss (trials,) and trace: the second half of ``forward``."""
         code = self.quantize(state, latents)
         return code, self.loss(state, latents, code, moment), [(latents, code)]
+
+    def difference(self, latents: Tensor, values: Tensor) -> Tensor:
+        """What the quantization error is the mean square of: latents less their code's values, (trials, frames, dim)."""
+        return latents - values
 
     def update(self, state: State, trace: Trace, streams: Streams, step: int) -> None:
         """Change the state, in place and without gradient, after an optimizer step (moving averages, restarts)."""

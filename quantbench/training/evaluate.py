@@ -124,7 +124,7 @@ def _look(model: Model, frames: Frames, streams: Streams, thorough: bool, codes:
             "error": _sum(error),
             "passed": _sum((model.decode(received, part) - part.target).square()),
             "power": _sum(part.target.square()),
-            "quantization": _sum((latents - code.values).square()),
+            "quantization": _sum(model.stack.quantizer.difference(latents, code.values).square()),
             "encoded": encoded.double().sum(1),
             "encoded_square": encoded.double().square().sum(1),
         }

@@ -215,13 +215,14 @@ def _strategy_gradients(model: Model, frames: Frames, settings: FidelitySettings
 def _moment(model: Model, progress: float, purpose: str, frames: Frames | None = None) -> Moment:
     loss = None if frames is None else model.frame_loss(frames)
     step = max(1, round(progress * model.stack.train.steps))
-    return Moment(progress, model.streams, purpose=purpose, frame_loss=loss, step=step, item=model.item)
+    streams, item, features = model.streams, model.item, model.features
+    return Moment(progress, streams, purpose=purpose, frame_loss=loss, step=step, item=item, features=features)
 
 
 def _quantization_error(model: Model, y: Tensor, moment: Moment) -> Tensor:
     """Root mean square per trial, (trials, 1, 1); a tenth of the latents' where nothing is quantized."""
     with torch.no_grad():
-        error = (y - model.hard(y, moment).values).square().mean((1, 2), keepdim=True).sqrt()
+        error = model.stack.quantizer.difference(y, model.hard(y, moment).values).square().mean((1, 2), keepdim=True).sqrt()
     spread = (y - y.mean(1, keepdim=True)).square().mean((1, 2), keepdim=True).sqrt()
     return torch.where(error > 1e-6 * spread, error, 0.1 * spread).clamp_min(1e-12)
 

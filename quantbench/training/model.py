@@ -20,17 +20,46 @@ CHUNK = 1024
 """Frames encoded at a time for a codebook, so that memory stays bounded; fixed, as all that numbers may depend on."""
 
 
+class _Strategy:
+    """A gradient strategy at one moment, as quantizers call it.
+
+    Args:
+        memories: what it keeps of each elementary quantization, in the order of its calls; none where it keeps nothing.
+
+    Attributes:
+        losses: its own, of each call while training.
+    """
+
+    def __init__(self, gradient: Gradient, moment: Moment, memories: list[State]) -> None:
+        self.gradient, self.moment, self.memories = gradient, moment, iter(memories)
+        self.keeps = bool(memories)
+        self.losses: list[Tensor] = []
+
+    @property
+    def draws(self) -> bool:
+        return self.gradient.draws
+
+    def __call__(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code) -> Tensor:
+        own = replace(self.moment, memory=next(self.memories)) if self.keeps else self.moment
+        received = self.gradient.pass_through(quantizer, state, latents, code, own)
+        if own.training and (loss := self.gradient.loss(quantizer, state, latents, received, own)) is not None:
+            self.losses.append(loss)
+        return received
+
+
 class Model:
     """Encoder, bottleneck and decoder of all trials of a stack.
 
     Attributes:
         item: latents of one frame: 1 of features, many of a waveform.
+        features: numbers of the target for each latent.
     """
 
     def __init__(self, stack: Stack, streams: Streams) -> None:
         simulator = stack.simulator
         self.stack, self.streams = stack, streams
         self.item = stack.codec.latents_per_frame(simulator.input_dim)
+        self.features = simulator.target_dim / self.item
         self.codec = stack.codec.init(streams, simulator.input_dim, simulator.side_dim, simulator.target_dim)
         self.quantizer = stack.quantizer.init(streams, stack.codec.latent_dim)
         self.parameters = Parameters([self.codec, self.quantizer])
@@ -124,19 +153,11 @@ class Model:
         Args:
             remember: whether the strategy keeps, from now on, what it took in; only at a step of the training.
         """
-        gradient = self.stack.gradient
-        memories = iter(self.memories if remember else [_copy(memory) for memory in self.memories])
-        losses = []
-
-        def pass_through(quantizer: Quantizer, state: State, latents: Tensor, code: Code) -> Tensor:
-            own = replace(moment, memory=next(memories)) if self.memories else moment
-            received = gradient.pass_through(quantizer, state, latents, code, own)
-            losses.append(gradient.loss(quantizer, state, latents, received, own) if moment.training else None)
-            return received
-
-        passed = self.stack.quantizer.forward(self.quantizer, latents, pass_through, moment)
+        memories = self.memories if remember else [_copy(memory) for memory in self.memories]
+        strategy = _Strategy(self.stack.gradient, moment, memories)
+        passed = self.stack.quantizer.forward(self.quantizer, latents, strategy, moment)
         loss = torch.zeros_like(passed.loss) if self.refits else passed.loss
-        return replace(passed, loss=sum((one for one in losses if one is not None), start=loss))
+        return replace(passed, loss=sum(strategy.losses, start=loss))
 
     def decode(self, received: Tensor, frames: Frames) -> Tensor:
         """The decoder's output for what it receives."""

@@ -171,7 +171,14 @@ class Training:
         model, stack = self.model, self.stack
         progress = self._progress(step)
         latents = model.prepare(model.encode(frames))
-        moment = Moment(progress, self.streams, frame_loss=model.frame_loss(frames), step=step, item=model.item)
+        moment = Moment(
+            progress,
+            self.streams,
+            frame_loss=model.frame_loss(frames),
+            step=step,
+            item=model.item,
+            features=model.features,
+        )
         passed = model.pass_through(latents, moment, remember=True)
         output = model.decode(passed.received, frames)
         reconstruction = model.loss(output, frames)

@@ -16,8 +16,10 @@ from quantbench.quantizers import (
     IFSQ,
     LFQ,
     LSQ,
+    SQVAE,
     EntropyScalar,
     External,
+    GaussianQuant,
     Identity,
     Lattice,
     Product,
@@ -223,6 +225,8 @@ class OwnGradient(Quantizer):
         (OwnGradient(), "passes the gradient by itself"),
         (Identity(), "quantizes nothing"),
         (EntropyScalar(), "no fixed length"),
+        (SQVAE(), "weighs the distortion of the whole"),
+        (GaussianQuant(), "passes the gradient by itself"),
     ],
 )
 def test_what_cannot_be_a_stage_is_refused(one, reason):
