@@ -2,6 +2,7 @@
 
 from quantbench.quantizers.base import CODEBOOK, DITHER, GRID, SOFT, WHOLE, Code, Committed, Grid, Moment, Passed, Quantizer
 from quantbench.quantizers.binary import BSQ, LFQ
+from quantbench.quantizers.bridge import FVQ
 from quantbench.quantizers.entropy import EntropyScalar
 from quantbench.quantizers.external import External
 from quantbench.quantizers.lattice import Lattice
@@ -10,8 +11,10 @@ from quantbench.quantizers.product import Product
 from quantbench.quantizers.residual import Residual
 from quantbench.quantizers.scalar import CDF, FSQ, IFSQ, LSQ, Uniform
 from quantbench.quantizers.simvq import SimVQ
+from quantbench.quantizers.transport import OptVQ
 from quantbench.quantizers.trellis import TrellisCoded
 from quantbench.quantizers.vector import VectorQuantizer
+from quantbench.quantizers.wasserstein import WassersteinVQ
 
 __all__ = [
     "BSQ",
@@ -19,6 +22,7 @@ __all__ = [
     "CODEBOOK",
     "DITHER",
     "FSQ",
+    "FVQ",
     "GRID",
     "IFSQ",
     "LFQ",
@@ -33,6 +37,7 @@ __all__ = [
     "Identity",
     "Lattice",
     "Moment",
+    "OptVQ",
     "Passed",
     "Product",
     "Quantizer",
@@ -41,4 +46,5 @@ __all__ = [
     "TrellisCoded",
     "Uniform",
     "VectorQuantizer",
+    "WassersteinVQ",
 ]
