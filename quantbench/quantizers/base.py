@@ -247,7 +247,7 @@ class Quantizer(Component):
         return latents.new_zeros(len(latents))
 
     def assign(self, state: State, latents: Tensor, moment: Moment) -> Code:
-        """The code that a strategy and the losses see; another than the hard one only where training assigns codes otherwise."""
+        """The code that a strategy and the losses see: the hard one, unless training assigns codes in another way."""
         return self.quantize(state, latents)
 
     def forward(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Passed:

@@ -21,17 +21,18 @@ SMALLEST_SPREAD = 1e-6
 class OptVQ(CodebookQuantizer):
     """A learned codebook behind a learned linear map; while training, all codewords get about equally many latents.
 
-    Zhang et al. (2024), arXiv 2412.15195. Sinkhorn's algorithm finds how much of every latent goes to every codeword, with equal
-    sums over latents and over codewords; the code of a latent is where most of it goes. Costs are Euclidean distances, brought to
-    mean 0 and standard deviation 1 over all pairs of a trial, less their least. The weight of a latent's pull on codewords is the
-    small one. Differs from the authors' code in one thing: that runs the transport over the batch at test time too. Here
-    evaluation takes the nearest codeword, so that a frame's code depends on that frame alone. Of its heads, which share a
-    codebook, there is one; several are ``quantizer=product``, with a codebook each.
+    Zhang et al. (2024), arXiv 2412.15195. Sinkhorn's algorithm finds how much of each latent goes to each codeword, with equal
+    sums over latents and over codewords; the code of a latent is where most of it goes. Costs are Euclidean distances, brought
+    to standard deviation 1 over all pairs of a trial, less their least. Of the two losses the codebook's is the small one.
 
-    Formula: ``k = argmax_k P``, P by ``iterations`` of Sinkhorn from ``exp(-epsilon D)``; loss ``|y - sg(c)|**2 + b |sg(y) - c|**2``
+    One thing differs from the authors' code: it runs the transport over the batch at test time too. Here evaluation takes the
+    nearest codeword, so that a frame's code depends on that frame alone. Their k-means start is computed and stored, but nothing
+    public reads it: codewords start normal, behind a random map. Their heads share a codebook; here there is one head.
+
+    Formula: ``k = argmax_k P``, P by Sinkhorn from ``exp(-epsilon D)``; loss ``|y - sg(c)|**2 + b |sg(y) - c|**2``
     Source: Zhang et al. (2024), arXiv 2412.15195; code zbr17/OptVQ.
-    Recommended: epsilon 10, 5 iterations, commitment 1, codebook_weight 0.25, gradient ste, as in all configurations of the authors.
-    Compared with: the authors' code, read; assignments with its steps written out.
+    Recommended: epsilon 10, 5 iterations, commitment 1, codebook_weight 0.25, gradient ste: all configurations of the authors.
+    Compared with: the authors' code, read; its steps written out.
 
     Attributes:
         epsilon: factor of the costs; the larger, the nearer to the nearest codeword of equal shares.

@@ -248,7 +248,9 @@ class VectorQuantizer(CodebookQuantizer):
             decay = self.decay.squeeze(-1)
             rules.track(self.restart_by, state["usage"], counts, latents.shape[1], decay)
             if self.restart_by == "online":
-                moved = rules.towards(state["usage"], self.codebook(state), latents, self.restart)
+                codebook = self.codebook(state)
+                anchors = take(latents, self._search(latents, codebook))
+                moved = rules.towards(state["usage"], codebook, anchors, self.restart)
                 self._place(state, moved, torch.ones_like(state["usage"], dtype=torch.bool))
             elif step % self.restart_every == 0 or self.restart_by == "idle":
                 self._restart(state, latents, streams)

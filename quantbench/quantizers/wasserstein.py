@@ -34,12 +34,13 @@ class Gaussian:
 class WassersteinVQ(CodebookQuantizer):
     """A learned codebook; while training, the Gaussian fitted to it is drawn to the Gaussian fitted to the latents.
 
-    Fang et al. (2025), arXiv 2506.15078. The loss is the quadratic Wasserstein distance of the two, in units of the largest standard
-    deviation of a latent dimension. It moves codewords alone: latents count as given. The latents are those of this step
-    and the ``memory - 1`` before it, through their means and covariances, which gives the same as a queue of them all. Three
-    differences from the authors' queue: it starts empty, not with noise; it counts steps, not latents; and it is as exact in a stage of
-    a residual quantizer. Codewords start as noise of 0.01, as the authors' do; ``codebook_lr`` is 20 since they train the codebook
-    with a rate of 0.02, and here others have 0.001. Eigenvalues take about dim**3 operations a step.
+    Fang et al. (2025), arXiv 2506.15078. The loss is the quadratic Wasserstein distance of the two, in units of the largest
+    standard deviation of a latent dimension. It moves codewords alone: latents count as given. They are those of this step and
+    of the ``memory - 1`` before it, through their means and covariances, which gives what a queue of them all does. Two things
+    differ from the authors' queue: it starts empty, not with noise, and it counts steps, not latents. Codewords start as noise
+    of 0.01; the authors train them with a learning rate of 0.02, which is where the default of ``codebook_lr`` comes from
+    (others have 0.001 here). The public simulations have another formula, with the eigenvalues of a product that is not
+    symmetric; the training code has this one. Work grows with dim**3.
 
     Formula: ``g W``, ``W**2 = |m1 - m2|**2 + tr(S1 + S2 - 2 (S1^1/2 S2 S1^1/2)^1/2)``; beside the losses of ``vq``
     Source: Fang et al. (2025), arXiv 2506.15078; code VQ-Research/Wasserstein-VQ, VQVAE.
@@ -158,7 +159,8 @@ def _stretched(matrices: Tensor, vectors: Tensor) -> Tensor:
 
 
 def _eigenvectors(matrices: Tensor) -> Tensor:
-    """Orthonormal eigenvectors, as columns; those of the identity for a trial that is not finite, which stays so in products."""
+    """Orthonormal eigenvectors, as columns; of a trial that is not finite those of the identity, for the others' sake."""
     finite = matrices.isfinite().all(2).all(1).view(-1, 1, 1)
     unit = torch.eye(matrices.shape[1], device=matrices.device, dtype=matrices.dtype)
-    return torch.linalg.eigh(torch.where(finite, matrices, unit)).eigenvectors
+    vectors: Tensor = torch.linalg.eigh(torch.where(finite, matrices, unit)).eigenvectors
+    return vectors
