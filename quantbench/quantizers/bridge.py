@@ -19,17 +19,17 @@ NORM_FLOOR = 1e-6
 class FVQ(CodebookQuantizer):
     """A learned codebook behind a bridge, through which every step moves all codewords.
 
-    Chang et al. (2025), arXiv 2509.10140 (VQBridge). Compress: ``group`` codewords in a row become one token, by a linear map.
-    Process: ``depth`` transformer blocks over the tokens, without positions (normalisation, attention, normalisation, a layer of
-    twice the width with GELU; each half is added to what came in). Recover: normalisation, and a linear map back to ``group``
+    Chang et al. (2025), arXiv 2509.10140 (VQBridge). Compress: a linear map makes one token of ``group`` codewords.
+    Process: ``depth`` transformer blocks over the tokens, without positions (normalisation, attention, normalisation, a layer
+    of twice the width with GELU; each half is added to what came in). Recover: normalisation, and a linear map back to ``group``
     codewords. The last map starts at zero, so that all codewords start at the origin, as in the authors' code. That code lays
     the codebook out as a square picture and cuts it into patches of 4 by 4; as there are no positions, this only says which
     codewords share a token. The bridge stays at test time; its output could be kept as a plain codebook.
 
     Formula: ``(c1, c2, ...) = B(e1, e2, ...)``, B the bridge; ``k = argmin |y - c|``; losses of ``vq``
     Source: Chang et al. (2025), arXiv 2509.10140; code yfChang-cv/FVQ, its ViT bridge, which is the paper's.
-    Recommended: commitment 0.25, width 64 (their S/4) to 256 (L/4), depth 2, 4 heads; a learning rate that falls to 1 % from 30 %
-    of the training on (train.lr_end=0.01 is close), which the paper counts as a part of the method.
+    Recommended: commitment 0.25, width 64 (their S/4) to 256 (L/4), depth 2, 4 heads; a learning rate that falls to 1 %
+    from 30 % of the training on (train.lr_end=0.01 is close), which the paper counts as a part of the method.
     Compared with: the authors' code, read; a bridge of torch's own layers, as vq_bridge of vector-quantize-pytorch.
 
     Attributes:

@@ -26,8 +26,8 @@ class OptVQ(CodebookQuantizer):
     to standard deviation 1 over all pairs of a trial, less their least. Of the two losses the codebook's is the small one.
 
     One thing differs from the authors' code: it runs the transport over the batch at test time too. Here evaluation takes the
-    nearest codeword, so that a frame's code depends on that frame alone. Their k-means start is computed and stored, but nothing
-    public reads it: codewords start normal, behind a random map. Their heads share a codebook; here there is one head.
+    nearest codeword, so that a frame's code depends on that frame alone. Their k-means start is computed, but nothing public
+    reads it: codewords start normal, behind a random map. Their heads share a codebook; here there is one head.
 
     Formula: ``k = argmax_k P``, P by Sinkhorn from ``exp(-epsilon D)``; loss ``|y - sg(c)|**2 + b |sg(y) - c|**2``
     Source: Zhang et al. (2024), arXiv 2412.15195; code zbr17/OptVQ.
