@@ -21,7 +21,7 @@ class FVQ(CodebookQuantizer):
 
     Chang et al. (2025), arXiv 2509.10140 (VQBridge). Compress: a linear map makes one token of ``group`` codewords.
     Process: ``depth`` transformer blocks over the tokens, without positions (normalisation, attention, normalisation, a layer
-    of twice the width with GELU; each half is added to what came in). Recover: normalisation, and a linear map back to ``group``
+    of twice the width with GELU; each half adds to what came in). Recover: normalisation, and a linear map back to ``group``
     codewords. The last map starts at zero, so that all codewords start at the origin, as in the authors' code. That code lays
     the codebook out as a square picture and cuts it into patches of 4 by 4; as there are no positions, this only says which
     codewords share a token. The bridge stays at test time; its output could be kept as a plain codebook.
@@ -39,7 +39,7 @@ class FVQ(CodebookQuantizer):
         heads: of the attention.
     """
 
-    cost = 0.5
+    cost = 0.6
 
     group: int = 16
     width: int = 64

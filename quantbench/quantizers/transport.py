@@ -39,6 +39,8 @@ class OptVQ(CodebookQuantizer):
         iterations: of Sinkhorn's algorithm.
     """
 
+    cost = 1.5
+
     commitment: PerTrial = 1.0
     codebook_weight: PerTrial = 0.25
     epsilon: Factor = 10.0

@@ -53,7 +53,7 @@ class WassersteinVQ(CodebookQuantizer):
         codebook_lr: learning rate of the codewords, in multiples of the others'.
     """
 
-    cost = 0.3
+    cost = 0.7
 
     commitment: PerTrial = 0.1
     wasserstein_weight: PerTrial = 0.5
