@@ -47,12 +47,12 @@ def repeated(given, default):
 
 
 def by_class():
-    """Of the choices of each class, the one with the class's name, as ``noise_ste_mix``; where there is but one, that one."""
+    """Of the choices of each class, the one with the class's name, as ``noise_ste_mix``; else the one that sets least."""
     found = {}
     for group, name in COMPONENT_CHOICES:
         found.setdefault(choice(group, name)[0], []).append((group, name))
     named = {cls: [one for one in every if one[1].replace("_", "") == cls.__name__.lower()] for cls, every in found.items()}
-    return [(named[cls] or every)[0] for cls, every in found.items()]
+    return [(named[cls] or sorted(every, key=lambda one: len(choice(*one)[1])))[0] for cls, every in found.items()]
 
 
 @pytest.mark.parametrize(("group", "name"), by_class())

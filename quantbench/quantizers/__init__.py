@@ -2,6 +2,7 @@
 
 from quantbench.quantizers.base import CODEBOOK, DITHER, GRID, SOFT, WHOLE, Code, Committed, Grid, Moment, Passed, Quantizer
 from quantbench.quantizers.binary import BSQ, LFQ
+from quantbench.quantizers.bridge import FVQ
 from quantbench.quantizers.entropy import EntropyScalar
 from quantbench.quantizers.external import External
 from quantbench.quantizers.gaussian import GaussianQuant
@@ -12,8 +13,10 @@ from quantbench.quantizers.residual import Residual
 from quantbench.quantizers.scalar import CDF, FSQ, IFSQ, LSQ, Uniform
 from quantbench.quantizers.simvq import SimVQ
 from quantbench.quantizers.stochastic import SQVAE
+from quantbench.quantizers.transport import OptVQ
 from quantbench.quantizers.trellis import TrellisCoded
 from quantbench.quantizers.vector import VectorQuantizer, by_means
+from quantbench.quantizers.wasserstein import WassersteinVQ
 
 __all__ = [
     "BSQ",
@@ -21,6 +24,7 @@ __all__ = [
     "CODEBOOK",
     "DITHER",
     "FSQ",
+    "FVQ",
     "GRID",
     "IFSQ",
     "LFQ",
@@ -37,6 +41,7 @@ __all__ = [
     "Identity",
     "Lattice",
     "Moment",
+    "OptVQ",
     "Passed",
     "Product",
     "Quantizer",
@@ -45,5 +50,6 @@ __all__ = [
     "TrellisCoded",
     "Uniform",
     "VectorQuantizer",
+    "WassersteinVQ",
     "by_means",
 ]

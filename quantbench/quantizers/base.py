@@ -259,19 +259,23 @@ class Quantizer(Component):
         """The quantizer's own training loss, (trials,)."""
         return latents.new_zeros(len(latents))
 
+    def assign(self, state: State, latents: Tensor, moment: Moment) -> Code:
+        """The code that a strategy and the losses see: the hard one, unless training assigns codes in another way."""
+        return self.quantize(state, latents)
+
     def forward(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Passed:
         """Quantize for training: a strategy decides what the decoder receives."""
-        code = self.quantize(state, latents)
+        code = self.assign(state, latents, moment)
         received = pass_through(self, state, latents, code)
         return Passed(received, code, self.loss(state, latents, code, moment), [(latents, code)])
 
     def received(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Tensor:
         """What the decoder receives: the first half of ``forward``, for stages whose second half sees other latents."""
-        return pass_through(self, state, latents, self.quantize(state, latents))
+        return pass_through(self, state, latents, self.assign(state, latents, moment))
 
     def learned(self, state: State, latents: Tensor, moment: Moment) -> tuple[Code, Tensor, Trace]:
         """Hard code, loss (trials,) and trace: the second half of ``forward``."""
-        code = self.quantize(state, latents)
+        code = self.assign(state, latents, moment)
         return code, self.loss(state, latents, code, moment), [(latents, code)]
 
     def difference(self, latents: Tensor, values: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ evenly.
 (DiVeQ, Vali et al. 2025, arXiv 2509.26469).
 ``idle``: it was not hit in so many steps; a latent of the batch takes its place, with noise of a share of its length (Huh et
 al. 2023, arXiv 2305.08842, whose code has 0.01 and 20 steps).
-``online``: every code moves towards the latent nearest to it at every step, by the weight ``exp(-10 K p / 0.01 - 0.001)`` with
-a moving average p of its share of the latents and K codes: one that is in use hardly, one that is not at once (CVQ-VAE, Zheng
-& Vedaldi 2023, arXiv 2307.15139, with the anchor ``closest`` of its code).
+``online``: every code moves at every step towards the latent that its search finds nearest, by the weight
+``exp(-10 K p / 0.01 - 0.001)`` with a moving average p of its share of the latents and K codes: one that is in use hardly, one
+that is not at once (CVQ-VAE, Zheng & Vedaldi 2023, arXiv 2307.15139, with the anchor ``closest`` of its code).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from quantbench.components import take
-from quantbench.quantizers.search import draw, nearest
+from quantbench.quantizers.search import draw
 from quantbench.streams import Streams
 
 Rule = Literal["usage", "count", "hits", "weighted_hits", "idle", "online"]
@@ -66,9 +66,13 @@ def dead(rule: Rule, seen: Tensor, threshold: float, every: int) -> Tensor:
     return seen >= every
 
 
-def towards(seen: Tensor, codewords: Tensor, latents: Tensor, factor: float) -> Tensor:
-    """The codewords (trials, codes, dim) after a step of ``online``; ``factor`` of its weight is 1 in the source."""
-    anchors = take(latents, nearest(latents, codewords))
+def towards(seen: Tensor, codewords: Tensor, anchors: Tensor, factor: float) -> Tensor:
+    """The codewords (trials, codes, dim) after a step of ``online``.
+
+    Args:
+        anchors: the latent nearest to each codeword, in the same shape.
+        factor: of the weight; 1 in the source.
+    """
     weight = factor * torch.exp(-10 * seen.shape[1] * seen / (1 - USAGE_DECAY) - 1e-3).unsqueeze(-1)
     return (1 - weight) * codewords + weight * anchors
 

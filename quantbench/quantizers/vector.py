@@ -255,7 +255,9 @@ class VectorQuantizer(CodebookQuantizer):
             decay = self.decay.squeeze(-1)
             rules.track(self.restart_by, state["usage"], counts, latents.shape[1], decay)
             if self.restart_by == "online":
-                self._place_all(state, rules.towards(state["usage"], self.codebook(state), latents, self.restart))
+                codebook = self.codebook(state)
+                anchors = take(latents, self._search(latents, codebook))
+                self._place_all(state, rules.towards(state["usage"], codebook, anchors, self.restart))
             elif step % self.restart_every == 0 or self.restart_by == "idle":
                 self._restart(state, latents, streams)
 
