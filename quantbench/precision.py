@@ -27,7 +27,12 @@ LOW = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Precisions in which every operation is rounded, by name."""
 TF32 = "tf32"
 
-ASSIGNING = frozenset({"__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ifloordiv__", "__imod__", "__ipow__"})
+LINE = 16
+"""Numbers of a cache line."""
+
+ASSIGNING = frozenset(
+    {"__setitem__", "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ifloordiv__", "__imod__", "__ipow__"}
+)
 """Names of operations that change their first argument, beside those that end in one underscore."""
 NO_NUMBERS = frozenset({"requires_grad_", "detach_", "share_memory_", "rename_", "__get__", "__set__"})
 """Names of operations that change no number, though they may look like it."""
@@ -39,6 +44,25 @@ Result = TypeVar("Result")
 def rounded(values: Tensor, kind: torch.dtype) -> Tensor:
     """Values, and in the backward pass their gradient, rounded to a precision; stored as before."""
     return values.to(kind).to(values.dtype)
+
+
+class _Weights(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, kind: torch.dtype) -> Tensor:
+        ctx.kind = kind
+        size = weights[0].numel()
+        lines = weights.new_empty(len(weights), size + -size % LINE)
+        return lines[:, :size].view(weights.shape).copy_(weights.to(kind))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return rounded(gradients[0], ctx.kind), None
+
+
+def rounded_weights(weights: Tensor, kind: torch.dtype) -> Tensor:
+    """``rounded``, with whole cache lines for each trial: they lie alike for all, and sums over them round alike."""
+    found: Tensor = _Weights.apply(weights, kind)  # type: ignore[no-untyped-call]
+    return found
 
 
 class _Rounding(TorchFunctionMode):

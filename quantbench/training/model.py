@@ -9,7 +9,7 @@ from torch import Tensor
 
 from quantbench.components import State
 from quantbench.gradients import Moment
-from quantbench.precision import LOW, TF32, computing, rounded
+from quantbench.precision import LOW, TF32, computing, rounded, rounded_weights
 from quantbench.quantizers import Code, Passed
 from quantbench.quantizers.base import Trace
 from quantbench.simulators import Frames
@@ -160,7 +160,7 @@ class Model:
         if self.bottleneck not in LOW:
             return self.quantizer
         return {
-            name: self._rounded(tensor, self.bottleneck) if tensor.requires_grad else tensor
+            name: rounded_weights(tensor, LOW[self.bottleneck]) if tensor.requires_grad else tensor
             for name, tensor in self.quantizer.items()
         }
 
@@ -169,7 +169,7 @@ class Model:
         if self.networks not in LOW:
             return self.codec
         return {
-            name: self._rounded(tensor, self.networks) if name.startswith(half) else tensor
+            name: rounded_weights(tensor, LOW[self.networks]) if name.startswith(half) else tensor
             for name, tensor in self.codec.items()
         }
 

@@ -29,6 +29,10 @@ class LossScales:
         """Whether a trial's scale is still one, (trials,)."""
         return self.scale >= LEAST
 
+    def verdict(self) -> tuple[str, Tensor]:
+        """What there is to say of trials that are not alive, and where it is not finite, (trials,)."""
+        return f"the gradient, with every loss scale down to {LEAST:.2g},", torch.where(self.alive, self.scale, torch.nan)
+
     def unscale(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """The gradient (trials, numbers) without its scale, 0 where it is not finite; and whether it is, (trials,)."""
         gradient = gradient / self.scale.unsqueeze(1)

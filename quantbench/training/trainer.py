@@ -180,7 +180,7 @@ class Training:
                 ("the reconstruction loss", reconstruction),
                 ("the quantizer's loss", passed.loss),
                 ("the loss", loss),
-                ("the gradient", self.norm),
+                ("the gradient", self.norm) if self.scales is None else self.scales.verdict(),
             ]
 
         self._note(step, self.divergence.watch(step, distortion, fine, made))
