@@ -114,7 +114,7 @@ class _Planner:
     texts: dict[int, str] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def trial(self, config: Mapping[str, Any], choices: dict[str, str]) -> Trial:
         checked: Settings = {group: self._component(group, _mapping(config, group)) for group in COMPONENTS}

@@ -153,8 +153,8 @@ def check_precision(quantizer: Quantizer, train: TrainSettings) -> None:
     for name, one in within(quantizer, "quantizer"):
         if isinstance(one, External):
             raise ConfigError(
-                f"train.quantizer_precision=same: modules of other packages ({name}: {type(one).__name__}) choose the precision "
-                f"they compute in; it must be float32"
+                f"train.quantizer_precision=same: modules of other packages ({name}: {type(one).__name__}) choose the "
+                f"precision that they compute in; it must be float32"
             )
 
 
