@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from quantbench import kernels
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
+from quantbench.precision import whole
 
 
 @dataclass(frozen=True)
@@ -167,12 +168,14 @@ def trial_mean(values: Tensor) -> Tensor:
     return values.flatten(1).mean(1)
 
 
+@whole
 def trial_error(a: Tensor, b: Tensor) -> Tensor:
     """Mean square difference of each trial's frames: twice (trials, frames, features) -> (trials,)."""
     alike = a.shape == b.shape and a.dim() == 3
     return kernels.mean_square(a, b) if alike and kernels.usable(a, b) else trial_mean((a - b).square())
 
 
+@whole
 def take(vectors: Tensor, index: Tensor) -> Tensor:
     """Each trial's vectors (trials, number, dim) at index (trials, frames): (trials, frames, dim)."""
     if kernels.usable(vectors):
@@ -186,6 +189,7 @@ ALIGNED = 8
 """Sizes of matrix products are filled up to a multiple of this."""
 
 
+@whole
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """``a @ b + bias`` trial by trial, each trial's numbers bit-equal whatever the number of trials (on a CPU).
 

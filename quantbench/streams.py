@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from quantbench.precision import exact
+
 ON_CPU = frozenset({"source", "initialisation", "codebook", "critic", "memory"})
 """Purposes drawn on the CPU whatever the device, so that a GPU starts from the same source and the same weights."""
 
@@ -68,6 +70,7 @@ class Streams:
             for generator, state in zip(self._of(purpose), every, strict=True):
                 generator.set_state(state.cpu().clone())  # aligned, as a row of a file need not be
 
+    @exact
     def _draw(self, purpose: str, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
         drawn = torch.stack([draw(g) for g in self._of(purpose)]).to(self.device)
         return drawn if len(self._unique) == self.trials else drawn.index_select(0, self._of_trial)

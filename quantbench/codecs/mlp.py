@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from quantbench import kernels
 from quantbench.codecs.base import Codec
 from quantbench.components import State, at_least, component, product
+from quantbench.precision import whole
 from quantbench.streams import Streams
 
 ORDER = ("weight0", "bias0", "slope0", "weight1", "bias1", "slope1", "weight2", "bias2")
@@ -34,6 +35,13 @@ class PReLU(torch.autograd.Function):
         negative = gradients[0] - positive
         to_slope = (negative * x).sum((1, 2), keepdim=True)
         return positive.add_(negative.mul_(slope)), to_slope
+
+
+@whole
+def prelu(x: Tensor, slope: Tensor) -> Tensor:
+    """The activation as one operation."""
+    activated: Tensor = PReLU.apply(x, slope)  # type: ignore[no-untyped-call]
+    return activated
 
 
 @component
@@ -91,10 +99,6 @@ class MLP(Codec):
         def affine(layer: int, x: Tensor) -> Tensor:
             return product(x, weights[f"{name}.weight{layer}"], weights[f"{name}.bias{layer}"])
 
-        def prelu(layer: int, x: Tensor) -> Tensor:
-            activated: Tensor = PReLU.apply(x, weights[f"{name}.slope{layer}"])  # type: ignore[no-untyped-call]
-            return activated
-
-        h = prelu(0, affine(0, x))
-        h = h + prelu(1, affine(1, h))
+        h = prelu(affine(0, x), weights[f"{name}.slope0"])
+        h = h + prelu(affine(1, h), weights[f"{name}.slope1"])
         return affine(2, h)

@@ -7,6 +7,7 @@ import ctypes
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -22,7 +23,8 @@ SWITCH = "QUANTBENCH_KERNELS"
 
 _loaded: list[ctypes.CDLL | str] = []
 """The library of this process, or why there is none; empty until somebody asks."""
-_on = [True]
+_on: ContextVar[bool] = ContextVar("kernels", default=True)
+"""Of each thread by itself: one may train in another precision than its neighbour."""
 
 
 def ready(compiling: Callable[[], None] = lambda: None) -> str | None:
@@ -39,7 +41,7 @@ def ready(compiling: Callable[[], None] = lambda: None) -> str | None:
 def usable(*tensors: Tensor) -> bool:
     """Whether kernels are there for these tensors: float32 on the CPU."""
     fitting = all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
-    return fitting and _on[0] and ready() is None
+    return fitting and _on.get() and ready() is None
 
 
 def own_compiler() -> str:
@@ -50,11 +52,11 @@ def own_compiler() -> str:
 @contextlib.contextmanager
 def without() -> Iterator[None]:
     """PyTorch's own operations within this context, to compare with."""
-    before, _on[0] = _on[0], False
+    before = _on.set(False)
     try:
         yield
     finally:
-        _on[0] = before
+        _on.reset(before)
 
 
 def call(name: str, *arguments: Tensor | int | float | ctypes.Structure | ctypes.Array[Any] | None) -> int:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from quantbench import kernels
 from quantbench.components import over_chunks, product
+from quantbench.precision import whole
 
 DISTANCES_PER_TRIAL = 2**18
 """Distances held at a time, so that a large evaluation set against a large codebook stays small in memory."""
@@ -40,6 +41,7 @@ def largest_product(codebook: Tensor, latents: Tensor) -> Tensor:
     return over_chunks(lambda part: first_minimum(product(part, negative)), latents, chunk)
 
 
+@whole
 def first_minimum(values: Tensor) -> Tensor:
     """``values.argmin(-1)``, the first of equals; by whole-tensor operations, which are faster on the CPU."""
     count = values.shape[-1]
@@ -48,6 +50,7 @@ def first_minimum(values: Tensor) -> Tensor:
     return place.amin(-1).nan_to_num_(0).clamp_max_(count - 1).long()
 
 
+@whole
 def count_and_sum(index: Tensor, latents: Tensor, codes: int) -> tuple[Tensor, Tensor]:
     """How many latents each code has, (trials, codes), and their sum, (trials, codes, dim)."""
     trials, _, dim = latents.shape

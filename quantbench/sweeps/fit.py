@@ -14,7 +14,7 @@ from quantbench.quantizers import Quantizer
 from quantbench.schema import Settings
 from quantbench.sweeps.catalogue import default_component
 from quantbench.training import TrainSettings
-from quantbench.training.stack import check_inputs, check_step
+from quantbench.training.stack import check_inputs, check_precision, check_step
 
 
 class Fit:
@@ -35,7 +35,7 @@ class Fit:
         if reason := self._once(("dim", id(quantizer), dim), lambda: _dim(quantizer, dim)):
             return f"quantizer={names['quantizer']}: {reason}"
         if not (reason := misfit(quantizer, parts["gradient"])):
-            return self._few(parts, checked["train"])
+            return self._few(parts, checked["train"]) or self._precision(quantizer, checked["train"])
         others = self._once(("others", id(quantizer)), lambda: _fitting(quantizer))
         return f"gradient={names['gradient']} does not fit quantizer={names['quantizer']}: {reason}; {others}"
 
@@ -44,6 +44,12 @@ class Fit:
         trained = ("simulator", "codec", "quantizer", "gradient")
         key = ("step", *(id(parts[group]) for group in trained), train["batch"])
         reason: str | None = self._once(key, lambda: _step({group: parts[group] for group in trained}, TrainSettings(**train)))
+        return reason
+
+    def _precision(self, quantizer: Quantizer, train: Settings) -> str | None:
+        """Why a quantizer cannot compute in the precision that is asked for; None where it can."""
+        key = ("precision", id(quantizer), id(train))
+        reason: str | None = self._once(key, lambda: _precision(quantizer, TrainSettings(**train)))
         return reason
 
     def _part(self, group: str, node: Settings) -> Any:
@@ -76,6 +82,14 @@ def _dim(quantizer: Quantizer, dim: int) -> str | None:
 def _step(parts: Mapping[str, Any], train: TrainSettings) -> str | None:
     try:
         check_step(**parts, train=train)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _precision(quantizer: Quantizer, train: TrainSettings) -> str | None:
+    try:
+        check_precision(quantizer, train)
     except ConfigError as error:
         return str(error)
     return None

@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from quantbench.components import Component
 from quantbench.config import COMPONENTS, RunSettings, canonical, flat
+from quantbench.devices import find_device
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
 from quantbench.schema import Settings, check_settings, find_class, structural, without_target
@@ -60,7 +63,9 @@ def plan(sweep: Sweep) -> Plan:
     trials: dict[str, Trial] = {}
     run: tuple[RunSettings, Settings] | None = None
     for combination, config in sweep.configs():
-        run = run or _run_settings(config)
+        if run is None:
+            run = _run_settings(config)
+            planner.device = find_device(run[0].device)
         trial = planner.trial(config, combination.choices)
         trials.setdefault(trial.id, trial)  # an axis may name a value twice
     if run is None:
@@ -109,11 +114,12 @@ class _Planner:
     texts: dict[int, str] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def trial(self, config: Mapping[str, Any], choices: dict[str, str]) -> Trial:
         checked: Settings = {group: self._component(group, _mapping(config, group)) for group in COMPONENTS}
         train = _mapping(config, "train")
-        checked["train"] = self._node("train", train, lambda node: check_settings(TrainSettings, node, "train"))
+        checked["train"] = self._node("train", train, self._train)
         seed = config.get("seed")
         check_seed(seed)
         texts = [self.texts[id(node)] for node in checked.values()]
@@ -123,6 +129,11 @@ class _Planner:
         return Trial(
             f"{digest}-{seed}", choices, checked | {"seed": seed}, self.numbers.setdefault(shape, len(self.numbers)), misfit
         )
+
+    def _train(self, given: Settings) -> Settings:
+        node = check_settings(TrainSettings, given, "train")
+        TrainSettings(**node).check_device(self.device)
+        return node
 
     def _component(self, group: str, given: Mapping[str, Any]) -> Settings:
         return self._node(group, given, lambda node: _checked(group, node, COMPONENTS[group]))

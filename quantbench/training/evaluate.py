@@ -71,7 +71,7 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
         if seen.rates is not None:
             metrics |= seen.rates.metrics(stack.simulator.exact)
         if measured:
-            _add(metrics, stack.quantizer, stack.quantizer.measure(model.quantizer, torch.cat(seen.codes, dim=1)))
+            _add(metrics, stack.quantizer, stack.quantizer.measure(model.codebooks(), torch.cat(seen.codes, dim=1)))
             metrics["spent_bits"] = metrics.get("coded_bits", metrics["spent_bits"])
     if judged:
         found = stack.loss.measures(seen.output, frames.target, stack.simulator.waveform_rate)

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from quantbench.components import State
 from quantbench.gradients import Gradient, Moment
+from quantbench.precision import LOW, TF32, computing, rounded, rounded_weights
 from quantbench.quantizers import Code, Passed, Quantizer, by_means
+from quantbench.quantizers.base import Trace
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
 from quantbench.training.optimizer import Parameters
@@ -50,9 +52,14 @@ class _Strategy:
 class Model:
     """Encoder, bottleneck and decoder of all trials of a stack.
 
+    In low precision, each half computes with its weights rounded, and ``codec`` and ``quantizer`` hold what they are rounded
+    from; buffers hold what has been rounded.
+
     Attributes:
         item: latents of one frame: 1 of features, many of a waveform.
         features: numbers of the target for each latent.
+        networks: precision of encoder and decoder.
+        bottleneck: precision of quantizer and strategy.
     """
 
     def __init__(self, stack: Stack, streams: Streams) -> None:
@@ -75,6 +82,10 @@ class Model:
             if not any(tensor is leaf for leaf in parameters.leaves)
         ]
         self._buffers += [tensor for memory in self.memories for tensor in memory.values()]
+        self.networks, self.bottleneck = stack.train.precision, stack.train.bottleneck
+        for tensor in self.quantizer.values():
+            if not tensor.requires_grad:
+                tensor.copy_(self._rounded(tensor, self.bottleneck))
 
     def _trained(self) -> list[tuple[State, Parameters]]:
         """Every state with what trains it."""
@@ -127,7 +138,9 @@ class Model:
     @torch.no_grad()
     def fit(self, frames: Frames) -> None:
         """Start the quantizer from the first latents."""
-        self.stack.quantizer.fit(self.quantizer, self.encode(frames), self.streams)
+        encoded = self.encode(frames)
+        with computing(self.bottleneck):
+            self.stack.quantizer.fit(self.quantizer, self._rounded(encoded, self.bottleneck), self.streams)
 
     @torch.no_grad()
     def refit(self, frames: Frames, streams: Streams) -> None:
@@ -137,15 +150,18 @@ class Model:
 
     def encode(self, frames: Frames) -> Tensor:
         """The encoder's output, (trials, latents, latent_dim)."""
-        return self.stack.codec.encode(self.codec, frames.input)
+        with computing(self.networks):
+            return self.stack.codec.encode(self._weights("encoder."), self._rounded(frames.input, self.networks))
 
     def prepare(self, encoded: Tensor) -> Tensor:
         """The latents that are quantized, (trials, latents, dim), made from the encoder's output."""
-        return self.stack.quantizer.prepare(self.quantizer, encoded)
+        with computing(self.bottleneck):
+            return self.stack.quantizer.prepare(self.codebooks(), self._rounded(encoded, self.bottleneck))
 
     def hard(self, latents: Tensor, moment: Moment) -> Code:
         """The hard code of prepared latents."""
-        return self.stack.gradient.hard(self.stack.quantizer, self.quantizer, latents, moment)
+        with computing(self.bottleneck):
+            return self.stack.gradient.hard(self.stack.quantizer, self.codebooks(), latents, moment)
 
     def pass_through(self, latents: Tensor, moment: Moment, remember: bool = False) -> Passed:
         """What passes through the bottleneck while training.
@@ -155,21 +171,35 @@ class Model:
         """
         memories = self.memories if remember else [_copy(memory) for memory in self.memories]
         strategy = _Strategy(self.stack.gradient, moment, memories)
-        passed = self.stack.quantizer.forward(self.quantizer, latents, strategy, moment)
-        loss = torch.zeros_like(passed.loss) if self.refits else passed.loss
-        return replace(passed, loss=sum(strategy.losses, start=loss))
+        with computing(self.bottleneck):
+            passed = self.stack.quantizer.forward(self.codebooks(), latents, strategy, moment)
+            loss = torch.zeros_like(passed.loss) if self.refits else passed.loss
+            return replace(passed, loss=sum(strategy.losses, start=loss))
+
+    @torch.no_grad()
+    def update(self, trace: Trace, step: int) -> None:
+        """What the quantizer changes by itself after an optimizer step."""
+        detached = [(latents.detach(), code) for latents, code in trace]
+        with computing(self.bottleneck):
+            self.stack.quantizer.update(self.quantizer, detached, self.streams, step)
 
     def decode(self, received: Tensor, frames: Frames) -> Tensor:
         """The decoder's output for what it receives."""
-        restored = self.stack.quantizer.restore(self.quantizer, received)
-        return self.stack.codec.decode(self.codec, restored, frames.side, frames.target.shape[1])
+        with computing(self.bottleneck):
+            restored = self.stack.quantizer.restore(self.codebooks(), self._rounded(received, self.bottleneck))
+        with computing(self.networks):
+            side = None if frames.side is None else self._rounded(frames.side, self.networks)
+            restored = self._rounded(restored, self.networks)
+            return self.stack.codec.decode(self._weights("decoder."), restored, side, frames.target.shape[1])
 
     def frame_loss(self, frames: Frames) -> Callable[[Tensor], Tensor]:
         """Loss of each latent's frame, (trials, latents), for what the decoder would receive; without gradient."""
 
         def loss(received: Tensor) -> Tensor:
             with torch.no_grad():
-                each = self.loss_of_each(self.decode(received, frames), frames)
+                output = self.decode(received, frames)
+                with computing("float32"):  # a strategy asks, perhaps in low precision
+                    each = self.loss_of_each(output, frames)
                 return each.repeat_interleave(received.shape[1] // each.shape[1], dim=1)
 
         return loss
@@ -181,6 +211,34 @@ class Model:
     def loss(self, output: Tensor, frames: Frames) -> Tensor:
         """The reconstruction loss of every trial, (trials,)."""
         return self.stack.loss.mean(output, frames.target, self.stack.simulator.waveform_rate)
+
+    def gradient(self, loss: Tensor) -> Tensor:
+        """The gradient of a loss, (trials,), by every trial's parameters, (trials, numbers)."""
+        with computing(TF32 if self.networks == TF32 else "float32"):  # what is rounded was so on the way forward
+            return self.parameters.gradient(loss.sum())
+
+    def codebooks(self) -> State:
+        """The quantizer's state as it computes with it."""
+        if self.bottleneck not in LOW:
+            return self.quantizer
+        return {
+            name: rounded_weights(tensor, LOW[self.bottleneck]) if tensor.requires_grad else tensor
+            for name, tensor in self.quantizer.items()
+        }
+
+    def _weights(self, half: str) -> State:
+        """The codec's weights, those of one half as it computes with them."""
+        if self.networks not in LOW:
+            return self.codec
+        return {
+            name: rounded_weights(tensor, LOW[self.networks]) if name.startswith(half) else tensor
+            for name, tensor in self.codec.items()
+        }
+
+    @staticmethod
+    def _rounded(tensor: Tensor, precision: str) -> Tensor:
+        low = precision in LOW and tensor.dtype == torch.float32
+        return rounded(tensor, LOW[precision]) if low else tensor
 
     def tensors(self) -> list[Tensor]:
         """Everything in ``state_dict``, in as few tensors as there are, trial axis first."""

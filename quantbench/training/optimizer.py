@@ -58,31 +58,45 @@ class Adam:
         self.whole = torch.ones_like(self.lr)
         self.mean, self.square = torch.zeros_like(self.matrix), torch.zeros_like(self.matrix)
         self.steps = 0
+        self.taken = torch.zeros(len(lr), dtype=torch.long, device=lr.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """Both moments, not copied, and the number of steps."""
-        return {"mean": self.mean, "square": self.square, "steps": self.steps}
+        """Both moments, not copied, and the number of steps, of all trials and of each where some skip steps."""
+        return {"mean": self.mean, "square": self.square, "steps": self.steps, "taken": self.taken}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what ``state_dict`` gave."""
         self.mean.copy_(state["mean"])
         self.square.copy_(state["square"])
         self.steps = state["steps"]
+        self.taken.copy_(state["taken"])
 
     @torch.no_grad()
-    def step(self, gradient: Tensor, norm: Tensor, frozen: Tensor | None = None, rate: Tensor | None = None) -> None:
+    def step(
+        self,
+        gradient: Tensor,
+        norm: Tensor,
+        frozen: Tensor | None = None,
+        rate: Tensor | None = None,
+        taken: Tensor | None = None,
+    ) -> None:
         """Update the matrix in place.
 
         Args:
             norm: the gradient's norm per trial, (trials,).
             frozen: mask of columns that stay as they are.
             rate: share of the learning rate per trial, (trials,); all of it where not given.
+            taken: trials that take the step, (trials,), at each step or at none; the others stay as they are. All, where
+                not given.
         """
         self.steps += 1
         scale = None
         if self.clip is not None:
             scale = torch.where((self.clip > 0) & (norm > self.clip), self.clip / norm, 1.0)
         lr = self.lr if rate is None else self.lr * rate
+        if taken is not None:
+            self._step_of_some(gradient if scale is None else gradient * scale.unsqueeze(1), lr, frozen, taken)
+            return
         if kernels.usable(gradient):
             corrections = (1 - BETA1**self.steps, 1 - BETA2**self.steps)
             factors = self.whole if scale is None else scale
@@ -99,3 +113,16 @@ class Adam:
         if frozen is not None:
             change.masked_fill_(frozen, 0)
         self.matrix.addcmul_(change, lr.unsqueeze(1) / (BETA1**self.steps - 1))
+
+    def _step_of_some(self, gradient: Tensor, lr: Tensor, frozen: Tensor | None, taken: Tensor) -> None:
+        """A step of some trials, each with as many steps behind it as it has taken."""
+        self.taken += taken
+        rows = taken.unsqueeze(1)
+        self.mean.copy_(torch.where(rows, torch.lerp(self.mean, gradient, 1 - BETA1), self.mean))
+        self.square.copy_(torch.where(rows, BETA2 * self.square + (1 - BETA2) * gradient.square(), self.square))
+        # One by one: vector instructions may round otherwise than single ones.
+        corrections = [(1 - BETA1**steps, (1 - BETA2**steps) ** 0.5) for steps in self.taken.clamp_min(1).tolist()]
+        first, second = torch.tensor(corrections, dtype=lr.dtype, device=lr.device).unsqueeze(2).unbind(1)
+        change = self.mean / (self.square.sqrt() / second + EPSILON)
+        moves = rows if frozen is None else rows & ~frozen
+        self.matrix.sub_(torch.where(moves, change * (lr.unsqueeze(1) / first), 0.0))

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import torch
+
 from quantbench.components import Component, PerTrial, above, at_least, between, component
+from quantbench.errors import ConfigError
+from quantbench.precision import TF32
 
 
 @component
@@ -19,6 +25,12 @@ class TrainSettings(Component):
         clip: largest gradient norm of a trial; 0 for no clipping.
         log_every: steps between points of the curves.
         explode: distortion, in multiples of the target's power, from which a trial counts as diverged.
+        precision: of encoder and decoder, in training and in evaluation. ``bfloat16`` and ``float16``: weights, activations and
+            their gradients are rounded, sums within an operation are float32; the optimizer keeps float32 weights, and
+            float16 a loss scale a trial, as PyTorch's autocast and GradScaler do. Computed in float32, so no faster.
+            ``tf32``: products of a GPU.
+        quantizer_precision: of quantizer and strategy: ``float32``, or the ``same`` as the codec's, the buffers of moving
+            averages among it.
     """
 
     sizes = ("batch",)
@@ -31,6 +43,8 @@ class TrainSettings(Component):
     clip: PerTrial = 0.0
     log_every: int = 200
     explode: float = 1e3
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
+    quantizer_precision: Literal["float32", "same"] = "float32"
 
     def check(self) -> None:
         for name in ("steps", "batch", "log_every"):
@@ -40,3 +54,16 @@ class TrainSettings(Component):
             above(f"train.{name}", getattr(self, name), 0)
         between("train.lr_end", self.lr_end, 0, 1)
         at_least("train.clip", self.clip, 0)
+
+    def check_device(self, device: torch.device) -> None:
+        """Raise ConfigError where a device has no such precision."""
+        if self.precision == TF32 and device.type != "cuda":
+            raise ConfigError(
+                f"train.precision={TF32}: needs a GPU, and the device is {device.type}; there it can be float32, bfloat16 or "
+                f"float16"
+            )
+
+    @property
+    def bottleneck(self) -> str:
+        """The precision of quantizer and strategy."""
+        return self.precision if self.quantizer_precision == "same" else "float32"

@@ -16,7 +16,7 @@ from quantbench.devices import find_device
 from quantbench.errors import ConfigError, brief
 from quantbench.gradients import Gradient, misfit
 from quantbench.losses import MSE, Loss
-from quantbench.quantizers import Quantizer
+from quantbench.quantizers import External, Quantizer
 from quantbench.schema import checked
 from quantbench.simulators import Simulator
 from quantbench.training.settings import TrainSettings
@@ -93,6 +93,7 @@ class Stack:
                 pair = f"gradient={type(trial['gradient']).__name__} does not fit quantizer={type(trial['quantizer']).__name__}"
                 raise ConfigError(f"{pair}: {reason}")
             check_step(**{name: trial[name] for name in ("simulator", "codec", "quantizer", "gradient", "train")})
+            check_precision(trial["quantizer"], trial["train"])
         return cls.join(trials, whole, find_device(device), names)
 
     @classmethod
@@ -101,6 +102,7 @@ class Stack:
     ) -> Stack:
         """A stack from each trial's checked components, by the name that they have here."""
         parts: dict[str, Any] = {name: joined([trial[name] for trial in trials], device) for name in trials[0]}
+        parts["train"].check_device(device)
         return cls(**parts, seeds=tuple(seeds), device=device, names=tuple(names))
 
 
@@ -142,6 +144,18 @@ def check_step(simulator: Simulator, codec: Codec, quantizer: Quantizer, gradien
         quantizer.check_latents(codec.latent_dim, latents)
     except ConfigError as error:
         raise ConfigError(f"train.batch={train.batch}: {error}; use a larger train.batch") from error
+
+
+def check_precision(quantizer: Quantizer, train: TrainSettings) -> None:
+    """Raise ConfigError where a quantizer cannot compute in the precision that is asked for."""
+    if train.bottleneck == "float32":
+        return
+    for name, one in within(quantizer, "quantizer"):
+        if isinstance(one, External):
+            raise ConfigError(
+                f"train.quantizer_precision=same: modules of other packages ({name}: {type(one).__name__}) choose the "
+                f"precision that they compute in; it must be float32"
+            )
 
 
 def check_inputs(simulator: Simulator, codec: Codec, loss: Loss) -> None:

@@ -22,6 +22,7 @@ from quantbench.training.divergence import DATA, Divergence
 from quantbench.training.evaluate import evaluate
 from quantbench.training.model import Model
 from quantbench.training.optimizer import Adam
+from quantbench.training.scaling import LossScales
 from quantbench.training.stack import Outcome, Stack
 
 BATCHES_AHEAD = 8
@@ -52,6 +53,7 @@ class Training:
         self.world = stack.simulator.world(self.streams)
         self.model = Model(stack, self.streams)
         self.adam = Adam(self.model.parameters, settings.lr, settings.clip)
+        self.scales = LossScales(trials, stack.device) if settings.precision == "float16" else None
         self.critic_adam: Adam | None = None
         if (critic := self.model.critic_parameters) is not None:
             self.critic_adam = Adam(critic, torch.full_like(settings.lr, stack.loss.critic_lr), torch.zeros_like(settings.clip))
@@ -114,6 +116,7 @@ class Training:
             "model": self.model.state_dict(),
             "adam": self.adam.state_dict(),
             "critic_adam": None if self.critic_adam is None else self.critic_adam.state_dict(),
+            "scales": None if self.scales is None else self.scales.state_dict(),
             "divergence": self.divergence.state_dict(),
             "generators": self.streams.state(),
             "ahead": None if ahead is None else [ahead.input, ahead.target, ahead.side],
@@ -129,6 +132,8 @@ class Training:
         self.adam.load_state_dict(state["adam"])
         if self.critic_adam is not None:
             self.critic_adam.load_state_dict(state["critic_adam"])
+        if self.scales is not None:
+            self.scales.load_state_dict(state["scales"])
         self.divergence.load_state_dict(state["divergence"])
         self.streams.restore(state["generators"])
         self.ahead = None if state["ahead"] is None else Frames(*state["ahead"])
@@ -186,13 +191,15 @@ class Training:
         if self.critic_adam is not None:
             self._train_critic(output.detach(), frames.target)
             loss = loss + stack.loss.against(model.critic, output, frames.target)
-        gradient = model.parameters.gradient(loss.sum())
+        gradient, taken = self._gradient(loss)
         loss = loss.detach()
         if isinstance(stack.loss, MSE):  # not measured twice
             distortion = reconstruction.detach() / stack.loss.weight
         else:
             distortion = trial_error(output.detach(), frames.target)
-        self.norm = torch.linalg.vector_norm(gradient, dim=1)
+        norm = torch.linalg.vector_norm(gradient, dim=1)
+        self.norm = norm if taken is None else torch.where(taken, norm, self.norm)
+        fine = torch.isfinite(loss + self.norm) if self.scales is None else torch.isfinite(loss) & self.scales.alive
 
         def made() -> list[tuple[str, Tensor]]:
             return [
@@ -203,17 +210,23 @@ class Training:
                 ("the reconstruction loss", reconstruction),
                 ("the quantizer's loss", passed.loss),
                 ("the loss", loss),
-                ("the gradient", self.norm),
+                ("the gradient", self.norm) if self.scales is None else self.scales.verdict(),
             ]
 
-        self._note(step, self.divergence.watch(step, distortion, torch.isfinite(loss + self.norm), made))
+        self._note(step, self.divergence.watch(step, distortion, fine, made))
         frozen = model.encoder if stack.gradient.freezes_encoder(progress) else None
-        self.adam.step(gradient, self.norm, frozen, self._rate(progress))
-        with torch.no_grad():
-            trace = [(latents.detach(), code) for latents, code in passed.trace]
-            stack.quantizer.update(model.quantizer, trace, self.streams, step)
-            self.divergence.restore()
+        self.adam.step(gradient, norm, frozen, self._rate(progress), taken)
+        model.update(passed.trace, step)
+        self.divergence.restore()
         return reconstruction.detach()
+
+    def _gradient(self, loss: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The gradient of every trial's loss, (trials, numbers), and which trials take this step; None for all."""
+        if self.scales is None:
+            return self.model.gradient(loss), None
+        gradient, finite = self.scales.unscale(self.model.gradient(loss * self.scales.scale))
+        self.scales.update(finite)
+        return gradient, finite
 
     def _train_critic(self, output: Tensor, target: Tensor) -> None:
         """One step of the discriminators, before the codec's."""
