@@ -19,6 +19,7 @@ from quantbench.simulators import Frames, Simulator
 from quantbench.streams import Streams
 from quantbench.training.model import Model
 from quantbench.training.rates import Rates, Watched
+from quantbench.training.stages import errors_of_prefixes, has_prefixes, mse_of_prefixes, usage_of_parts
 
 CHUNK = 1024
 """Frames measured at a time; fixed, so that a result does not depend on memory or on the stack."""
@@ -68,6 +69,10 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
         alphabet = stack.quantizer.alphabet(seen.dim)
         metrics["quantization_error"] = sums["quantization"] / (latents * count * seen.dim)
         metrics |= code_usage(sums["counts"], alphabet)
+        if thorough:
+            metrics |= usage_of_parts(sums["counts"], alphabet, stack.quantizer.parts(seen.dim))
+            if has_prefixes(stack.quantizer):
+                metrics |= mse_of_prefixes(sums, metrics["mse"], count * frames.target.shape[2])
         if seen.rates is not None:
             metrics |= seen.rates.metrics(stack.simulator.exact)
         if measured:
@@ -131,6 +136,8 @@ def _look(model: Model, frames: Frames, streams: Streams, thorough: bool, codes:
         if thorough and not model.stack.simulator.exact:
             new["error_square"] = _sum(error.double().mean(-1).square())
         if code.indices is not None:
+            if thorough:
+                new |= errors_of_prefixes(model, code, part)
             if codes:
                 seen.codes.append(code.indices)
             new["counts"] = _counts(code.indices, model.stack.quantizer.alphabet(latents.shape[-1]))
