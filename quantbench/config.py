@@ -19,7 +19,7 @@ from quantbench.errors import ConfigError
 from quantbench.gradients import Gradient
 from quantbench.install import how_to_install
 from quantbench.losses import Loss
-from quantbench.metrics import METRICS
+from quantbench.metrics import METRICS, known
 from quantbench.paths import LATEST, OUTPUTS
 from quantbench.quantizers import Quantizer
 from quantbench.schema import construct, find_class, holds_component, without_target
@@ -88,7 +88,7 @@ class RunSettings(Component):
         if self.format == "parquet" and importlib.util.find_spec("pyarrow") is None:
             raise ConfigError(f"format=parquet: needs pyarrow; install it with {how_to_install('parquet')}")
         at_least("checkpoint_every", self.checkpoint_every, 0)
-        if self.objective is not None and self.objective not in METRICS:
+        if self.objective is not None and not known(self.objective):
             raise no_such_metric("objective=", self.objective, METRICS)
         find_device(self.device)
 

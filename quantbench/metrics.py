@@ -1,12 +1,14 @@
 """Every metric: its name, unit, direction, and a line of words. What else knows of metrics takes it from here.
 
 A class of a user's own adds to it: ``metrics = (Metric("my_error", "what it says", better=LESS),)`` beside its settings.
+A family of numbered columns is one entry of ``NUMBERED``; ``known`` finds the metric of any name.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from quantbench.errors import ConfigError
@@ -75,11 +77,36 @@ METRICS = table(
     ),
     Metric("joint_entropy_bits", "entropy of whole codes, bits of a frame; given the dither where there is one", "bits"),
     Metric("joint_entropy_error", "how far joint_entropy_bits may be from the truth", "bits"),
+    Metric(
+        "context_bits",
+        "bits of a frame given the one before, slot by slot: entropies of pairs less those of single codes; only where frames "
+        "follow each other in time",
+        "bits",
+    ),
+    Metric("context_bits_error", "how far context_bits may be from the truth", "bits"),
+    Metric(
+        "ngram_bits",
+        "bits of a frame that a model took which learns as it goes what follows the last two codes of a slot: no less than the "
+        "entropy rate of the codes, on average",
+        "bits",
+    ),
     Metric("perplexity", "2 to the entropy of a slot, mean over slots", better=MORE),
     Metric("usage", "share of the codes that occur", better=MORE, curve=True),
     Metric("dead_codes", "codes that never occur", better=LESS, whole=True),
     Metric("quantization_error", "mean square distance of a latent to its code", better=LESS, curve=True),
     Metric("mismatch_db", "distortion with the hard quantizer over that with what the decoder was trained on", "dB", LESS),
+    Metric(
+        "stability",
+        "share of the codes that stay the same under Gaussian noise on the input, 20 dB below its power",
+        better=MORE,
+        no_goal="a collapsed codec has the most stable codes: rank by mse or nmse_db",
+    ),
+    Metric(
+        "flip_damage",
+        "what mse rises by when each frame has one wrong index, any other one in any slot",
+        better=LESS,
+        no_goal="a collapsed codec is damaged least: rank by mse or nmse_db",
+    ),
     Metric("mel_distance_db", "log-mel distance of the decoded waveform", "dB", LESS, curve=True),
     Metric("si_sdr_db", "scale-invariant signal-to-distortion ratio", "dB", MORE, curve=True),
     Metric("pesq", "PESQ, wide band, 1 to 4.6", better=MORE),
@@ -114,6 +141,12 @@ METRICS = table(
 )
 """Those of this project, in the order of the columns. Those of cost, from ``seconds`` on, come last in a table."""
 
+NUMBERED = table(
+    Metric("mse_N", "mse of the first N stages of a residual code, decoded alone; of all of them it is mse", better=LESS),
+    Metric("usage_N", "share of the codes that occur, of stage or group N", better=MORE),
+)
+"""Families of columns: ``mse_N`` is ``mse_1``, ``mse_2`` and so on. They follow those of the table that are no costs."""
+
 OF_COMPONENTS = frozenset(
     ["estimated_bits", "coded_bits", "mel_distance_db", "si_sdr_db", "pesq", "stoi", "visqol", "clips", "clips_skipped"]
 )
@@ -137,11 +170,32 @@ OTHER_COLUMNS = {
 """The columns of results.csv that are no metrics, beside those of settings that vary, which have a dot in their name."""
 
 
+def known(name: str) -> Metric | None:
+    """The project's metric of this name, those of numbered families among them; None where there is none."""
+    if name in METRICS:
+        return METRICS[name]
+    found = re.fullmatch(r"(.+_)([1-9][0-9]{0,2})", name, re.ASCII)
+    family = NUMBERED.get(f"{found[1]}N") if found else None
+    return replace(family, name=name, words=re.sub(r"\bN\b", found[2], family.words)) if found and family else None
+
+
+def numbered(names: Iterable[str]) -> dict[str, Metric]:
+    """Those names that are of numbered families, in the order of the families and of the numbers."""
+    order = list(NUMBERED)
+    found = {name: one for name in names if name not in METRICS and (one := known(name))}
+
+    def place(name: str) -> tuple[int, int]:
+        begin, _, number = name.rpartition("_")
+        return order.index(f"{begin}_N"), int(number)
+
+    return {name: found[name] for name in sorted(found, key=place)}
+
+
 def taken(name: str) -> str | None:
     """Why a component cannot return a metric of this name, or None."""
     if not name.isidentifier():
         return "a metric's name is a word of letters, digits and underscores"
-    if name in OTHER_COLUMNS or (name in METRICS and name not in OF_COMPONENTS):
+    if name in OTHER_COLUMNS or (known(name) and name not in OF_COMPONENTS):
         return "that is a column of results.csv already, with another meaning; choose another name"
     return None
 
@@ -157,10 +211,10 @@ def declared(classes: Iterable[type]) -> dict[str, Metric]:
         for one in getattr(cls, "metrics", ()):
             if not isinstance(one, Metric):
                 raise ConfigError(f"{cls.__name__}.metrics: {one!r} is no Metric")
-            known = METRICS.get(one.name) or found.get(one.name)
-            if known is not None and known != one:
+            before = known(one.name) or found.get(one.name)
+            if before is not None and before != one:
                 raise ConfigError(f"{cls.__name__}.metrics: {one.name} is a metric already, declared otherwise")
             if reason := taken(one.name):
                 raise ConfigError(f"{cls.__name__}.metrics: {one.name}: {reason}")
             found[one.name] = one
-    return {name: one for name, one in found.items() if name not in METRICS}
+    return {name: one for name, one in found.items() if not known(name)}

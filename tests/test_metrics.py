@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from quantbench.errors import ConfigError
-from quantbench.metrics import LESS, METRICS, OF_COMPONENTS, OTHER_COLUMNS, Metric, declared
+from quantbench.metrics import LESS, METRICS, NUMBERED, OF_COMPONENTS, OTHER_COLUMNS, Metric, declared, known, numbered
 from quantbench.results.schema import COST, IDENTITY, NOTES
 from quantbench.results.schema import MEASURED as COLUMNS
 from quantbench.results.tables import read_results
@@ -127,7 +127,7 @@ def test_metrics_that_contradict_each_other_are_told_before_anything_trains(quan
     assert not (tmp_path / "outputs").exists()
 
 
-@pytest.mark.parametrize("name", ["seed", "seconds", "mse", "reference_mse", "quantizer.codes", "peak"])
+@pytest.mark.parametrize("name", ["seed", "seconds", "mse", "reference_mse", "mse_3", "quantizer.codes", "peak"])
 def test_a_metric_that_takes_the_name_of_a_column_is_named(quantbench, mine, tmp_path, name):
     code, _, err = quantbench("run", "--config-dir", str(mine), *RUN, f"quantizer.name={name}")
     assert code == 1
@@ -145,7 +145,8 @@ def test_what_may_be_declared():
 
     mine = Metric("mine", "a thing", better=LESS)
     assert of(mine, METRICS["pesq"]) == {"mine": mine}
-    for name, reason in (("device", "with another meaning"), ("gap_db", "declared otherwise")):
+    told = {"device": "with another meaning", "gap_db": "declared otherwise", "usage_12": "declared otherwise"}
+    for name, reason in told.items():
         with pytest.raises(ConfigError, match=rf"Mine.metrics: {name}.*{reason}"):
             of(Metric(name, "a thing"))
     with pytest.raises(ConfigError, match="a metric's name is a word"):
@@ -154,15 +155,50 @@ def test_what_may_be_declared():
         of("better")
 
 
+def test_numbered_families():
+    third = known("mse_3")
+    assert (third.name, third.better, third.unit) == ("mse_3", LESS, "")
+    assert third.words.startswith("mse of the first 3 stages")
+    assert known("mse") is METRICS["mse"]
+    for name in ("mse_0", "mse_03", "mse_1000", "mse_N", "mse_", "mse_-1", "mse_1_2", "nmse_3", "mse_٣", "_3", "3", ""):
+        assert known(name) is None, name
+    names = ["usage_2", "mse_10", "mine_1", "mse_2", "usage_1", "mse"]
+    assert list(numbered(names)) == ["mse_2", "mse_10", "usage_1", "usage_2"]
+
+
+def test_numbered_columns_reach_readers(quantbench, tmp_path):
+    words = ["quantizer=residual", "quantizer.stage.codes=4"]
+    code, _, err = quantbench("run", "executor=inline", *SMALL, *words, "-m", "quantizer.stages=2,11", "seed=0,1")
+    assert code == 0, err
+    (folder,) = (tmp_path / "outputs" / "default").iterdir()
+    table = read_results(folder)
+    own = [*(f"mse_{i}" for i in range(1, 12)), *(f"usage_{i}" for i in range(1, 12))]
+    assert list(table.columns) == [*IDENTITY, "quantizer.stages", *COLUMNS, *own, *NOTES, *COST]
+    few = table[table["quantizer.stages"] == 2]
+    assert few["mse_3"].isna().all()  # does not apply, so empty
+    assert few["mse_2"].tolist() == few["mse"].tolist()
+    for words in (["rank", "--metric", "mse_1"], ["diff", str(folder), "--metric", "usage_2"], ["watch", "--metric", "mse_2"]):
+        code, out, err = quantbench(words[0], str(folder), *words[1:])
+        assert code == 0, err
+        assert words[-1] in out
+    code, _, err = quantbench("rank", str(folder), "--metric", "mse_12")
+    assert code == 2
+    assert "--metric mse_12: no such metric" in err
+    (folder / "results.csv").write_text((folder / "results.csv").read_text().replace(str(table["mse_1"].iloc[0]), "much"))
+    code, _, err = quantbench("rank", str(folder))
+    assert code == 2
+    assert "column mse_1 holds 'much', which is no number" in err
+
+
 def test_list_metrics(quantbench, mine):
     code, out, _ = quantbench("list", "metrics")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()[2:]] == list(METRICS)
+    assert [line.split()[0] for line in out.splitlines()[2:]] == [*METRICS, *NUMBERED]
     (mine / "loss" / "contrary.yaml").unlink()
     code, out, err = quantbench("list", "metrics", "--config-dir", str(mine), "--format", "json")
     assert code == 0, err
     rows = {row["metric"]: row for row in json.loads(out)}
-    assert list(rows) == [*METRICS, "peak", "slow", "first_codes", "mean_error"]
+    assert list(rows) == [*METRICS, *NUMBERED, "peak", "slow", "first_codes", "mean_error"]
     assert rows["first_codes"] == {
         "metric": "first_codes",
         "unit": "",

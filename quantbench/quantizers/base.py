@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
@@ -226,6 +226,17 @@ class Quantizer(Component):
     def decode(self, state: State, indices: Tensor) -> Tensor:
         """The values (trials, frames, dim) of a code's indices (trials, frames, slots)."""
         raise NotImplementedError
+
+    def parts(self, dim: int) -> list[int]:
+        """Slots of each part of the code, in their order: of a stage, of a group; empty where it has no parts."""
+        return []
+
+    def prefixes(self, state: State, indices: Tensor) -> Iterator[Tensor]:
+        """Values (trials, frames, dim) that a decoder makes of the first part of a code, of the first two, ..., of all.
+
+        Nothing where a part refines none before it. One prefix for each of ``parts``, made when it is asked for.
+        """
+        return iter(())
 
     def logits(self, state: State, latents: Tensor, temperature: Tensor) -> Tensor:
         """``-distance**2 / temperature`` to every codeword, up to a constant a frame; only with ``SOFT``.

@@ -64,6 +64,9 @@ class Product(Quantizer):
     def alphabet(self, dim: int) -> list[int]:
         return self.part.alphabet(dim // self.groups) * self.groups
 
+    def parts(self, dim: int) -> list[int]:
+        return [len(self.part.alphabet(dim // self.groups))] * self.groups
+
     def init(self, streams: Streams, dim: int) -> State:
         return one_state([self.part.init(streams, dim // self.groups) for _ in range(self.groups)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -140,10 +141,17 @@ class Residual(Quantizer):
         return Code(self.decode(state, indices), indices)
 
     def decode(self, state: State, indices: Tensor) -> Tensor:
+        *_, values = self.prefixes(state, indices)
+        return values
+
+    def parts(self, dim: int) -> list[int]:
+        return [len(self.stage.alphabet(dim))] * self.stages
+
+    def prefixes(self, state: State, indices: Tensor) -> Iterator[Tensor]:
         total = torch.zeros(())
         for number, (own, part) in enumerate(zip(self._own(state), indices.chunk(self.stages, dim=-1), strict=True)):
             total = total + self._out(own, number, self.stage.decode(own, part))
-        return total
+            yield total
 
     def forward(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Passed:
         # Two residuals: what the strategy left over carries the decoder's gradient; what the hard codes left over trains the

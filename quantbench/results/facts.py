@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quantbench.errors import ConfigError
 from quantbench.files import read_text
-from quantbench.metrics import METRICS, OTHER_COLUMNS, Metric
+from quantbench.metrics import OTHER_COLUMNS, Metric, known
 
 COLUMNS_FILE = "columns.json"
 TAKEN = {*OTHER_COLUMNS, "run"}
@@ -43,8 +43,8 @@ def read_facts(path: Path) -> Facts:
     """Read columns.json; nothing where there is none. Raises ConfigError where it is none of QuantBench's."""
     try:
         content = json.loads(read_text(path, LARGEST))
-        known = {one.name for one in fields(Metric)}
-        found = [Metric(**{name: value for name, value in one.items() if name in known}) for one in content["metrics"]]
+        said = {one.name for one in fields(Metric)}
+        found = [Metric(**{name: value for name, value in one.items() if name in said}) for one in content["metrics"]]
         sizes = [str(name) for name in content["sizes"]]
         if any(not isinstance(text, str) for one in found for text in (one.words, one.unit, one.no_goal)):
             raise TypeError("words, unit and no_goal must be text")
@@ -52,6 +52,6 @@ def read_facts(path: Path) -> Facts:
         return Facts()
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{path}: cannot be read as the columns of a run ({type(error).__name__}: {error})") from error
-    if own := next((one.name for one in found if one.name in METRICS or one.name in TAKEN), None):
+    if own := next((one.name for one in found if known(one.name) or one.name in TAKEN), None):
         raise ConfigError(f"{path}: declares {own}, which is a column of QuantBench's")
     return Facts(sizes, {one.name: one for one in found})

@@ -12,7 +12,7 @@ import pandas as pd
 
 from quantbench.errors import ConfigError, brief
 from quantbench.files import opened, read_text
-from quantbench.metrics import METRICS, Metric
+from quantbench.metrics import METRICS, Metric, numbered
 from quantbench.results import parquet
 from quantbench.results.cells import read_csv, unguarded
 from quantbench.results.facts import COLUMNS_FILE, LARGEST, Facts, read_facts
@@ -148,7 +148,8 @@ def metrics_of(table: pd.DataFrame, declared: dict[str, Metric]) -> dict[str, Me
         and str(name).isidentifier()
         and pd.api.types.is_numeric_dtype(table[name])
     ]
-    return METRICS | declared | {name: Metric(name, "") for name in others if name not in METRICS and name not in declared}
+    found = METRICS | numbered(others) | declared
+    return found | {name: Metric(name, "") for name in others if name not in found}
 
 
 def of_table(table: pd.DataFrame, sizes: Sequence[str] | None = None, added: Mapping[str, Metric] | None = None) -> Results:

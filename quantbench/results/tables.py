@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from quantbench.errors import ConfigError
 from quantbench.files import opened, replace_file, writing
-from quantbench.metrics import METRICS
+from quantbench.metrics import METRICS, numbered
 from quantbench.points import Points
 from quantbench.results import parquet
 from quantbench.results.cells import read_csv, unguarded, write_csv
@@ -24,7 +24,7 @@ from quantbench.results.schema import COST, CURVES, IDENTITY, MEASURED, NOTES, T
 
 
 def results_table(rows: Sequence[Mapping[str, Any]], settings: Sequence[str], whole: Sequence[str] = ()) -> pd.DataFrame:
-    """Rows as a table with all columns in their order: what else a row holds follows the known metrics.
+    """Rows as a table with all columns in their order: numbered metrics follow the known ones, and then what else a row holds.
 
     Args:
         settings: dotted names of settings that vary.
@@ -33,7 +33,7 @@ def results_table(rows: Sequence[Mapping[str, Any]], settings: Sequence[str], wh
     before, after = [*IDENTITY, *settings, *MEASURED], [*NOTES, *COST]
     known = {*before, *after}
     further = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in known and "." not in name]
-    columns = [*before, *further, *after]
+    columns = [*before, *dict.fromkeys([*numbered(further), *further]), *after]
     table = pd.DataFrame([[row.get(name) for name in columns] for row in rows], columns=columns)
     for name in [*WHOLE, *(name for name in whole if name in further)]:
         table[name] = pd.to_numeric(table[name]).astype("Int64")
@@ -91,7 +91,7 @@ def read_results(path: Path) -> pd.DataFrame:
     missing = [name for name in ("trial", "status", "seed", "quantizer", "gradient") if name not in table]
     if missing:
         raise ConfigError(f"{file}: is no results.csv of QuantBench, it has no column {', '.join(missing)}")
-    for name in table.columns.intersection([*METRICS, *WHOLE]):
+    for name in table.columns.intersection([*METRICS, *numbered(map(str, table.columns)), *WHOLE]):
         try:
             numbers = pd.to_numeric(table[name], errors="coerce")
         except OverflowError as error:

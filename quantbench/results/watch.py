@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quantbench.errors import ConfigError
-from quantbench.metrics import METRICS
+from quantbench.metrics import METRICS, known
 from quantbench.results.frame import USUAL, Counts, frame
 from quantbench.results.layout import Layout, layout, nominal_rate
 from quantbench.results.load import Results, metrics_of
@@ -50,9 +50,9 @@ def watch(folder: Path, metric: str | None = None, once: bool = False, form: str
         ConfigError: the folder is none of a run; a metric that is none.
     """
     watched = Watch(folder)
-    known = METRICS | watched.facts.metrics
-    if metric is not None and metric not in known:
-        raise no_such_metric("--metric ", metric, known)
+    every = METRICS | watched.facts.metrics
+    if metric is not None and metric not in every and not known(metric):
+        raise no_such_metric("--metric ", metric, every)
     if form != "table":
         header, rows = standings(watched.look(), metric)
         shown = render(header, rows, form)
@@ -109,7 +109,7 @@ def _numbers_only(table: pd.DataFrame) -> pd.DataFrame:
     """What the columns of a journal have of numbers: anybody may have written it."""
     changed = {}
     for name in table.columns:
-        if name in METRICS or name == "seed":
+        if known(name) or name == "seed":
             values = [value if isinstance(value, int | float) and value == value else math.nan for value in table[name]]
             changed[name] = np.array([value if abs(value) <= sys.float_info.max else math.nan for value in values], float)
     return table.assign(**changed)

@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from quantbench.audio import recordings
@@ -23,7 +24,7 @@ from quantbench.terminal import say
 
 FLOOR = 1e-5
 """Mel magnitude below which a band counts as silent; a frame with nothing above it is left out."""
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 
 
 @component
@@ -80,9 +81,8 @@ class AudioFrames(Simulator):
         return self.frame_dim
 
     def world(self, streams: Streams) -> State:
-        """All frames, (frames, bands): the one tensor without a trial axis, for the recordings are the same for all."""
-        train, held_out = self._load()
-        return {"train": train.to(streams.device), "held_out": held_out.to(streams.device)}
+        """All frames, (frames, bands), and ``runs``: without a trial axis, for the recordings are the same for all."""
+        return {name: tensor.to(streams.device) for name, tensor in self._load().items()}
 
     def draw(self, world: State, streams: Streams, frames: int, purpose: str = "data") -> Frames:
         chosen = streams.integers(purpose, len(world["train"]), frames)
@@ -90,18 +90,19 @@ class AudioFrames(Simulator):
         return Frames(frame, frame)
 
     def evaluation(self, world: State, streams: Streams) -> Frames:
-        """Every frame of the held-out files, the same for all trials."""
+        """Every frame of the held-out files, the same for all trials; a run ends where a file does, and before silence."""
         frames = world["held_out"].expand(streams.trials, -1, -1)
-        return Frames(frames, frames)
+        return Frames(frames, frames, runs=tuple(world["runs"].tolist()))
 
-    def _load(self) -> tuple[Tensor, Tensor]:
+    def _load(self) -> State:
         folder = Path(self.folder).resolve()
         return _load(folder, self.sample_rate, self.frame_dim, self.window, self.hop, self.held_out)
 
 
 @lru_cache(maxsize=2)
-def _load(folder: Path, sample_rate: int, bands: int, window: int, hop: int, share: float) -> tuple[Tensor, Tensor]:
-    """Training and held-out frames, each (frames, bands), with zero mean and unit variance per band over training.
+def _load(folder: Path, sample_rate: int, bands: int, window: int, hop: int, share: float) -> State:
+    """``train`` and ``held_out`` frames, each (frames, bands), with zero mean and unit variance per band over training, and
+    ``runs``: how many held-out frames in a row follow each other.
 
     A worker trains many stacks on the same recordings: the last ones are kept. Raises ConfigError where there are no frames.
     """
@@ -110,26 +111,37 @@ def _load(folder: Path, sample_rate: int, bands: int, window: int, hop: int, sha
     cache = recordings.cache_path("log-mel", settings, folder, files, ".npz")
     none = (OSError, EOFError, ValueError, KeyError, BadZipFile)  # there is none yet, or it is damaged and made anew
     with contextlib.suppress(*none), np.load(cache, allow_pickle=False) as stored:
-        return torch.from_numpy(stored["train"]), torch.from_numpy(stored["held_out"])
+        return {name: torch.from_numpy(stored[name]) for name in ("train", "held_out", "runs")}
     chosen = recordings.held_out_files(folder, files, share)
     filters = torch.tensor(mel_filters(sample_rate, window, bands, slaney=False).T, dtype=torch.float32)
     found = recordings.decode(
         folder, files, chosen, sample_rate, window, lambda samples: _log_mel(samples, filters, window, hop)
     )
-    train, held_out = np.concatenate(found.train), np.concatenate(found.held_out)
+    train, held_out = (np.concatenate([one[:, 1:] for one in files]) for files in (found.train, found.held_out))
+    runs = np.concatenate([_runs(one[:, 0]) for one in found.held_out])
     mean, std = train.mean(0), train.std(0) + 1e-8
     train, held_out = (train - mean) / std, (held_out - mean) / std
     try:
-        write_cache(cache, lambda file: np.savez(file, train=train, held_out=held_out))
+        write_cache(cache, lambda file: np.savez(file, train=train, held_out=held_out, runs=runs))
     except OSError as error:
         say(f"log-mel frames are not cached: {error}", error=True)
-    return torch.from_numpy(train), torch.from_numpy(held_out)
+    return {"train": torch.from_numpy(train), "held_out": torch.from_numpy(held_out), "runs": torch.from_numpy(runs)}
 
 
 def _log_mel(samples: Array, filters: Tensor, window: int, hop: int) -> Array | None:
-    """Natural logarithm of mel magnitudes, (frames, bands), without silent frames; None where there are no others."""
+    """The place of each frame and the natural logarithm of its mel magnitudes, (frames, 1 + bands), without silent frames.
+
+    None where there are no others.
+    """
     hann = torch.hann_window(window)
     spectrum = torch.stft(torch.from_numpy(samples), window, hop, window=hann, center=False, return_complex=True).abs()
     mel = filters @ (spectrum / hann.sum())
-    mel = mel[:, mel.amax(0) > FLOOR]
-    return np.asarray(mel.clamp_min(FLOOR).log().T.contiguous().numpy()) if mel.shape[1] else None
+    heard = mel.amax(0) > FLOOR
+    place = heard.nonzero().T.to(mel.dtype)
+    return np.asarray(torch.cat([place, mel[:, heard].clamp_min(FLOOR).log()]).T.contiguous().numpy()) if heard.any() else None
+
+
+def _runs(places: Array) -> NDArray[np.int64]:
+    """Lengths of the runs of places that follow each other."""
+    ends = np.flatnonzero(np.diff(places) != 1) + 1
+    return np.diff(np.concatenate([[0], ends, [len(places)]])).astype(np.int64)

@@ -29,11 +29,14 @@ class Frames:
         input: what the encoder sees, (trials, frames, input_dim).
         target: what the decoder should give, (trials, frames, target_dim).
         side: what the decoder is told beside the code, (trials, frames, side_dim), or None.
+        runs: how many frames in a row follow each other in time, run by run over all frames and alike in all trials; None
+            where every frame stands alone. Parts of frames have none.
     """
 
     input: Tensor
     target: Tensor
     side: Tensor | None = None
+    runs: tuple[int, ...] | None = None
 
     def part(self, start: int, length: int) -> Frames:
         """The frames ``start .. start + length - 1`` (fewer at the end) of each trial."""

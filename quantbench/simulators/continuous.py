@@ -104,13 +104,17 @@ class GaussMarkov(Memoryless):
 
     Attributes:
         correlation: between neighbouring samples, -1 < correlation < 1.
+        in_a_row: blocks of the evaluation set that follow each other in one stretch of the process, so that their codes are
+            a sequence; with more than 1 the standard error of ``mse`` is too small. Training draws single blocks.
     """
 
     correlation: float = 0.9
+    in_a_row: int = 1
 
     def check(self) -> None:
         super().check()
         between("simulator.correlation", self.correlation, -0.9999, 0.9999)
+        between("simulator.in_a_row", self.in_a_row, 1, self.held_out_frames)
 
     def limit(self, world: State, trial: int) -> Limit:
         """That of single blocks: a codec that codes each frame alone cannot use what neighbouring ones have in common.
@@ -125,9 +129,21 @@ class GaussMarkov(Memoryless):
         )
 
     def samples(self, streams: Streams, frames: int, purpose: str) -> torch.Tensor:
-        white = streams.normal(purpose, frames, self.frame_dim)
+        return self._process(streams.normal(purpose, frames, self.frame_dim))
+
+    def evaluation(self, world: State, streams: Streams) -> Frames:
+        """A fixed held-out set, in whole stretches of the process."""
+        if self.in_a_row == 1:
+            return super().evaluation(world, streams)
+        stretches = math.ceil(self.held_out_frames / self.in_a_row)
+        samples = self._process(streams.normal("evaluation", stretches, self.in_a_row * self.frame_dim))
+        frame = samples.view(streams.trials, -1, self.frame_dim)
+        return Frames(frame, frame, runs=(self.in_a_row,) * stretches)
+
+    def _process(self, white: torch.Tensor) -> torch.Tensor:
+        """Stretches of the process from standard normal numbers (trials, stretches, samples)."""
         samples = [white[..., 0]]
-        for i in range(1, self.frame_dim):
+        for i in range(1, white.shape[-1]):
             innovation = math.sqrt(1 - self.correlation**2) * white[..., i]
             samples.append(self.correlation * samples[-1] + innovation)
         return torch.stack(samples, dim=-1)

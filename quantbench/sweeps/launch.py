@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from quantbench.errors import ConfigError
 from quantbench.imports import import_from
-from quantbench.metrics import METRICS, MORE
+from quantbench.metrics import METRICS, MORE, known
 from quantbench.results.schema import Status
 from quantbench.results.tables import read_results
 from quantbench.suggest import no_such_metric
@@ -77,14 +77,15 @@ def objective(config: DictConfig, hydra: DictConfig) -> str | None:
         if sweeper.startswith((CORE, OURS)):
             return None
         raise ConfigError(f"objective=null: {sweeper.rpartition('.')[2]} needs a metric, as objective=nmse_db")
-    if name not in METRICS:
+    if not known(name):
         raise no_such_metric("objective=", name, METRICS)
     return name
 
 
 def value(folder: Path | None, sweep: Sweep, name: str) -> float:
     """The metric of a sweep's only trial; one that did not complete has the worst there is."""
-    worst = -math.inf if METRICS[name].better == MORE else math.inf
+    metric = known(name)
+    worst = -math.inf if metric is not None and metric.better == MORE else math.inf
     try:
         trial = plan(sweep).trials[0].id
     except NothingToTrain:

@@ -8,7 +8,7 @@ from pathlib import Path
 from quantbench.choices import GROUPS, choices, description
 from quantbench.errors import ConfigError
 from quantbench.imports import import_from_config_dir
-from quantbench.metrics import METRICS, declared
+from quantbench.metrics import METRICS, NUMBERED, declared
 from quantbench.results.render import render
 from quantbench.suggest import did_you_mean, like, no_such_choice
 from quantbench.sweeps.kept import kept
@@ -78,7 +78,7 @@ def _rows(settings: Sequence[Setting], form: str) -> str:
 
 def _metrics(config_dir: Path | None, form: str) -> str:
     """The table of metrics, and those that classes in a folder of the user's own add."""
-    every = dict(METRICS)
+    every = METRICS | NUMBERED
     if config_dir is not None:
         from quantbench.sweeps.catalogue import named_classes  # and with it torch
 

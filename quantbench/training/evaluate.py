@@ -19,6 +19,8 @@ from quantbench.simulators import Frames, Simulator
 from quantbench.streams import Streams
 from quantbench.training.model import Model
 from quantbench.training.rates import Rates, Watched
+from quantbench.training.stages import errors_of_prefixes, has_prefixes, mse_of_prefixes, usage_of_parts
+from quantbench.training.tokens import Disturbed, bits_in_context, runs_of_codes
 
 CHUNK = 1024
 """Frames measured at a time; fixed, so that a result does not depend on memory or on the stack."""
@@ -42,6 +44,7 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
     the hard code (``universal``), encoder and decoder share that dither, and these rates are entropies given the dither;
     no other strategy and no quantizer of this project has a random part at evaluation. ``entropy_bits`` is the sum of the
     slots' entropies as counted, without correction and over all dithers. ``perplexity`` is the mean over slots of 2**entropy.
+    ``quantbench.training.stages`` and ``tokens`` measure single stages, and codes as tokens; a dithered code is none.
     ``mismatch_db`` compares the distortion under the hard quantizer with that of what passes through while training (positive:
     hard is worse).
 
@@ -52,7 +55,8 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
     measured = thorough and type(stack.quantizer).measure is not Quantizer.measure
     judged = thorough and type(stack.loss).measures is not Loss.measures
     heard = type(stack.simulator).measures is not Simulator.measures
-    seen = _look(model, frames, streams, thorough, codes=measured, outputs=heard or judged)
+    runs = runs_of_codes(frames, model.item) if thorough else None
+    seen = _look(model, frames, streams, thorough, codes=measured or runs is not None, outputs=heard or judged)
     sums, count, latents = seen.sums, frames.target.shape[1], stack.codec.latents_per_frame(frames.input.shape[2])
     metrics = {
         "mse": sums["error"] / (count * frames.target.shape[2]),
@@ -68,8 +72,16 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
         alphabet = stack.quantizer.alphabet(seen.dim)
         metrics["quantization_error"] = sums["quantization"] / (latents * count * seen.dim)
         metrics |= code_usage(sums["counts"], alphabet)
+        if thorough:
+            metrics |= usage_of_parts(sums["counts"], alphabet, stack.quantizer.parts(seen.dim))
+            if has_prefixes(stack.quantizer):
+                metrics |= mse_of_prefixes(sums, metrics["mse"], count * frames.target.shape[2])
         if seen.rates is not None:
             metrics |= seen.rates.metrics(stack.simulator.exact)
+        if runs is not None and not seen.dithered:
+            metrics |= bits_in_context(torch.cat(seen.codes, dim=1), alphabet, runs)
+        if seen.disturbed is not None:
+            metrics |= seen.disturbed.metrics(metrics["mse"], count * frames.target.shape[2])
         if measured:
             _add(metrics, stack.quantizer, stack.quantizer.measure(model.codebooks(), torch.cat(seen.codes, dim=1)))
             metrics["spent_bits"] = metrics.get("coded_bits", metrics["spent_bits"])
@@ -88,6 +100,7 @@ class _Seen:
         dim: dimensions that are quantized.
         codes, outputs: indices and decoded frames, part by part; empty where nobody needs them.
         rates: what the codes cost; None where nothing is quantized or nobody asks.
+        disturbed: what noise and wrong indices do; None where nobody asks.
     """
 
     sums: dict[str, Tensor]
@@ -95,6 +108,12 @@ class _Seen:
     codes: list[Tensor]
     outputs: list[Tensor]
     rates: Rates | None = None
+    disturbed: Disturbed | None = None
+
+    @property
+    def dithered(self) -> bool:
+        """Whether the codes shared a dither with the decoder."""
+        return self.rates is not None and bool(self.rates.given)
 
     @property
     def output(self) -> Tensor:
@@ -104,7 +123,7 @@ class _Seen:
 
 def _look(model: Model, frames: Frames, streams: Streams, thorough: bool, codes: bool, outputs: bool) -> _Seen:
     """Encode, quantize and decode all frames, a part at a time; ``codes`` and ``outputs`` ask for these to be kept."""
-    seen = _Seen({}, 0, [], [])
+    seen = _Seen({}, 0, [], [], disturbed=Disturbed(model, frames, streams) if thorough else None)
     last = model.stack.train.steps
     moment = Watched(1.0, streams, purpose="evaluation noise", training=False, step=last, item=model.item)
     for part in _parts(frames):
@@ -115,6 +134,8 @@ def _look(model: Model, frames: Frames, streams: Streams, thorough: bool, codes:
         if thorough and code.indices is not None:
             seen.rates = seen.rates or Rates(streams, model.stack.quantizer.alphabet(latents.shape[-1]))
             seen.rates.add(code.indices, latents.shape[-1], moment, partial(model.hard, latents))
+            if seen.disturbed is not None and not seen.dithered:
+                seen.disturbed.add(part, code, seen.rates.alphabet)
         received = model.pass_through(latents, moment).received
         output = model.decode(code.values, part)
         error = (output - part.target).square()
@@ -131,6 +152,8 @@ def _look(model: Model, frames: Frames, streams: Streams, thorough: bool, codes:
         if thorough and not model.stack.simulator.exact:
             new["error_square"] = _sum(error.double().mean(-1).square())
         if code.indices is not None:
+            if thorough:
+                new |= errors_of_prefixes(model, code, part)
             if codes:
                 seen.codes.append(code.indices)
             new["counts"] = _counts(code.indices, model.stack.quantizer.alphabet(latents.shape[-1]))

@@ -44,6 +44,21 @@ def test_bands_are_normalised_and_files_are_split(recordings):
     assert held_out.input.shape[1] / (held_out.input.shape[1] + len(train)) == pytest.approx(2 / files, abs=0.03)
 
 
+def test_runs_end_with_files_and_before_silence(recordings):
+    simulator = AudioFrames(folder=str(recordings), frame_dim=12, held_out=0.9, window=512, hop=256)
+    for path in (recordings / "speaker").iterdir():
+        samples = 0.1 * np.random.default_rng(1).standard_normal(512 + 256 * 29)
+        samples[512 + 256 * 9 : 512 + 256 * 15] = 0  # frames 11 to 15 lie within
+        path.unlink()
+        soundfile.write(path.with_suffix(".flac"), samples, 16000)
+    _, held_out = frames_of(simulator)
+    assert held_out.runs == (11, 14) * 9
+    assert sum(held_out.runs) == held_out.input.shape[1]
+    _load.cache_clear()
+    assert frames_of(simulator)[1].runs == held_out.runs  # from the cache
+    assert held_out.part(0, 10).runs is None
+
+
 def test_the_cache_is_used_and_follows_the_files(recordings, tmp_path, capsys):
     simulator = AudioFrames(folder=str(recordings), frame_dim=12)
     first = simulator.world(Streams([0]))["train"]

@@ -108,6 +108,23 @@ def test_gauss_markov_correlation_falls_geometrically():
     assert torch.allclose(found, 0.8 ** torch.arange(6), atol=0.02)
 
 
+def test_blocks_in_a_row_are_one_stretch_of_the_process():
+    simulator = GaussMarkov(frame_dim=4, correlation=0.8, in_a_row=48)
+    streams = Streams([0, 1])
+    found = simulator.evaluation({}, streams)
+    assert found.runs == (48,) * (found.input.shape[1] // 48)
+    assert sum(found.runs) == found.input.shape[1] >= simulator.held_out_frames
+    samples = found.input[0].view(len(found.runs), -1)  # a stretch a row
+    for distance in (1, 4, 5):  # over the blocks' ends as within
+        product = (samples[:, :-distance] * samples[:, distance:]).mean()
+        assert product.item() == pytest.approx(0.8**distance, abs=0.02)
+    ends = found.input[0]
+    assert (ends[47:-1:48, -1] * ends[48::48, 0]).mean().item() == pytest.approx(0, abs=0.15)
+    alone = GaussMarkov(frame_dim=4, correlation=0.8)
+    assert alone.evaluation({}, streams).runs is None
+    assert torch.equal(simulator.draw({}, Streams([3]), 50).input, alone.draw({}, Streams([3]), 50).input)
+
+
 @pytest.mark.parametrize(
     ("simulator", "message"),
     [
@@ -116,6 +133,7 @@ def test_gauss_markov_correlation_falls_geometrically():
         (Rotation(bits=50), "allows at most simulator.bits="),
         (Codeword(nuisance=-1.0), "simulator.nuisance"),
         (GaussMarkov(correlation=1.0), "simulator.correlation=1.0: must lie between"),
+        (GaussMarkov(in_a_row=0), "simulator.in_a_row=0: must lie between 1 and 16384"),
         (Gaussian(frame_dim=0), "simulator.frame_dim=0: must be at least 1"),
     ],
 )

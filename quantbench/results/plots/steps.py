@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from quantbench.errors import ConfigError
-from quantbench.metrics import METRICS
+from quantbench.metrics import known
 from quantbench.results.plots.data import FAILURES, GROWTH, Data, axis_title, interval_words
 from quantbench.results.plots.picture import CROSS, Axis, Floats, Ints, Look, Panel, Picture, Series, with_counts
 from quantbench.results.statistics import mean_intervals
@@ -214,5 +214,5 @@ def _values(look: Look, part: pd.DataFrame, method: str) -> Series:
 def _axis(data: Data, metric: str) -> str:
     if metric == "encoder_std":
         return "encoder_std (of the encoder's output)"
-    known = data.ran().metrics.get(metric, METRICS.get(metric))
-    return metric if known is None else axis_title(known)
+    found = data.ran().metrics.get(metric) or known(metric)
+    return metric if found is None else axis_title(found)
