@@ -144,7 +144,7 @@ def computing(precision: str) -> Iterator[None]:
 @contextmanager
 def _tf32() -> Iterator[None]:
     """Products and convolutions of a GPU take TF32, a flag of the whole process."""
-    flags = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    flags: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [flag.allow_tf32 for flag in flags]
     try:
         for flag in flags:

@@ -3,8 +3,8 @@
     python scripts/pages.py
 
 A block of text after ``<!-- quantbench COMMAND ... -->`` becomes that command's output, run at the root of the checkout on
-tables of docs/data; after ``<!-- summary FOLDER -->`` the table that the run printed when it ended, after ``<!-- audit FOLDER -->``
-that of an audit.
+tables of docs/data; after ``<!-- summary FOLDER -->`` the table that the run printed when it ended, after
+``<!-- audit FOLDER -->`` the cosines of an audit.
 """
 
 from __future__ import annotations

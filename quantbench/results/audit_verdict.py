@@ -14,10 +14,10 @@ from quantbench.results.statistics import mean_interval
 RIGHT, WRONG, UNCLEAR = "right", "wrong", "unclear"
 
 READING = """\
-right: a small step along it lowers the hard distortion, as seen at that width (in quantization errors); wrong: raises it. Narrow
-  widths see the nearest borders between codes, wide ones how the codes lie. unclear: the interval over seeds holds 0.
-Right at every width: it follows the hard distortion. Right at wide widths alone: it leads to the right region, not over the next
-  border. Wrong after training: what still moves the encoder is something else than the hard distortion.
+right: a small step along it lowers the hard distortion, as seen at that width (in quantization errors); wrong: raises it.
+  Narrow widths see the nearest borders between codes, wide ones how the codes lie. unclear: the interval over seeds holds 0.
+Right at every width: it follows the hard distortion. Right at wide widths alone: it leads to the right region, not over the
+  next border. Wrong after training: what still moves the encoder is something else than the hard distortion.
 This is about the encoder's gradient alone, and no ranking: what a strategy reaches, a sweep and `quantbench rank` say."""
 
 

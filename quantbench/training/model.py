@@ -49,6 +49,20 @@ class _Strategy:
         return received
 
 
+class _Asked:
+    """Asks a strategy, in the place of a training, what it keeps of each elementary quantization."""
+
+    draws = False
+
+    def __init__(self, gradient: Gradient, streams: Streams) -> None:
+        self.gradient, self.streams = gradient, streams
+        self.found: list[State] = []
+
+    def __call__(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code) -> Tensor:
+        self.found.append(self.gradient.memory(quantizer, latents.shape[-1], self.streams))
+        return latents
+
+
 class Model:
     """Encoder, bottleneck and decoder of all trials of a stack.
 
@@ -95,17 +109,13 @@ class Model:
     @torch.no_grad()
     def _memories(self) -> list[State]:
         """What the strategy keeps of every elementary quantization, in the order in which these ask it."""
-        gradient, quantizer, found = self.stack.gradient, self.stack.quantizer, list[State]()
+        gradient, quantizer = self.stack.gradient, self.stack.quantizer
         if type(gradient).memory is Gradient.memory:
-            return found
-
-        def ask(quantizer: Quantizer, state: State, latents: Tensor, code: Code) -> Tensor:
-            found.append(gradient.memory(quantizer, latents.shape[-1], self.streams))
-            return latents
-
+            return []
+        ask = _Asked(gradient, self.streams)
         one = torch.zeros(self.streams.trials, 1, self.stack.codec.latent_dim, device=self.stack.device)
         quantizer.received(self.quantizer, self.prepare(one), ask, Moment(0.0, self.streams, training=False))
-        return found if any(found) else []
+        return ask.found if any(ask.found) else []
 
     def state_dict(self) -> State:
         """Everything that is learned or kept, by the name of its part and its own; not copied."""
