@@ -55,9 +55,10 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
     measured = thorough and type(stack.quantizer).measure is not Quantizer.measure
     judged = thorough and type(stack.loss).measures is not Loss.measures
     heard = type(stack.simulator).measures is not Simulator.measures
-    runs = runs_of_codes(frames, model.item) if thorough else None
+    count, latents = frames.target.shape[1], stack.codec.latents_per_frame(frames.input.shape[2])
+    runs = runs_of_codes(frames, latents) if thorough else None
     seen = _look(model, frames, streams, thorough, codes=measured or runs is not None, outputs=heard or judged)
-    sums, count, latents = seen.sums, frames.target.shape[1], stack.codec.latents_per_frame(frames.input.shape[2])
+    sums = seen.sums
     metrics = {
         "mse": sums["error"] / (count * frames.target.shape[2]),
         "nmse_db": decibel(sums["error"] / sums["power"]),
@@ -72,22 +73,29 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
         alphabet = stack.quantizer.alphabet(seen.dim)
         metrics["quantization_error"] = sums["quantization"] / (latents * count * seen.dim)
         metrics |= code_usage(sums["counts"], alphabet)
-        if thorough:
-            metrics |= usage_of_parts(sums["counts"], alphabet, stack.quantizer.parts(seen.dim))
-            if has_prefixes(stack.quantizer):
-                metrics |= mse_of_prefixes(sums, metrics["mse"], count * frames.target.shape[2])
         if seen.rates is not None:
             metrics |= seen.rates.metrics(stack.simulator.exact)
-        if runs is not None and not seen.dithered:
-            metrics |= bits_in_context(torch.cat(seen.codes, dim=1), alphabet, runs)
-        if seen.disturbed is not None:
-            metrics |= seen.disturbed.metrics(metrics["mse"], count * frames.target.shape[2])
+        if thorough:
+            metrics |= _stages_and_tokens(stack.quantizer, seen, runs, metrics["mse"], count * frames.target.shape[2])
         if measured:
             _add(metrics, stack.quantizer, stack.quantizer.measure(model.codebooks(), torch.cat(seen.codes, dim=1)))
             metrics["spent_bits"] = metrics.get("coded_bits", metrics["spent_bits"])
     if judged:
         found = stack.loss.measures(seen.output, frames.target, stack.simulator.waveform_rate)
         _add(metrics, stack.loss, found)
+    return metrics
+
+
+def _stages_and_tokens(quantizer: Quantizer, seen: _Seen, runs: tuple[int, ...] | None, mse: Tensor, features: int) -> Metrics:
+    """What single stages, and codes as tokens, are worth; ``features`` of the target, of all frames."""
+    alphabet = quantizer.alphabet(seen.dim)
+    metrics = usage_of_parts(seen.sums["counts"], alphabet, quantizer.parts(seen.dim))
+    if has_prefixes(quantizer):
+        metrics |= mse_of_prefixes(seen.sums, mse, features)
+    if runs is not None and not seen.dithered:
+        metrics |= bits_in_context(torch.cat(seen.codes, dim=1), alphabet, runs)
+    if seen.disturbed is not None:
+        metrics |= seen.disturbed.metrics(mse, features)
     return metrics
 
 
@@ -124,8 +132,8 @@ class _Seen:
 def _look(model: Model, frames: Frames, streams: Streams, thorough: bool, codes: bool, outputs: bool) -> _Seen:
     """Encode, quantize and decode all frames, a part at a time; ``codes`` and ``outputs`` ask for these to be kept."""
     seen = _Seen({}, 0, [], [], disturbed=Disturbed(model, frames, streams) if thorough else None)
-    last = model.stack.train.steps
-    moment = Watched(1.0, streams, purpose="evaluation noise", training=False, step=last, item=model.item)
+    last, item = model.stack.train.steps, model.stack.codec.latents_per_frame(frames.input.shape[2])
+    moment = Watched(1.0, streams, purpose="evaluation noise", training=False, step=last, item=item)
     for part in _parts(frames):
         encoded = model.encode(part)
         latents = model.prepare(encoded)

@@ -25,7 +25,7 @@ def runs_of_codes(frames: Frames, item: int) -> tuple[int, ...] | None:
     None where every code stands alone.
 
     Args:
-        item: codes of a frame.
+        item: codes of a frame; those of an evaluation clip are more than those of a training segment.
     """
     return (item,) * frames.input.shape[1] if item > 1 else frames.runs
 
@@ -64,7 +64,8 @@ class Disturbed:
         self.model, self.streams = model, streams
         power = trial_mean(frames.input.square())
         self.spread: Factor = (10 ** (NOISE_DB / 10) * power).sqrt().view(-1, 1, 1)
-        self.moment = Moment(1.0, streams, PURPOSE, training=False, step=model.stack.train.steps, item=model.item)
+        item = model.stack.codec.latents_per_frame(frames.input.shape[2])
+        self.moment = Moment(1.0, streams, PURPOSE, training=False, step=model.stack.train.steps, item=item)
         self.sums: dict[str, Tensor] = {}
         self.slots = 0
 

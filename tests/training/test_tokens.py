@@ -7,7 +7,7 @@ from quantbench.codecs import MLP
 from quantbench.components import component
 from quantbench.gradients import STE, NoiseSTEMix, Universal
 from quantbench.quantizers import Lattice, Quantizer, Residual, Uniform, VectorQuantizer
-from quantbench.simulators import Gaussian, GaussMarkov
+from quantbench.simulators import Frames, Gaussian, GaussMarkov
 from quantbench.training import Stack, TrainSettings, train
 from quantbench.training.evaluate import evaluate
 from quantbench.training.run import begin
@@ -132,3 +132,40 @@ def test_slots_add_up_and_a_stack_is_its_trials():
     together = outcome((5, 6, 7))
     assert outcome((6,)) == together[1:2]
     assert all(0 < one["context_bits"] < 4 and one["context_bits"] < one["ngram_bits"] + 0.1 for one in together)
+
+
+@component
+class Pairs(Through):
+    """A latent for every two samples."""
+
+    def latents_per_frame(self, input_dim):
+        return input_dim // 2
+
+    def encode(self, weights, frames):
+        return frames.reshape(len(frames), -1, 2)
+
+    def decode(self, weights, latents, side, frames):
+        return latents.reshape(len(latents), frames, -1)
+
+
+@component
+class Clips(Gaussian):
+    """Clips of evaluation are longer than segments of training; all samples of a clip are one number."""
+
+    def evaluation(self, world, streams):
+        frame = streams.normal("evaluation", 300, 1).expand(-1, -1, 20)
+        return Frames(frame, frame)
+
+
+def test_the_codes_of_a_clip_are_a_sequence():
+    """The sign of a clip costs a bit, once for both of its slots and all of its ten latents."""
+    found = measured(begun(Uniform(levels=2), Clips(frame_dim=4), codec=Pairs(hidden=4, latent_dim=2)))
+    assert found["context_bits"].tolist() == pytest.approx([0, 0], abs=1e-6)
+    assert found["spent_bits"].tolist() == pytest.approx([2, 2], abs=0.02)
+    assert found["ngram_bits"].tolist() == pytest.approx([2 / 10] * 2, abs=0.05)
+    assert (found["stability"] > 0.9).all()
+
+
+def test_a_strategy_that_decides_clip_by_clip_is_evaluated_on_clips_that_are_longer_than_segments():
+    found = measured(begun(Uniform(levels=2), Clips(frame_dim=14), NoiseSTEMix(), codec=Pairs(hidden=4, latent_dim=2)))
+    assert found["mismatch_db"].isfinite().all()
