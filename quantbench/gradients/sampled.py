@@ -45,7 +45,7 @@ class GumbelSoftmax(Sampled):
     Compared with: the formula of SQ-VAE's code, which was read.
     """
 
-    cost = 2.5
+    cost = 3.0
     draws = True
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:

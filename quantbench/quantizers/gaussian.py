@@ -73,7 +73,7 @@ class GaussianQuant(Quantizer):
 
     own_gradient = True
     sizes = ("codes", "groups")
-    cost = 0.3
+    cost = 0.6
     metrics = (
         Metric(
             "divergence_bits",

@@ -44,7 +44,7 @@ class SQVAE(CodebookQuantizer):
     """
 
     alone = "its loss weighs the distortion of the whole codec"
-    cost = 1.5
+    cost = 2.0
 
     commitment: PerTrial = 0.0
     codebook_weight: PerTrial = 0.0

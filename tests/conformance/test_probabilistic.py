@@ -8,10 +8,13 @@ import torch
 from torch.distributions import Normal
 
 from quantbench.errors import ConfigError
-from quantbench.gradients import STE, GumbelSoftmax, Moment, Schedule
+from quantbench.gradients import STE, GumbelSoftmax, Moment, Own, Schedule
 from quantbench.quantizers import SQVAE, GaussianQuant
 from quantbench.streams import Streams
+from quantbench.training.run import begin
+from quantbench.training.trainer import Training
 from tests.conformance import checks
+from tests.training.test_every_choice import SEEDS, outcome, scaled, stack
 
 FRAMES, DIM, CODES, FEATURES = 12, 3, 5, 7
 TEMPERATURE = 0.6
@@ -206,3 +209,26 @@ def test_gaussian_quant_keeps_its_constraint():
 def test_gaussian_quant_needs_a_variance_for_each_mean(dim, groups):
     with pytest.raises(ConfigError, match=rf"codec\.latent_dim={dim}: must be a multiple of {2 * groups}"):
         GaussianQuant(groups=groups).check_dim(dim)
+
+
+ONES = [(SQVAE(codes=16, floor=0.1), GumbelSoftmax()), (GaussianQuant(codes=16, groups=2), Own())]
+
+
+@pytest.mark.parametrize(("quantizer", "gradient"), ONES)
+def test_settings_per_trial_are_those_of_each_trial(quantizer, gradient):
+    quantizers = [scaled(quantizer, factor) for factor in (1.0, 1.1, 1.2)]
+    together = outcome(stack(quantizers, gradient))
+    assert outcome(stack(quantizers[1], gradient, seeds=SEEDS[1:2])) == together[1:2]
+    assert outcome(stack(quantizer, gradient, seeds=SEEDS[1:2])) != together[1:2]
+
+
+@pytest.mark.parametrize(("quantizer", "gradient"), ONES)
+def test_a_training_goes_on_from_its_state(quantizer, gradient):
+    whole = stack(quantizer, gradient)
+    first, second = begin(whole), Training(whole)
+    first.advance(7)
+    second.load_state_dict({**first.state_dict(), "model": {k: v.clone() for k, v in first.model.state_dict().items()}})
+    for one in (first, second):
+        one.advance()
+    for name, tensor in first.model.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[name]), name
