@@ -38,6 +38,7 @@ SETTINGS = {
     "train.lr": "learning_rate",
     "train.clip": "grad_clip clip_grad clip_grad_norm max_grad_norm max_norm gradient_clip_val",
     "train.log_every": "log_interval log_freq eval_every log_every_n_steps",
+    "train.precision": "dtype amp autocast mixed_precision half fp16 bf16 allow_tf32",
     "codec.latent_dim": "embedding_dim latent_size d_latent z_dim dim",
     "codec.hidden": "hidden_dim hidden_size width",
     "codec.strides": "ratios encoder_rates rates",

@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from quantbench.components import Component
 from quantbench.config import canonical, instance
+from quantbench.precision import LOW
 from quantbench.schema import Settings, find_class
 from quantbench.sweeps.trial import Trial
 
@@ -22,6 +23,8 @@ STEP = 2.5
 """What a step costs a stack of any size: 0.8 ms of Python on one core, where a default trial adds 0.32 ms."""
 BATCH, WEIGHTS = 256, 64 * (16 + 64 + 8)
 """Frames a step and weights of an encoder of the default trial, whose work is 1."""
+ROUNDED = 4
+"""What a step costs in low precision, which is computed by PyTorch's operations and rounded, in steps of float32."""
 FINISHED = 1.05
 """A sweep that ends this close to the ideal is left as it is; smaller stacks must win as much as that, for the estimates err
 by more than a few percent, and a cut that they got wrong costs more than it can win."""
@@ -46,7 +49,7 @@ class Cost:
 def cost(trial: Trial) -> Cost:
     """A rough estimate for trials of this shape."""
     config = trial.config
-    steps = config["train"]["steps"]
+    steps = config["train"]["steps"] * (ROUNDED if config["train"]["precision"] in LOW else 1)
     size = _weights(canonical(config["codec"]), canonical(config["simulator"])) / WEIGHTS
     parts = [part for group in ("quantizer", "gradient") for part in _parts(config[group])]
     # What is dearer is so mostly for every codeword.
