@@ -25,7 +25,7 @@ from quantbench.components import (
 from quantbench.errors import ConfigError
 from quantbench.quantizers import restart as rules
 from quantbench.quantizers.base import CODEBOOK, SOFT, WHOLE, Code, Committed, Moment, Trace
-from quantbench.quantizers.search import DISTANCES_PER_TRIAL, count_and_sum, distances, largest_product, nearest
+from quantbench.quantizers.search import DISTANCES_PER_TRIAL, Scores, count_and_sum, distances_to, largest_product, nearest
 from quantbench.streams import Streams
 
 LARGEST_CODEBOOK = 2**20
@@ -75,8 +75,8 @@ class CodebookQuantizer(Committed):
     def best(self, state: State, latents: Tensor, count: int) -> Tensor:
         """Indices of the ``count`` best codes of each latent, the best first, (trials, frames, count)."""
         one = latents.new_ones(len(latents), 1, 1)
-        chunk = max(1, DISTANCES_PER_TRIAL // self.codes)
-        return over_chunks(lambda part: self.logits(state, part, one).topk(count, dim=-1).indices, latents, chunk)
+        logits, chunk = self._logits_of(state, one), max(1, DISTANCES_PER_TRIAL // self.codes)
+        return over_chunks(lambda part: logits(part).topk(count, dim=-1).indices, latents, chunk)
 
     def quantize(self, state: State, latents: Tensor) -> Code:
         codebook = self.codebook(state)
@@ -88,10 +88,15 @@ class CodebookQuantizer(Committed):
         return take(self.codebook(state), indices.squeeze(-1))
 
     def logits(self, state: State, latents: Tensor, temperature: Tensor) -> Tensor:
+        return self._logits_of(state, temperature)(latents)
+
+    def _logits_of(self, state: State, temperature: Tensor) -> Scores:
+        """``logits`` for latents that come part by part."""
         if self.search == "dot":
-            return product(latents, self.codebook(state).transpose(1, 2)) / temperature
-        codebook = self._direction(self.codebook(state))
-        return distances(codebook, self._direction(latents), -1 / temperature)
+            columns = self.codebook(state).transpose(1, 2)
+            return lambda latents: product(latents, columns) / temperature
+        scores = distances_to(self._direction(self.codebook(state)), -1 / temperature)
+        return lambda latents: scores(self._direction(latents))
 
     def mixture(self, state: State, weights: Tensor) -> Tensor:
         return product(weights, self.codebook(state))
