@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from quantbench import kernels
-from quantbench.components import over_chunks, product
+from quantbench.components import over_chunks, over_chunks_again, product
 
 DISTANCES_PER_TRIAL = 2**18
 """Distances held at a time, so that a large evaluation set against a large codebook stays small in memory."""
 CODES_AT_A_TIME = 4096
 """Codes of a larger codebook are searched part by part, so that products stay products of matrices, not of a few rows."""
+
+MOST_WEIGHTS = 2**24
+"""Largest table, latents times codes, of weights that a trial's training keeps."""
 
 Scores = Callable[[Tensor], Tensor]
 """From latents (trials, frames, dim) to what each code is judged by, (trials, frames, codes)."""
@@ -60,6 +63,12 @@ def largest_product(codebook: Tensor, latents: Tensor) -> Tensor:
         return _least_of_parts([_negative_products(part) for part in _parts(codebook)], latents)
     found = _negative_products(codebook)
     return over_chunks(lambda part: first_minimum(found(part)), latents, DISTANCES_PER_TRIAL // codebook.shape[1])
+
+
+def weighed(function: Scores, latents: Tensor, codes: int) -> Tensor:
+    """``function`` of latents, which weighs all codes for each of them: part by part where the table would be large."""
+    every = latents.shape[1] * codes <= MOST_WEIGHTS
+    return function(latents) if every else over_chunks_again(function, latents, max(1, MOST_WEIGHTS // 4 // codes))
 
 
 def first_minimum(values: Tensor) -> Tensor:

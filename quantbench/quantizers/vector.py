@@ -25,7 +25,15 @@ from quantbench.components import (
 from quantbench.errors import ConfigError
 from quantbench.quantizers import restart as rules
 from quantbench.quantizers.base import CODEBOOK, SOFT, WHOLE, Code, Committed, Moment, Trace
-from quantbench.quantizers.search import DISTANCES_PER_TRIAL, Scores, count_and_sum, distances_to, largest_product, nearest
+from quantbench.quantizers.search import (
+    DISTANCES_PER_TRIAL,
+    Scores,
+    count_and_sum,
+    distances_to,
+    largest_product,
+    nearest,
+    weighed,
+)
 from quantbench.streams import Streams
 
 LARGEST_CODEBOOK = 2**20
@@ -75,7 +83,7 @@ class CodebookQuantizer(Committed):
     def best(self, state: State, latents: Tensor, count: int) -> Tensor:
         """Indices of the ``count`` best codes of each latent, the best first, (trials, frames, count)."""
         one = latents.new_ones(len(latents), 1, 1)
-        logits, chunk = self._logits_of(state, one), max(1, DISTANCES_PER_TRIAL // self.codes)
+        logits, chunk = self.logits_of(state, one), max(1, DISTANCES_PER_TRIAL // self.codes)
         return over_chunks(lambda part: logits(part).topk(count, dim=-1).indices, latents, chunk)
 
     def quantize(self, state: State, latents: Tensor) -> Code:
@@ -88,10 +96,9 @@ class CodebookQuantizer(Committed):
         return take(self.codebook(state), indices.squeeze(-1))
 
     def logits(self, state: State, latents: Tensor, temperature: Tensor) -> Tensor:
-        return self._logits_of(state, temperature)(latents)
+        return self.logits_of(state, temperature)(latents)
 
-    def _logits_of(self, state: State, temperature: Tensor) -> Scores:
-        """``logits`` for latents that come part by part."""
+    def logits_of(self, state: State, temperature: Tensor) -> Scores:
         if self.search == "dot":
             columns = self.codebook(state).transpose(1, 2)
             return lambda latents: product(latents, columns) / temperature
@@ -103,7 +110,8 @@ class CodebookQuantizer(Committed):
 
     def soft_code(self, state: State, latents: Tensor, temperature: Tensor) -> Tensor:
         if self.search != "euclidean" or not kernels.usable(latents):
-            return super().soft_code(state, latents, temperature)
+            logits, codebook = self.logits_of(state, temperature), self.codebook(state)
+            return weighed(lambda part: product(torch.softmax(logits(part), dim=-1), codebook), latents, self.codes)
         return kernels.soft_code(self.codebook(state), latents, temperature.flatten().expand(len(latents)))
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:

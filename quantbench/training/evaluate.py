@@ -19,9 +19,8 @@ from quantbench.simulators import Frames, Simulator
 from quantbench.streams import Streams
 from quantbench.training.model import Model
 from quantbench.training.rates import Rates, Watched
+from quantbench.training.settings import CHUNK
 
-CHUNK = 1024
-"""Frames measured at a time; fixed, so that a result does not depend on memory or on the stack."""
 FEATURES = 2**18
 """Most features of all frames measured at a time; a waveform has thousands."""
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from quantbench.components import Component, PerTrial, above, at_least, between, component
 
+CHUNK = 1024
+"""Evaluation frames measured at a time; fixed, so that a result does not depend on memory or on the stack."""
+
 
 @component
 class TrainSettings(Component):

@@ -4,8 +4,16 @@ import pytest
 import torch
 
 from quantbench import kernels
-from quantbench.quantizers import VectorQuantizer
+from quantbench.codecs import MLP
+from quantbench.components import joined
+from quantbench.errors import ConfigError
+from quantbench.gradients import GumbelST, IndexPropagation, SoftToHard
+from quantbench.quantizers import VectorQuantizer, search
+from quantbench.quantizers.base import Moment
 from quantbench.quantizers.search import CODES_AT_A_TIME, largest_product, nearest
+from quantbench.simulators import GaussMarkov
+from quantbench.streams import Streams
+from quantbench.training import Stack, TrainSettings
 
 CODES, DIM, FRAMES = 2 * CODES_AT_A_TIME + 39, 12, 70
 
@@ -64,3 +72,27 @@ def test_the_best_codes_of_many_are_the_nearest_ones():
     found = VectorQuantizer(codes=CODES).best({"codewords": codebook}, latents, 3)
     distance = torch.cdist(latents.double(), codebook.double())
     assert torch.equal(found, distance.topk(3, largest=False).indices)
+
+
+@pytest.mark.parametrize("strategy", [SoftToHard(), IndexPropagation()])
+def test_weights_that_are_computed_again_give_the_same_gradient(strategy, monkeypatch):
+    quantizer, strategy = joined([VectorQuantizer(codes=50, search="cosine")]), joined([strategy])
+
+    def step():
+        codebook, latents = normal(1, 50, 5).requires_grad_(), normal(1, 33, 5).requires_grad_()
+        state = {"codewords": codebook}
+        passed = strategy.pass_through(quantizer, state, latents, quantizer.quantize(state, latents), Moment(0.3, Streams([0])))
+        return passed, *torch.autograd.grad((passed * normal(1, 33, 5)).sum(), [codebook, latents])
+
+    whole = step()
+    monkeypatch.setattr(search, "MOST_WEIGHTS", 1000)
+    for one, again in zip(whole, step(), strict=True):
+        assert torch.allclose(one, again, rtol=1e-4, atol=1e-6)
+
+
+def test_a_strategy_that_keeps_weights_of_too_many_codes_is_refused():
+    parts = {"simulator": GaussMarkov(), "codec": MLP(), "train": TrainSettings(batch=2048)}
+    Stack.of(**parts, quantizer=VectorQuantizer(codes=8192), gradient=GumbelST())
+    with pytest.raises(ConfigError, match="at most 16777216 are allowed, 8192 codes"):
+        Stack.of(**parts, quantizer=VectorQuantizer(codes=8193), gradient=GumbelST())
+    Stack.of(**parts, quantizer=VectorQuantizer(codes=65536), gradient=SoftToHard())
