@@ -69,6 +69,7 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
         metrics |= code_usage(sums["counts"], alphabet)
         if seen.rates is not None:
             metrics |= seen.rates.metrics(stack.simulator.exact)
+            metrics["frames_per_code"] = torch.full_like(metrics["mse"], latents * count / max(alphabet))
         if measured:
             _add(metrics, stack.quantizer, stack.quantizer.measure(model.quantizer, torch.cat(seen.codes, dim=1)))
             metrics["spent_bits"] = metrics.get("coded_bits", metrics["spent_bits"])
@@ -153,7 +154,11 @@ def _add(metrics: Metrics, one: Component, found: Metrics) -> None:
 
 
 def code_usage(counts: Tensor, alphabet: list[int]) -> Metrics:
-    """Entropy, perplexity, usage and dead codes from counts (trials, sum of alphabet)."""
+    """Entropy, perplexity, usage and dead codes from counts (trials, sum of alphabet).
+
+    Usage is what the evaluated latents show: N of them cannot show more than N codes, and of K codes in equal use they show a
+    share of ``1 - exp(-N / K)``: 63 % with one a code, 98 % with four.
+    """
     entropies = [_entropy(part) for part in torch.split(counts.cpu(), alphabet, dim=1)]
     used = (counts.cpu() > 0).sum(1).double()
     return {
