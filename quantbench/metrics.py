@@ -76,7 +76,12 @@ METRICS = table(
     Metric("joint_entropy_bits", "entropy of whole codes, bits of a frame; given the dither where there is one", "bits"),
     Metric("joint_entropy_error", "how far joint_entropy_bits may be from the truth", "bits"),
     Metric("perplexity", "2 to the entropy of a slot, mean over slots", better=MORE),
-    Metric("usage", "share of the codes that occur, frames_per_code at most; in curves, of the codes of 1024 frames", better=MORE, curve=True),
+    Metric(
+        "usage",
+        "share of the codes that occur, frames_per_code at most; in curves, of the codes of 1024 frames",
+        better=MORE,
+        curve=True,
+    ),
     Metric("joint_usage", "share of whole codes, all slots together, that occur; where there are as many latents", better=MORE),
     Metric("frames_per_code", "evaluated latents for each code of the largest slot; with fewer than 4, usage looks too small"),
     Metric("dead_codes", "codes that never occur", better=LESS, whole=True),

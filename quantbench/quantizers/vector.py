@@ -39,8 +39,8 @@ from quantbench.streams import Streams
 LARGEST_CODEBOOK = 2**20
 KMEANS_STEPS = 20
 KMEANS_DISTANCES = 2**31
-"""Most distances of a k-means start, beyond which it takes fewer steps, at least one. It sees four latents a code, and from so few
-nothing is won by more: of 1024 and 2048 codes in 8 and 64 dimensions, on further frames, one step was within 0.02 dB of
+"""Most distances of a k-means start, beyond which it takes fewer steps, at least one. It sees four latents a code, and from so
+few nothing is won by more: of 1024 and 2048 codes in 8 and 64 dimensions, on further frames, one step was within 0.02 dB of
 20 steps, two within 0.005 dB, and no step 0.3 to 0.9 dB behind."""
 SMALLEST_COUNT = 1e-5
 
@@ -148,9 +148,9 @@ class VectorQuantizer(CodebookQuantizer):
         decay: of the moving averages.
         smoothing: of the counts that sums are divided by (Laplace's, 1e-5 in EnCodec and vector-quantize-pytorch), which draws
             codes that are not in use to the origin; 0: they stay where they are.
-        init_by: of the codebook: ``data`` (first latents), ``kmeans`` (on the first latents: 20 steps, fewer
-            from 8192 codes on), ``means`` (each the mean of an
-            equal share of the first latents, so that all lie about their centre: SF-DiVeQ's start) or ``normal``.
+        init_by: of the codebook: ``data`` (first latents), ``kmeans`` (on the first latents: 20 steps, fewer from 8192 codes
+            on), ``means`` (each the mean of an equal share of the first latents, so that all lie about their centre: SF-DiVeQ's
+            start) or ``normal``.
         restart: codes used less than this get another codeword; 0 never. The rule says in which units.
         restart_by: ``usage``: in shares of ``1 / codes``; ``count``: in latents a step, EnCodec's has 2 with ``restart_every``
             1; both replace by a latent of the batch. ``hits``: in shares of the steps since the last look, NSVQ's and DiVeQ's

@@ -21,8 +21,8 @@ class Memoryless(Simulator):
 
     Attributes:
         frame_dim: features of a frame.
-        evaluation_frames: frames of the held-out set; 0: 4096, or as many as hold 2**17 features. A codebook needs at least four a
-            code: codes that no frame came to look as if they were not in use.
+        evaluation_frames: frames of the held-out set; 0: 4096, or as many as hold 2**17 features. A codebook needs at least
+            four a code: codes that no frame came to look as if they were not in use.
     """
 
     sizes: ClassVar[tuple[str, ...]] = ("frame_dim",)

@@ -22,6 +22,8 @@ STEP = 2.5
 """What a step costs a stack of any size: 0.8 ms of Python on one core, where a default trial adds 0.32 ms."""
 BATCH, WEIGHTS = 256, 64 * (16 + 64 + 8)
 """Frames a step and weights of an encoder of the default trial, whose work is 1."""
+LARGE, LARGE_WORK = 1024, 2**15
+"""Codes from which the codebook counts, and those of one dimension that are a default trial's work: 0.3 ms with 256 frames."""
 FINISHED = 1.05
 """A sweep that ends this close to the ideal is left as it is; smaller stacks must win as much as that, for the estimates err
 by more than a few percent, and a cut that they got wrong costs more than it can win."""
@@ -52,6 +54,8 @@ def cost(trial: Trial) -> Cost:
     # What is dearer is so mostly for every codeword.
     codes = next((part["codes"] for part in parts if isinstance(part.get("codes"), int)), 256)
     size += sum(_dearer(part["_target_"]) for part in parts) * (0.25 + 0.75 * codes / 256)
+    if codes > LARGE:  # the search, and a codebook that every step goes over
+        size += codes * config["codec"].get("latent_dim", 8) / LARGE_WORK
     return Cost(steps * STEP, steps * size * config["train"]["batch"] / BATCH)
 
 

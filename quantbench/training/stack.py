@@ -153,8 +153,8 @@ def _check_weights(alphabet: Sequence[int], gradient: Gradient, latents: int) ->
         if isinstance(one, Gradient) and one.keeps_weights and numbers > MOST_WEIGHTS:
             raise ConfigError(
                 f"{name}={type(one).__name__}: keeps a weight of each of {max(alphabet)} codes for each of {latents} latents, "
-                f"{numbers} numbers; at most {MOST_WEIGHTS} are allowed, {MOST_WEIGHTS // latents} codes: use fewer codes, or a "
-                f"strategy that keeps none, as ste, rotation or soft_to_hard"
+                f"{numbers} numbers; at most {MOST_WEIGHTS} are allowed, {MOST_WEIGHTS // latents} codes: use fewer codes, or "
+                f"a strategy that keeps none, as ste, rotation or soft_to_hard"
             )
 
 

@@ -130,7 +130,7 @@ _codebooks: dict[tuple[str, int, int], kmeans.Frames | None] = {}
 
 
 def _kmeans(stack: Stack, world: State, held_out: Frames, trial: int, codes: int) -> Reference:
-    """K-means on every symbol of a finite source, otherwise on frames drawn for it; by mini-batch where it would take too long."""
+    """K-means on every symbol of a finite source, otherwise on frames drawn for it; by mini-batch where that takes long."""
     simulator, seed = stack.simulator, stack.seeds[trial]
     source = f"{type(simulator).__qualname__} {vars(simulator)}"
     if (source, seed, codes) not in _references:

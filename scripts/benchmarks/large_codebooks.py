@@ -17,14 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from quantbench import kernels
-from quantbench.errors import ConfigError
 from quantbench.quantizers.base import Moment, Quantizer
 from quantbench.quantizers.search import nearest
 from quantbench.streams import Streams
@@ -84,7 +82,9 @@ def setting(word: str) -> tuple[str, str | float]:
 def step(words: list[str], codes: int) -> None:
     """What a training step does with a codebook."""
     quantizer_name, gradient_name, *settings = words
-    quantizer: Quantizer = default_component("quantizer", quantizer_name, None, {"codes": codes, **dict(map(setting, settings))})
+    quantizer: Quantizer = default_component(
+        "quantizer", quantizer_name, None, {"codes": codes, **dict(map(setting, settings))}
+    )
     gradient = default_component("gradient", gradient_name)
     streams = Streams([0])
     from quantbench.components import joined
@@ -93,9 +93,7 @@ def step(words: list[str], codes: int) -> None:
     state = quantizer.init(streams, DIM)
     latents = streams.normal("data", LATENTS, DIM).requires_grad_()
     moment = Moment(0.5, streams)
-    passed = quantizer.forward(
-        state, latents, lambda q, own, y, code: gradient.pass_through(q, own, y, code, moment), moment
-    )
+    passed = quantizer.forward(state, latents, lambda q, own, y, code: gradient.pass_through(q, own, y, code, moment), moment)
     leaves = [latents, *(value for value in state.values() if value.requires_grad)]
     torch.autograd.grad(passed.received.square().sum() + passed.loss.sum(), leaves, allow_unused=True)
     with torch.no_grad():

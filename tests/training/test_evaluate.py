@@ -63,7 +63,13 @@ def test_mismatch_is_positive_where_the_hard_code_is_worse():
 def trained(quantizer, frames):
     settings = TrainSettings(steps=1, batch=64)
     source = GaussMarkov(frame_dim=3, evaluation_frames=frames)
-    parts = {"codec": MLP(hidden=8, latent_dim=3), "quantizer": quantizer, "gradient": STE(), "train": settings, "device": "cpu"}
+    parts = {
+        "codec": MLP(hidden=8, latent_dim=3),
+        "quantizer": quantizer,
+        "gradient": STE(),
+        "train": settings,
+        "device": "cpu",
+    }
     training = begin(Stack.of(simulator=source, seeds=(0, 1), **parts))
     found = evaluate(training.model, training.held_out, training.streams, thorough=True)
     with torch.no_grad():
