@@ -112,7 +112,7 @@ def _nearest(frames: Frames, codebook: Frames) -> tuple[NDArray[np.int64], Frame
 
 def _members(frames: Frames, index: NDArray[np.int64], codes: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """How many frames each code has, (codes,), and their sum, (codes, dim)."""
-    sums = np.stack([np.bincount(index, column, codes) for column in frames.T], axis=1)
+    sums = np.stack([np.bincount(index, column, codes) for column in frames.T], axis=1, dtype=np.float64)
     return np.bincount(index, minlength=codes), sums
 
 
