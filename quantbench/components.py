@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_t
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from quantbench import kernels
 from quantbench.errors import ConfigError
@@ -210,3 +211,15 @@ def over_chunks(function: Callable[[Tensor], Tensor], frames: Tensor, chunk: int
     if frames.shape[1] <= chunk:
         return function(frames)
     return torch.cat([function(part) for part in torch.split(frames, chunk, dim=1)], dim=1)
+
+
+def over_chunks_again(function: Callable[[Tensor], Tensor], frames: Tensor, chunk: int) -> Tensor:
+    """As ``over_chunks``, and the backward pass computes each part once more instead of keeping what it was made of.
+
+    For a function without random numbers.
+    """
+    if frames.shape[1] <= chunk:
+        return function(frames)
+    parts = torch.split(frames, chunk, dim=1)
+    again = [checkpoint(function, part, use_reentrant=False, preserve_rng_state=False) for part in parts]
+    return torch.cat(again, dim=1)

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import pytest
 from omegaconf import OmegaConf
@@ -8,6 +9,7 @@ from quantbench.config import COMPONENTS, RunSettings
 from quantbench.paths import config_folder
 from quantbench.schema import check_settings, construct, find_class, plain, without_target
 from quantbench.sweeps.choice_files import filled
+from quantbench.sweeps.compose import compose
 from quantbench.training import TrainSettings
 
 COMPONENT_CHOICES = [(group, name) for group in COMPONENTS for name in choices(group)]
@@ -18,6 +20,15 @@ def test_every_choice_can_be_used(group, name):
     cls, given, _ = choice(group, name)
     if name not in ("audio_frames", "audio"):  # whose folder is not there
         check_settings(cls, given, group)
+
+
+def test_large_codebooks_hold_several_evaluation_frames_a_code():
+    toy = [config for _, config in compose(["+experiment=large_codebooks"]).configs()]
+    speech = [config for _, config in compose(["+experiment=large_codebooks_speech"]).configs()]
+    assert [one["quantizer"] for one in toy] == [one["quantizer"] for one in speech]
+    for one in toy:
+        codes = one["quantizer"].get("codes") or math.prod(one["quantizer"]["levels"])
+        assert one["simulator"]["evaluation_frames"] >= 4 * codes
 
 
 def choice(group, name):

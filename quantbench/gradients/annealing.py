@@ -10,6 +10,7 @@ from quantbench.gradients.base import Gradient
 from quantbench.gradients.sampled import one_hot
 from quantbench.gradients.schedule import Schedule
 from quantbench.quantizers.base import SOFT, Code, Moment, Quantizer
+from quantbench.quantizers.search import weighed
 
 LOWEST_LOG = -1e4
 """Of a share; levels that are none have a logarithm of minus infinity, and count for nothing."""
@@ -110,7 +111,12 @@ class IndexPropagation(Gradient):
         return loss + self.entropy_weight * (sure - used).view(len(latents), -1).sum(1)
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
-        logits = quantizer.logits(state, latents, self.temperature.at(moment.progress))
-        soft = torch.softmax(logits, dim=-1)
-        passed = quantizer.mixture(state, soft + (one_hot(logits) - soft).detach())
+        logits_of = quantizer.logits_of(state, self.temperature.at(moment.progress))
+
+        def chosen(some: Tensor) -> Tensor:
+            logits = logits_of(some)
+            soft = torch.softmax(logits, dim=-1)
+            return quantizer.mixture(state, soft + (one_hot(logits) - soft).detach())
+
+        passed = weighed(chosen, latents, max(quantizer.alphabet(latents.shape[-1])))
         return passed + (code.values - passed).detach()  # the codeword to the last digit

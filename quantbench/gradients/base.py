@@ -29,6 +29,9 @@ class Gradient(Component):
     fewest_latents: ClassVar[int] = 1
     """Fewest latents a step, of one trial, with which it does anything."""
 
+    keeps_weights: ClassVar[bool] = False
+    """Whether it keeps a weight of every code for each latent of a step, which bounds the size of a codebook."""
+
     @property
     def needs(self) -> frozenset[str]:
         """What the quantizer must offer."""

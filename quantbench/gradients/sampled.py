@@ -22,6 +22,8 @@ class Sampled(Gradient):
         temperature: T.
     """
 
+    keeps_weights = True
+
     temperature: Schedule = Schedule(start=1.0, end=0.1, shape="exponential")
 
     def check(self) -> None:
@@ -91,6 +93,7 @@ class ReinMax(Gradient):
     """
 
     cost = 4.0
+    keeps_weights = True
 
     temperature: Schedule = Schedule()
     width: Schedule = Schedule(start=1.0, end=0.1, shape="exponential")

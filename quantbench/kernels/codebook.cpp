@@ -11,40 +11,56 @@
 namespace {
 
 constexpr long BLOCK = 16;  // frames
+constexpr long TILE = 512, BATCH = 2048;  // codes and frames that a search takes at a time: what it needs stays in the cache
 
 typedef int lanes __attribute__((vector_size(LANES * 4), may_alias));
 
 // A trial's codewords as the products need them, about their mean.
 struct Codebook {
-    long codes, dim, wide, thin;
-    float *mean, *columns, *rows, *squares;  // columns (dim, wide): factor times codewords; rows (codes, thin)
-    Codebook(Scratch& scratch, long codes, long dim)
-        : codes(codes), dim(dim), wide(filled(codes)), thin(filled(dim)), mean(scratch.take(thin)),
-          columns(scratch.take(dim * wide)), rows(scratch.take(codes * thin)), squares(scratch.take(wide)) {}
+    long codes, dim, wide, thin, pitch;
+    float *mean, *columns, *rows, *squares;  // columns (dim, pitch): factor times codewords; rows (codes, thin), if at all
+    Codebook(Scratch& scratch, long codes, long dim, bool with_rows = true)
+        : codes(codes), dim(dim), wide(filled(codes)), thin(filled(dim)), pitch(spread(wide)), mean(scratch.take(thin)),
+          columns(scratch.take(dim * pitch)), rows(with_rows ? scratch.take(codes * thin) : nullptr),
+          squares(scratch.take(wide)) {}
 
-    static long numbers(long codes, long dim) { return (dim + 1) * filled(codes) + (codes + 1) * filled(dim); }
+    // Columns at a distance of 4 KiB would all lie in one set of the cache: a line more keeps them apart.
+    static long spread(long wide) { return wide + (wide % 256 ? 0 : 16); }
+    static long numbers(long codes, long dim) { return dim * spread(filled(codes)) + filled(codes) + (codes + 1) * filled(dim); }
 
     // `factor` goes to products with latents; `of_squares` to the squared lengths, `rest` to codes that only fill up.
     void set(const float* codewords, float factor, float of_squares, float rest) {
-        for (long d = 0; d < dim; ++d) {
-            float sum = 0;
-            for (long k = 0; k < codes; ++k) sum += codewords[k * dim + d];
-            mean[d] = sum / codes;
-        }
+        average(codewords, codes);
+        arrange(codewords, factor, of_squares, rest);
+    }
+
+    // The mean of `number` codewords, of which a tile may be but a part.
+    void average(const float* codewords, long number) {
+        std::fill_n(mean, dim, 0.f);
+        for (long k = 0; k < number; ++k)
+            for (long d = 0; d < dim; ++d) mean[d] += codewords[k * dim + d];
+        for (long d = 0; d < dim; ++d) mean[d] /= number;
+    }
+
+    // Holds so many codes from now on, at most as many as were taken memory for.
+    void resize(long number) { codes = number, wide = filled(number); }
+
+    // All but the mean.
+    void arrange(const float* codewords, float factor, float of_squares, float rest) {
         for (long k = 0; k < codes; ++k) {
             float square = 0;
             for (long d = 0; d < dim; ++d) {
                 const float centred = codewords[k * dim + d] - mean[d];
-                rows[k * thin + d] = centred;
-                columns[d * wide + k] = factor * centred;
+                columns[d * pitch + k] = factor * centred;
                 square += centred * centred;
             }
-            for (long d = dim; d < thin; ++d) rows[k * thin + d] = 0;
             squares[k] = of_squares * square;
         }
+        for (long k = 0; rows && k < codes; ++k)
+            for (long d = 0; d < thin; ++d) rows[k * thin + d] = d < dim ? codewords[k * dim + d] - mean[d] : 0;
         for (long k = codes; k < wide; ++k) {
             squares[k] = rest;
-            for (long d = 0; d < dim; ++d) columns[d * wide + k] = 0;
+            for (long d = 0; d < dim; ++d) columns[d * pitch + k] = 0;
         }
     }
 
@@ -56,12 +72,19 @@ struct Codebook {
 
     // Scores (count, wide) of centred latents.
     void score(const float* centred, long count, float* scores) const {
-        product<BIAS>(count, codes, dim, centred, dim, 1, columns, wide, scores, wide, squares);
+        product<BIAS>(count, codes, dim, centred, dim, 1, columns, pitch, scores, wide, squares);
     }
 };
 
-// The first of the smallest among `number` whole vectors; 0 where nothing compares.
-long first_smallest(const float* scores, long number) {
+// The smallest score that a frame has found, and which code's it is.
+struct Best {
+    float score = std::numeric_limits<float>::infinity();
+    long index = 0;
+};
+
+// Takes in the scores, `number` whole vectors, of the codes from `from` on; the first of equals stays, and so it does where
+// nothing compares.
+void take_smallest(const float* scores, long number, long from, Best& found) {
     lanes count{}, at{};
     for (int i = 0; i < LANES; ++i) count[i] = i;
     vec best = all(std::numeric_limits<float>::infinity());
@@ -76,7 +99,7 @@ long first_smallest(const float* scores, long number) {
     long index = at[0];
     for (int i = 1; i < LANES; ++i)
         if (best[i] < least || (best[i] == least && at[i] < index)) least = best[i], index = at[i];
-    return index;
+    if (least < found.score) found = {least, from + index};
 }
 
 // e^x for x <= 0, about 1e-7 relative; 0 below -87. Cody and Waite's reduction, Taylor's series to the sixth power.
@@ -125,16 +148,28 @@ extern "C" {
 // Index of the nearest of a trial's codewords for each of its latents (trials, frames, dim).
 void nearest(long trials, long frames, long codes, long dim, const float* codewords, long codewords_stride,
              const float* latents, long latents_stride, long* index) {
-    Scratch scratch(Codebook::numbers(codes, dim) + BLOCK * (dim + filled(codes)), 6);
-    Codebook book(scratch, codes, dim);
-    float *centred = scratch.take(BLOCK * dim), *scores = scratch.take(BLOCK * book.wide);
+    const long tile = std::min(codes, TILE), batch = std::min(frames, BATCH);
+    Scratch scratch(Codebook::numbers(tile, dim) + batch * dim + BLOCK * filled(tile), 5);
+    Codebook book(scratch, tile, dim, false);
+    float *centred = scratch.take(batch * dim), *scores = scratch.take(BLOCK * book.wide);
+    std::vector<Best> found(batch);
     for (long t = 0; t < trials; ++t) {
-        book.set(codewords + t * codewords_stride, -2, 1, std::numeric_limits<float>::infinity());
-        for (long start = 0; start < frames; start += BLOCK) {
-            const long count = std::min(BLOCK, frames - start);
+        const float* words = codewords + t * codewords_stride;
+        book.average(words, codes);
+        for (long start = 0; start < frames; start += batch) {
+            const long count = std::min(batch, frames - start);
             book.centre(latents + t * latents_stride + start * dim, count, centred);
-            book.score(centred, count, scores);
-            for (long i = 0; i < count; ++i) index[t * frames + start + i] = first_smallest(scores + i * book.wide, book.wide);
+            std::fill_n(found.begin(), count, Best{});
+            for (long first = 0; first < codes; first += tile) {
+                book.resize(std::min(tile, codes - first));
+                if (start == 0 || tile < codes) book.arrange(words + first * dim, -2, 1, std::numeric_limits<float>::infinity());
+                for (long i = 0; i < count; i += BLOCK) {
+                    const long part = std::min(BLOCK, count - i);
+                    book.score(centred + i * dim, part, scores);
+                    for (long j = 0; j < part; ++j) take_smallest(scores + j * book.wide, book.wide, first, found[i + j]);
+                }
+            }
+            for (long i = 0; i < count; ++i) index[t * frames + start + i] = found[i].index;
         }
     }
 }

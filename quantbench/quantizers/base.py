@@ -246,6 +246,10 @@ class Quantizer(Component):
         """
         raise NotImplementedError
 
+    def logits_of(self, state: State, temperature: Tensor) -> Callable[[Tensor], Tensor]:
+        """``logits`` for latents that come part by part."""
+        return lambda latents: self.logits(state, latents, temperature)
+
     def mixture(self, state: State, weights: Tensor) -> Tensor:
         """Code values (trials, frames, dim) mixed with weights in the shape of ``logits``; only with ``SOFT``."""
         raise NotImplementedError

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
 from quantbench import kernels
-from quantbench.components import over_chunks, product
+from quantbench.components import over_chunks, over_chunks_again, product
 from quantbench.precision import whole
 
 DISTANCES_PER_TRIAL = 2**18
 """Distances held at a time, so that a large evaluation set against a large codebook stays small in memory."""
+CODES_AT_A_TIME = 4096
+"""Codes of a larger codebook are searched part by part, so that products stay products of matrices, not of a few rows."""
+
+MOST_WEIGHTS = 2**24
+"""Largest table, latents times codes, of weights that a trial's training keeps."""
+
+Scores = Callable[[Tensor], Tensor]
+"""From latents (trials, frames, dim) to what each code is judged by, (trials, frames, codes)."""
 
 
 def distances(codebook: Tensor, latents: Tensor, factor: Tensor) -> Tensor:
@@ -19,10 +30,20 @@ def distances(codebook: Tensor, latents: Tensor, factor: Tensor) -> Tensor:
     Enough for argmin and softmax. The factor, (trials, 1, 1), goes to the small codebook instead of the large table.
     Distances are taken about the codebook's mean: far from the origin the squares would swallow the differences.
     """
+    return distances_to(codebook, factor)(latents)
+
+
+def distances_to(codebook: Tensor, factor: Tensor) -> Scores:
+    """``distances`` to one codebook, for latents that come part by part."""
     mean = codebook.detach().mean(1, keepdim=True)
-    centred = codebook - mean
+    centred = _centred_distances_to(codebook - mean, factor)
+    return lambda latents: centred(latents - mean)
+
+
+def _centred_distances_to(centred: Tensor, factor: Tensor) -> Scores:
     scaled = factor * centred
-    return product(latents - mean, -2 * scaled.transpose(1, 2), (centred * scaled).sum(-1).unsqueeze(1))
+    columns, squares = -2 * scaled.transpose(1, 2), (centred * scaled).sum(-1).unsqueeze(1)
+    return lambda latents: product(latents, columns, squares)
 
 
 def nearest(codebook: Tensor, latents: Tensor) -> Tensor:
@@ -30,15 +51,25 @@ def nearest(codebook: Tensor, latents: Tensor) -> Tensor:
     if kernels.usable(codebook, latents):
         return kernels.nearest(codebook, latents)
     one = codebook.new_ones(1, 1, 1)
-    chunk = max(1, DISTANCES_PER_TRIAL // codebook.shape[1])
-    return over_chunks(lambda part: first_minimum(distances(codebook, part, one)), latents, chunk)
+    if codebook.shape[1] > CODES_AT_A_TIME:
+        mean = codebook.mean(1, keepdim=True)
+        return _least_of_parts([_centred_distances_to(part, one) for part in _parts(codebook - mean)], latents - mean)
+    found = distances_to(codebook, one)
+    return over_chunks(lambda part: first_minimum(found(part)), latents, DISTANCES_PER_TRIAL // codebook.shape[1])
 
 
 def largest_product(codebook: Tensor, latents: Tensor) -> Tensor:
     """Index of the codeword with the largest inner product with each latent, (trials, frames); the first one of equals."""
-    chunk = max(1, DISTANCES_PER_TRIAL // codebook.shape[1])
-    negative = -codebook.transpose(1, 2)
-    return over_chunks(lambda part: first_minimum(product(part, negative)), latents, chunk)
+    if codebook.shape[1] > CODES_AT_A_TIME:
+        return _least_of_parts([_negative_products(part) for part in _parts(codebook)], latents)
+    found = _negative_products(codebook)
+    return over_chunks(lambda part: first_minimum(found(part)), latents, DISTANCES_PER_TRIAL // codebook.shape[1])
+
+
+def weighed(function: Scores, latents: Tensor, codes: int) -> Tensor:
+    """``function`` of latents, which weighs all codes for each of them: part by part where the table would be large."""
+    every = latents.shape[1] * codes <= MOST_WEIGHTS
+    return function(latents) if every else over_chunks_again(function, latents, max(1, MOST_WEIGHTS // 4 // codes))
 
 
 @whole
@@ -48,6 +79,31 @@ def first_minimum(values: Tensor) -> Tensor:
     above = torch.sub(values, values.amin(-1, keepdim=True)).sign_()  # 0 at a minimum, 1 elsewhere
     place = above.mul_(count).add_(torch.arange(count, dtype=values.dtype, device=values.device))
     return place.amin(-1).nan_to_num_(0).clamp_max_(count - 1).long()
+
+
+def _negative_products(codebook: Tensor) -> Scores:
+    negative = -codebook.transpose(1, 2)
+    return lambda latents: product(latents, negative)
+
+
+def _parts(codebook: Tensor) -> Sequence[Tensor]:
+    return torch.split(codebook, CODES_AT_A_TIME, dim=1)
+
+
+def _least_of_parts(parts: Sequence[Scores], latents: Tensor) -> Tensor:
+    """Index of the least of all parts' scores, (trials, frames); the first of equals, 0 where nothing compares."""
+
+    def search(some: Tensor) -> Tensor:
+        least = some.new_full(some.shape[:2], math.inf)
+        index = torch.zeros_like(least, dtype=torch.long)
+        for number, part in enumerate(parts):
+            scores = part(some)
+            value = scores.amin(-1)
+            index = torch.where(value < least, number * CODES_AT_A_TIME + first_minimum(scores), index)
+            least = torch.where(value < least, value, least)
+        return index
+
+    return over_chunks(search, latents, DISTANCES_PER_TRIAL // CODES_AT_A_TIME)
 
 
 @whole

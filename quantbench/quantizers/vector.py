@@ -27,11 +27,23 @@ from quantbench.errors import ConfigError
 from quantbench.quantizers import restart as rules
 from quantbench.quantizers.base import CODEBOOK, KMEANS, SOFT, WHOLE, Code, Committed, Moment, Quantizer, Trace
 from quantbench.quantizers.kmeans import kmeans
-from quantbench.quantizers.search import DISTANCES_PER_TRIAL, count_and_sum, distances, largest_product, nearest
+from quantbench.quantizers.search import (
+    DISTANCES_PER_TRIAL,
+    Scores,
+    count_and_sum,
+    distances_to,
+    largest_product,
+    nearest,
+    weighed,
+)
 from quantbench.streams import Streams
 
 LARGEST_CODEBOOK = 2**20
 KMEANS_STEPS = 20
+KMEANS_DISTANCES = 2**31
+"""Most distances of a k-means start, beyond which it takes fewer steps, at least one. It sees four latents a code, and from so
+few nothing is won by more: of 1024 and 2048 codes in 8 and 64 dimensions, on further frames, one step was within 0.02 dB of
+20 steps, two within 0.005 dB, and no step 0.3 to 0.9 dB behind."""
 SMALLEST_COUNT = 1e-5
 
 
@@ -77,8 +89,8 @@ class CodebookQuantizer(Committed):
     def best(self, state: State, latents: Tensor, count: int) -> Tensor:
         """Indices of the ``count`` best codes of each latent, the best first, (trials, frames, count)."""
         one = latents.new_ones(len(latents), 1, 1)
-        chunk = max(1, DISTANCES_PER_TRIAL // self.codes)
-        return over_chunks(lambda part: self.logits(state, part, one).topk(count, dim=-1).indices, latents, chunk)
+        logits, chunk = self.logits_of(state, one), max(1, DISTANCES_PER_TRIAL // self.codes)
+        return over_chunks(lambda part: logits(part).topk(count, dim=-1).indices, latents, chunk)
 
     def quantize(self, state: State, latents: Tensor) -> Code:
         codebook = self.codebook(state)
@@ -90,17 +102,22 @@ class CodebookQuantizer(Committed):
         return take(self.codebook(state), indices.squeeze(-1))
 
     def logits(self, state: State, latents: Tensor, temperature: Tensor) -> Tensor:
+        return self.logits_of(state, temperature)(latents)
+
+    def logits_of(self, state: State, temperature: Tensor) -> Scores:
         if self.search == "dot":
-            return product(latents, self.codebook(state).transpose(1, 2)) / temperature
-        codebook = self._direction(self.codebook(state))
-        return distances(codebook, self._direction(latents), -1 / temperature)
+            columns = self.codebook(state).transpose(1, 2)
+            return lambda latents: product(latents, columns) / temperature
+        scores = distances_to(self._direction(self.codebook(state)), -1 / temperature)
+        return lambda latents: scores(self._direction(latents))
 
     def mixture(self, state: State, weights: Tensor) -> Tensor:
         return product(weights, self.codebook(state))
 
     def soft_code(self, state: State, latents: Tensor, temperature: Tensor) -> Tensor:
         if self.search != "euclidean" or not kernels.usable(latents):
-            return super().soft_code(state, latents, temperature)
+            logits, codebook = self.logits_of(state, temperature), self.codebook(state)
+            return weighed(lambda part: product(torch.softmax(logits(part), dim=-1), codebook), latents, self.codes)
         return kernels.soft_code(self.codebook(state), latents, temperature.flatten().expand(len(latents)))
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
@@ -133,9 +150,9 @@ class VectorQuantizer(CodebookQuantizer):
         decay: of the moving averages.
         smoothing: of the counts that sums are divided by (Laplace's, 1e-5 in EnCodec and vector-quantize-pytorch), which draws
             codes that are not in use to the origin; 0: they stay where they are.
-        init_by: of the codebook: ``data`` (first latents), ``kmeans`` (on the first latents), ``kmeans++`` (likewise, from
-            distant latents and until it converges: VP-VAE's), ``means`` (each the mean of an equal share of the first latents,
-            so that all lie about their centre: SF-DiVeQ's start) or ``normal``.
+        init_by: of the codebook: ``data`` (first latents), ``kmeans`` (on the first latents: 20 steps, fewer from 8192 codes
+            on), ``kmeans++`` (likewise, from distant latents and until it converges: VP-VAE's), ``means`` (each the mean of an
+            equal share of the first latents, so that all lie about their centre: SF-DiVeQ's start) or ``normal``.
         restart: codes used less than this get another codeword; 0 never. The rule says in which units.
         restart_by: ``usage``: in shares of ``1 / codes``; ``count``: in latents a step, EnCodec's has 2 with ``restart_every``
             1; both replace by a latent of the batch. ``hits``: in shares of the steps since the last look, NSVQ's
@@ -209,7 +226,8 @@ class VectorQuantizer(CodebookQuantizer):
         chosen = streams.permutations("codebook", latents.shape[1])[:, : self.codes]
         codebook = take(latents, chosen)
         if self.init_by == "kmeans":
-            for _ in range(KMEANS_STEPS):
+            steps = min(KMEANS_STEPS, KMEANS_DISTANCES // (latents.shape[1] * self.codes))
+            for _ in range(max(1, steps)):
                 index = self._search(codebook, latents)
                 counts, sums = count_and_sum(index, latents, self.codes)
                 codebook = torch.where(counts.unsqueeze(-1) > 0, sums / counts.clamp_min(1).unsqueeze(-1), codebook)

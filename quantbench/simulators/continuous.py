@@ -21,14 +21,22 @@ class Memoryless(Simulator):
 
     Attributes:
         frame_dim: features of a frame.
+        evaluation_frames: frames of the held-out set; 0: 4096, or as many as hold 2**17 features. A codebook needs at least
+            four a code: codes that no frame came to look as if they were not in use.
     """
 
     sizes: ClassVar[tuple[str, ...]] = ("frame_dim",)
 
     frame_dim: int = 8
+    evaluation_frames: int = 0
 
     def check(self) -> None:
         at_least("simulator.frame_dim", self.frame_dim, 1)
+        at_least("simulator.evaluation_frames", self.evaluation_frames, 0)
+
+    @property
+    def held_out_frames(self) -> int:
+        return self.evaluation_frames or super().held_out_frames
 
     @property
     def input_dim(self) -> int:

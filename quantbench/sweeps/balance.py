@@ -25,6 +25,8 @@ BATCH, WEIGHTS = 256, 64 * (16 + 64 + 8)
 """Frames a step and weights of an encoder of the default trial, whose work is 1."""
 ROUNDED = 4
 """What a step costs in low precision, which is computed by PyTorch's operations and rounded, in steps of float32."""
+LARGE, LARGE_WORK = 1024, 2**15
+"""Codes from which the codebook counts, and those of one dimension that are a default trial's work: 0.3 ms with 256 frames."""
 FINISHED = 1.05
 """A sweep that ends this close to the ideal is left as it is; smaller stacks must win as much as that, for the estimates err
 by more than a few percent, and a cut that they got wrong costs more than it can win."""
@@ -55,6 +57,8 @@ def cost(trial: Trial) -> Cost:
     # What is dearer is so mostly for every codeword.
     codes = next((part["codes"] for part in parts if isinstance(part.get("codes"), int)), 256)
     size += sum(_dearer(part["_target_"]) for part in parts) * (0.25 + 0.75 * codes / 256)
+    if codes > LARGE:  # the search, and a codebook that every step goes over
+        size += codes * config["codec"].get("latent_dim", 8) / LARGE_WORK
     return Cost(steps * STEP, steps * size * config["train"]["batch"] / BATCH)
 
 

@@ -96,6 +96,14 @@ class Codes:
         """Of every trial: the sum over slots, and that of whole codes."""
         return [self._entropies(list(trial.numpy()), exact) for trial in torch.cat(self.parts, dim=2)]
 
+    def usage(self) -> list[float]:
+        """Of every trial: the share of whole codes that occur; NaN where there are more codes than frames."""
+        found = torch.cat(self.parts, dim=2)
+        codes = math.prod(self.alphabet)
+        if codes > found.shape[2]:
+            return [math.nan] * len(found)
+        return [len(np.unique(trial[0].numpy())) / codes for trial in found]  # so few codes take one word
+
     def _entropies(self, words: list[Keys], exact: bool) -> tuple[Entropy, Entropy]:
         slots: list[Entropy] = []
         for word, own in zip(words, self.words, strict=True):
@@ -140,7 +148,7 @@ class Rates:
             codes.add(found)
 
     def metrics(self, exact: bool) -> dict[str, Tensor]:
-        """``spent_bits``, ``joint_entropy_bits`` and ``joint_entropy_error``, (trials,) each.
+        """``spent_bits``, ``joint_entropy_bits``, ``joint_entropy_error`` and ``joint_usage``, (trials,) each.
 
         The error of a mean over dithers has the standard error of that mean, too.
         """
@@ -154,4 +162,6 @@ class Rates:
                 error += SIGMAS * float(np.std(whole, ddof=1)) / math.sqrt(len(each))
             rows.append((float(np.mean(spent)), float(np.mean(whole)), error))
         columns = torch.tensor(rows, dtype=torch.float64)
-        return dict(zip(("spent_bits", "joint_entropy_bits", "joint_entropy_error"), columns.unbind(1), strict=True))
+        names = ("spent_bits", "joint_entropy_bits", "joint_entropy_error")
+        usage = torch.tensor([codes.usage() for codes in self.codes], dtype=torch.float64).mean(0)
+        return dict(zip(names, columns.unbind(1), strict=True)) | {"joint_usage": usage}

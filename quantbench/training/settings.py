@@ -10,6 +10,9 @@ from quantbench.components import Component, PerTrial, above, at_least, between,
 from quantbench.errors import ConfigError
 from quantbench.precision import TF32
 
+CHUNK = 1024
+"""Evaluation frames measured at a time; fixed, so that a result does not depend on memory or on the stack."""
+
 
 @component
 class TrainSettings(Component):

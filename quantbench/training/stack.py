@@ -17,9 +17,10 @@ from quantbench.errors import ConfigError, brief
 from quantbench.gradients import Gradient, misfit
 from quantbench.losses import MSE, Loss
 from quantbench.quantizers import External, Quantizer
+from quantbench.quantizers.search import MOST_WEIGHTS
 from quantbench.schema import checked
 from quantbench.simulators import Simulator
-from quantbench.training.settings import TrainSettings
+from quantbench.training.settings import CHUNK, TrainSettings
 
 BASES: dict[str, type[Component]] = {
     "simulator": Simulator,
@@ -134,7 +135,7 @@ def check_fit(simulator: Simulator, codec: Codec, quantizer: Quantizer, loss: Lo
 
 
 def check_step(simulator: Simulator, codec: Codec, quantizer: Quantizer, gradient: Gradient, train: TrainSettings) -> None:
-    """Raise ConfigError where a step has too few latents for a strategy or a quantizer."""
+    """Raise ConfigError where a step has too few latents for a strategy or a quantizer, or too many codes to weigh."""
     latents = train.batch * codec.latents_per_frame(simulator.input_dim)
     try:
         for _, one in within(gradient, "gradient"):
@@ -144,6 +145,19 @@ def check_step(simulator: Simulator, codec: Codec, quantizer: Quantizer, gradien
         quantizer.check_latents(codec.latent_dim, latents)
     except ConfigError as error:
         raise ConfigError(f"train.batch={train.batch}: {error}; use a larger train.batch") from error
+    _check_weights(quantizer.alphabet(codec.latent_dim), gradient, max(latents, CHUNK))
+
+
+def _check_weights(alphabet: Sequence[int], gradient: Gradient, latents: int) -> None:
+    """Raise ConfigError where a strategy would keep too large a table of weights."""
+    numbers = latents * max(alphabet, default=0)
+    for name, one in within(gradient, "gradient"):
+        if isinstance(one, Gradient) and one.keeps_weights and numbers > MOST_WEIGHTS:
+            raise ConfigError(
+                f"{name}={type(one).__name__}: keeps a weight of each of {max(alphabet)} codes for each of {latents} latents, "
+                f"{numbers} numbers; at most {MOST_WEIGHTS} are allowed, {MOST_WEIGHTS // latents} codes: use fewer codes, or "
+                f"a strategy that keeps none, as ste, rotation or soft_to_hard"
+            )
 
 
 def check_precision(quantizer: Quantizer, train: TrainSettings) -> None:

@@ -107,7 +107,10 @@ def _reference(stack: Stack, world: State, held_out: Frames, trial: int, metrics
     if density is not None and levels >= 2 and abs(levels - round(levels)) < 1e-6:
         mse = scalar_quantizers.lloyd_max(density, round(levels)).mse
         return Reference(mse, f"Lloyd-Max, {round(levels)} levels a feature")
-    return Reference(None, f"k-means is run up to {kmeans.MOST_CODES} codes")
+    most = kmeans.MOST_CODES if simulator.exact else MOST_FRAMES // kmeans.FEWEST_A_CODE
+    if 1 <= codes <= most:
+        return _kmeans(stack, world, held_out, trial, codes)
+    return Reference(None, f"k-means is run up to {most} codes")
 
 
 def _entropy_coded(density: Density | None, spent: object, dim: int) -> Reference:
@@ -127,26 +130,27 @@ _codebooks: dict[tuple[str, int, int], kmeans.Frames | None] = {}
 
 
 def _kmeans(stack: Stack, world: State, held_out: Frames, trial: int, codes: int) -> Reference:
-    """K-means on every symbol of a finite source, otherwise on frames drawn for it."""
+    """K-means on every symbol of a finite source, otherwise on frames drawn for it; by mini-batch where that takes long."""
     simulator, seed = stack.simulator, stack.seeds[trial]
     source = f"{type(simulator).__qualname__} {vars(simulator)}"
     if (source, seed, codes) not in _references:
         target = held_out.target[trial].cpu().numpy()
         restarts = max(1, min(SYMBOL_RESTARTS, MOST_WORK // (len(target) * codes))) if simulator.exact else kmeans.RESTARTS
         count = len(target) if simulator.exact else _reference_frames(codes)
-        if (seconds := kmeans.seconds(count, target.shape[1], codes, restarts)) > MOST_SECONDS:
-            text = (
-                f"k-means of {codes} codes is left out: it takes about {seconds:.0f} s on one core, more than {MOST_SECONDS} s"
-            )
-            return Reference(None, text)
+        passes = _passes(count, target.shape[1], codes, restarts, simulator.exact)
+        if passes is None:
+            return Reference(None, f"k-means of {codes} codes is left out: it takes more than {MOST_SECONDS} s on one core")
         if simulator.exact:
             codebook: kmeans.Frames | None = kmeans.kmeans(target, codes, seed, restarts)
         else:
-            codebook = _codebook(source, simulator, 0 if simulator.shared_world else seed, codes)
+            codebook = _codebook(source, simulator, 0 if simulator.shared_world else seed, codes, passes)
+        note = f"k-means, {codes} codes"
+        if passes:
+            note += f", by mini-batch: {passes} passes over {count / codes:.0f} frames a code"
         _references[source, seed, codes] = (
             Reference(None, "no reference: the target is not the input")
             if codebook is None
-            else Reference(kmeans.distortion(target, codebook), f"k-means, {codes} codes")
+            else Reference(kmeans.distortion(target, codebook), note)
         )
     return _references[source, seed, codes]
 
@@ -155,11 +159,27 @@ def _reference_frames(codes: int) -> int:
     return min(max(FRAMES_PER_CODE * codes, FEWEST_FRAMES), MOST_FRAMES)
 
 
-def _codebook(source: str, simulator: Simulator, seed: int, codes: int) -> kmeans.Frames | None:
-    """The codebook for frames of a source; None where the target is not the input."""
+def _passes(frames: int, dim: int, codes: int, restarts: int, exact: bool) -> int | None:
+    """0 where full k-means is quick enough; else how many passes of mini-batches are, None where not even one is.
+
+    A finite source has no other frames than those that judge, so few passes over them would be no known quantizer.
+    """
+    if codes <= kmeans.MOST_CODES and kmeans.seconds(frames, dim, codes, restarts) <= MOST_SECONDS:
+        return 0
+    if exact:
+        return None
+    return min(kmeans.PASSES, int(MOST_SECONDS / kmeans.minibatch_seconds(frames, dim, codes))) or None
+
+
+def _codebook(source: str, simulator: Simulator, seed: int, codes: int, passes: int) -> kmeans.Frames | None:
+    """The codebook for frames of a source, by so many passes of mini-batches or, for 0, by k-means; None where the target is
+    not the input."""
     if (source, seed, codes) not in _codebooks:
         streams = Streams([seed])
         frames = simulator.draw(simulator.world(streams), streams, _reference_frames(codes), "reference")
-        known = frames.target is frames.input
-        _codebooks[source, seed, codes] = kmeans.kmeans(frames.target[0].numpy(), codes, seed) if known else None
+        target = frames.target[0].numpy()
+        found = None
+        if frames.target is frames.input:
+            found = kmeans.minibatch(target, codes, seed, passes) if passes else kmeans.kmeans(target, codes, seed)
+        _codebooks[source, seed, codes] = found
     return _codebooks[source, seed, codes]

@@ -63,3 +63,31 @@ def test_starts_are_drawn_by_the_square_of_the_distance():
 def test_the_number_of_codes_is_checked():
     with pytest.raises(ValueError, match="codes=5: must lie between 1 and 4"):
         kmeans.kmeans(NORMAL[:4], 5)
+
+
+def test_mini_batches_come_close_to_k_means():
+    """Within 0.2 dB on frames that neither saw, with 128 frames a code; frames as codewords are 2 dB behind."""
+    random = np.random.default_rng(1)
+    frames, further = random.standard_normal((2, 4096, 4)).astype(np.float32)
+    full, few = kmeans.kmeans(frames, 32), kmeans.minibatch(frames, 32)
+    behind = [10 * np.log10(kmeans.distortion(further, one) / kmeans.distortion(further, full)) for one in (few, frames[:32])]
+    assert behind[0] < 0.2
+    assert behind[1] > 1
+
+
+def test_a_codeword_of_mini_batches_is_the_mean_of_all_frames_it_was_given():
+    """In plain loops, one pass."""
+    frames, codes = np.random.default_rng(2).standard_normal((64, 2)).astype(np.float32), 5
+    shuffled = frames[np.random.default_rng(0).permutation(64)]
+    codebook, given = shuffled[:codes].copy(), [[] for _ in range(codes)]
+    for batch in np.array_split(shuffled, 7):  # 2 frames a code: 64 / 10, rounded up
+        nearest = [min(range(codes), key=lambda k: np.square(frame - codebook[k]).sum()) for frame in batch]
+        for frame, code in zip(batch, nearest, strict=True):
+            given[code].append(frame)
+        codebook = np.stack([np.mean(mine, axis=0) if mine else old for mine, old in zip(given, codebook, strict=True)])
+    assert kmeans.minibatch(frames, codes, passes=1) == pytest.approx(codebook, abs=1e-5)
+
+
+def test_too_few_frames_for_mini_batches_are_refused():
+    with pytest.raises(ValueError, match="between 1 and 4, 4 frames a code"):
+        kmeans.minibatch(np.zeros((16, 2), dtype=np.float32), 5)

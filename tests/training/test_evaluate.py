@@ -5,9 +5,9 @@ import torch
 
 from quantbench.codecs import MLP
 from quantbench.components import component
-from quantbench.gradients import Gradient
-from quantbench.quantizers import Uniform
-from quantbench.simulators import Gaussian
+from quantbench.gradients import STE, Gradient
+from quantbench.quantizers import FSQ, Uniform, VectorQuantizer
+from quantbench.simulators import Gaussian, GaussMarkov
 from quantbench.training import Stack, TrainSettings
 from quantbench.training.evaluate import _counts, code_usage, evaluate
 from quantbench.training.run import begin
@@ -58,3 +58,37 @@ def test_mismatch_is_positive_where_the_hard_code_is_worse():
     assert (hard > trained_on).all()
     assert found["mismatch_db"].tolist() == pytest.approx((10 * torch.log10(hard / trained_on)).tolist(), abs=1e-3)
     assert (found["mismatch_db"] > 1).all()
+
+
+def trained(quantizer, frames):
+    settings = TrainSettings(steps=1, batch=64)
+    source = GaussMarkov(frame_dim=3, evaluation_frames=frames)
+    parts = {
+        "codec": MLP(hidden=8, latent_dim=3),
+        "quantizer": quantizer,
+        "gradient": STE(),
+        "train": settings,
+        "device": "cpu",
+    }
+    training = begin(Stack.of(simulator=source, seeds=(0, 1), **parts))
+    found = evaluate(training.model, training.held_out, training.streams, thorough=True)
+    with torch.no_grad():
+        latents = training.model.prepare(training.model.encode(training.held_out))
+        return found, training.stack.quantizer.quantize(training.model.quantizer, latents).indices
+
+
+def test_usage_of_whole_codes_and_the_frames_that_it_is_counted_on():
+    found, indices = trained(FSQ(levels=[5, 4, 3]), 90)
+    assert indices.shape == (2, 90, 3)
+    whole = [len({tuple(code) for code in trial.tolist()}) / 60 for trial in indices]
+    assert found["joint_usage"].tolist() == pytest.approx(whole)
+    assert found["frames_per_code"].tolist() == [18, 18]  # of the largest slot
+    assert whole[0] < found["usage"][0]
+
+
+def test_usage_of_one_slot_is_that_of_whole_codes_and_is_bounded_by_the_frames():
+    found, _ = trained(VectorQuantizer(codes=40), 80)
+    assert found["joint_usage"].tolist() == found["usage"].tolist()
+    found, _ = trained(VectorQuantizer(codes=40), 10)
+    assert (found["usage"] <= found["frames_per_code"]).all()
+    assert found["joint_usage"].isnan().all()  # fewer frames than codes

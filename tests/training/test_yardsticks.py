@@ -145,7 +145,7 @@ def test_a_finite_source_has_no_evaluation_error_and_a_limit_of_zero_at_its_bits
         ),
         (Codeword(bits=11), FSQ(levels=2), "computed up to 1024 codewords", "k-means, 4 codes"),
         (Rotation(), FSQ(levels=2), "rotated copies", "no reference uses side information"),
-        (GaussMarkov(frame_dim=4), FSQ(levels=40), "Gauss-Markov block of 4", "k-means is run up to 1024 codes"),
+        (GaussMarkov(frame_dim=4), FSQ(levels=200), "Gauss-Markov block of 4", "k-means is run up to 32768 codes"),
         (Gaussian(), Identity(), "no rate was spent", "no reference is known for this rate"),
     ],
     ids=["nuisance", "large alphabet", "side information", "many codes", "nothing quantized"],
@@ -231,10 +231,25 @@ def test_k_means_that_would_take_long_is_left_out_by_its_sizes_alone():
     """1024 codes of 40 features took 63 s, 256 codes 10.5 s, on one core (2026); what a machine can do does not count."""
     frames = yardsticks._reference_frames
     assert [round(kmeans.seconds(frames(codes), 40, codes)) for codes in (256, 1024)] == [11, 70]
-    row = trained(Gaussian(frame_dim=40), VectorQuantizer(codes=1024), steps=1)
-    assert row["reference_mse"] is None
-    assert row["reference_note"] == "k-means of 1024 codes is left out: it takes about 70 s on one core, more than 20 s"
-    assert row["limit_mse"] > 0
+    full, passes = yardsticks._passes(2**17, 40, 256, 3, False), yardsticks._passes(2**17, 40, 1024, 3, False)
+    assert (full, passes) == (0, 4)
+    assert yardsticks._passes(2**17, 64, 16384, 3, False) == 1
+    assert yardsticks._passes(2**17, 40, 1024, 3, True) is None  # a finite source has no further frames
+    assert yardsticks._passes(2**17, 64, 32768, 3, False) is None
+
+
+def test_where_k_means_would_take_long_mini_batches_take_its_place(monkeypatch):
+    monkeypatch.setattr(yardsticks, "MOST_SECONDS", 0.1)
+    monkeypatch.setattr(yardsticks, "MOST_FRAMES", 2**13)
+    row = trained(GaussMarkov(frame_dim=4), VectorQuantizer(codes=64), steps=1)
+    assert row["reference_note"] == "k-means, 64 codes, by mini-batch: 4 passes over 128 frames a code"
+    assert row["limit_mse"] < row["reference_mse"] < 0.25
+    monkeypatch.setattr(yardsticks, "MOST_SECONDS", 1e-6)
+    row = trained(GaussMarkov(frame_dim=4), VectorQuantizer(codes=65), steps=1)
+    assert (row["reference_mse"], row["reference_note"]) == (
+        None,
+        "k-means of 65 codes is left out: it takes more than 1e-06 s on one core",
+    )
 
 
 def test_references_can_be_switched_off(monkeypatch):
