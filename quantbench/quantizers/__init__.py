@@ -2,15 +2,18 @@
 
 from quantbench.quantizers.base import CODEBOOK, DITHER, GRID, SOFT, WHOLE, Code, Committed, Grid, Moment, Passed, Quantizer
 from quantbench.quantizers.binary import BSQ, LFQ
+from quantbench.quantizers.conditioned import Conditioned
 from quantbench.quantizers.entropy import EntropyScalar
 from quantbench.quantizers.external import External
 from quantbench.quantizers.lattice import Lattice
 from quantbench.quantizers.none import Identity
 from quantbench.quantizers.product import Product
+from quantbench.quantizers.qinco import QINCo
 from quantbench.quantizers.residual import Residual
 from quantbench.quantizers.scalar import CDF, FSQ, IFSQ, LSQ, Uniform
 from quantbench.quantizers.simvq import SimVQ
 from quantbench.quantizers.trellis import TrellisCoded
+from quantbench.quantizers.variable import VRVQ
 from quantbench.quantizers.vector import VectorQuantizer
 
 __all__ = [
@@ -24,9 +27,11 @@ __all__ = [
     "LFQ",
     "LSQ",
     "SOFT",
+    "VRVQ",
     "WHOLE",
     "Code",
     "Committed",
+    "Conditioned",
     "EntropyScalar",
     "External",
     "Grid",
@@ -35,6 +40,7 @@ __all__ = [
     "Moment",
     "Passed",
     "Product",
+    "QINCo",
     "Quantizer",
     "Residual",
     "SimVQ",

@@ -45,6 +45,9 @@ class Product(Quantizer):
             raise ConfigError(f"quantizer.groups={self.groups}: must divide codec.latent_dim={dim}")
         check_part_dim("quantizer.part", self.part, dim // self.groups)
 
+    def check_latents(self, dim: int, latents: int) -> None:
+        self.part.check_latents(dim // self.groups, latents)
+
     @property
     def offers(self) -> frozenset[str]:
         return self.part.offers & OFFERS

@@ -23,7 +23,7 @@ from quantbench.training.run import begin
 torch.set_num_threads(1)
 SEEDS = (3, 4, 5)
 SMALL = {VectorQuantizer: VectorQuantizer(codes=16), FSQ: FSQ(levels=4)}
-DIMS = {"scalar": 4, "lsq": 4, "fsq": 4, "ifsq": 4, "cdf": 4, "rfsq": 4, "rlfq": 4}
+DIMS = {"scalar": 4, "lsq": 4, "fsq": 4, "ifsq": 4, "cdf": 4, "rfsq": 4, "rlfq": 4, "conditioned": 4, "robust_rfsq": 4}
 
 
 def quantizer_of(name, dim):
@@ -80,7 +80,7 @@ def test_a_batch_of_one_trains_or_is_refused_before():
         else:
             training.advance()
             diverged += [name for one in training.outcomes if one.diverged]
-    assert sorted(refused) == ["vp", "vqp_fsp"]
+    assert sorted(refused) == ["conditioned", "robust_rfsq", "vp", "vqp_fsp"]
     assert all(re.fullmatch(r"train.batch=1: .* 1.*; use a larger train.batch", error) for error in refused.values())
     assert diverged == []
 
