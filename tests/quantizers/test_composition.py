@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from quantbench.components import component, joined
+from quantbench.choices import choices
+from quantbench.components import component, joined, within
 from quantbench.config import COMPONENTS
 from quantbench.errors import ConfigError
 from quantbench.gradients import STE, Moment, Noise, RotationTrick, SoftToHard, Universal, misfit
@@ -16,11 +17,14 @@ from quantbench.quantizers import (
     IFSQ,
     LFQ,
     LSQ,
+    VRVQ,
+    Conditioned,
     EntropyScalar,
     External,
     Identity,
     Lattice,
     Product,
+    QINCo,
     Quantizer,
     Residual,
     SimVQ,
@@ -30,6 +34,7 @@ from quantbench.quantizers import (
 )
 from quantbench.schema import check_settings, construct, find_class
 from quantbench.streams import Streams
+from quantbench.sweeps.catalogue import default_component
 from tests.conformance import checks
 from tests.training.test_every_choice import outcome, stack
 
@@ -57,11 +62,24 @@ ELEMENTARY = {
     "vq, ema": (VectorQuantizer(codes=8, update_by="ema", restart=0.5, restart_every=2), 8),
     "vq, projected": (VectorQuantizer(codes=8, projection=3), 8),
     "simvq": (SimVQ(codes=8), 8),
+    "qinco": (QINCo(codes=4), 4**2),
+    "conditioned": (Conditioned(FSQ(levels=4)), 4**8),
+    "conditioned, scale": (Conditioned(FSQ(levels=3), by="scale"), 3**8),
+    "conditioned vq": (Conditioned(VectorQuantizer(codes=8, update_by="ema")), 8),
     "product": (Product(VectorQuantizer(codes=4)), 4**2),
     "rvq": (Residual(VectorQuantizer(codes=4)), 4**2),
     "rfsq": (Residual(FSQ(levels=3)), 9**8),
+    "robust rfsq": (Residual(Conditioned(FSQ(levels=3))), 9**8),
 }
 """Quantizers that can be a stage or a part, and their number of codes in 8 dimensions."""
+
+
+def test_no_quantizer_is_left_out():
+    """Every choice is in the table above, or says why it can be no stage and no part."""
+    tried = {type(part) for one, _ in ELEMENTARY.values() for _, part in within(one, "quantizer")}
+    for name in choices("quantizer"):
+        one = default_component("quantizer", name)
+        assert one.alone or type(one) in tried, name
 
 
 def for_dim(one, dim):
@@ -121,7 +139,7 @@ def test_a_stack_of_two_is_two_stacks_of_one(name, kind):
     assert together == alone
 
 
-@pytest.mark.parametrize("name", [name for name in ELEMENTARY if name not in ("simvq", "vq, projected")])
+@pytest.mark.parametrize("name", [name for name in ELEMENTARY if name not in ("simvq", "vq, projected", "qinco")])
 def test_every_stage_lowers_the_error(name):
     """In the space where codes are: what bounds latents loses something before. (Learned maps do not start from data.)"""
     one = for_dim(ELEMENTARY[name][0], 8)
@@ -223,6 +241,7 @@ class OwnGradient(Quantizer):
         (OwnGradient(), "passes the gradient by itself"),
         (Identity(), "quantizes nothing"),
         (EntropyScalar(), "no fixed length"),
+        (VRVQ(), "no fixed length"),
     ],
 )
 def test_what_cannot_be_a_stage_is_refused(one, reason):
