@@ -5,8 +5,8 @@ import torch
 
 from quantbench.codecs import MLP
 from quantbench.components import component
-from quantbench.gradients import Gradient
-from quantbench.quantizers import Uniform
+from quantbench.gradients import STE, Gradient
+from quantbench.quantizers import Uniform, VectorQuantizer
 from quantbench.simulators import Gaussian
 from quantbench.training import Stack, TrainSettings
 from quantbench.training.evaluate import _counts, code_usage, evaluate
@@ -58,3 +58,26 @@ def test_mismatch_is_positive_where_the_hard_code_is_worse():
     assert (hard > trained_on).all()
     assert found["mismatch_db"].tolist() == pytest.approx((10 * torch.log10(hard / trained_on)).tolist(), abs=1e-3)
     assert (found["mismatch_db"] > 1).all()
+
+
+@component
+class Variable(VectorQuantizer):
+    """Says what it spent."""
+
+    def measure(self, state, indices):
+        return {"spent_bits": torch.full((len(indices),), 1.25, dtype=torch.float64)}
+
+
+def test_what_a_quantizer_spent_takes_the_place_of_the_sum_over_slots():
+    whole = Stack.of(
+        simulator=Gaussian(frame_dim=2),
+        codec=MLP(hidden=4, latent_dim=2),
+        quantizer=Variable(codes=4),
+        gradient=STE(),
+        seeds=(0, 1),
+        device="cpu",
+    )
+    training = begin(whole)
+    found = evaluate(training.model, training.held_out, training.streams, thorough=True)
+    assert found["spent_bits"].tolist() == [1.25, 1.25]
+    assert found["joint_entropy_bits"].max() > 1.25
