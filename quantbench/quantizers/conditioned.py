@@ -128,7 +128,7 @@ class Conditioned(Quantizer):
     def _map(self, state: State, latents: Tensor | None = None) -> Affine:
         """The map, with statistics of ``latents`` where given, and of the past otherwise."""
         if self.by == "scale":
-            scale = nn.functional.softplus(state["scale"])
+            scale = state["scale"].exp().log1p()  # softplus; torch's own rounds by the number of trials
             return scale, torch.zeros_like(scale)
         mean, variance = (state["mean"], state["variance"]) if latents is None else _statistics(latents)
         factor = state["weight"] / (variance + SMALLEST_VARIANCE).sqrt()

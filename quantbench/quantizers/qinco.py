@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from quantbench.components import PerTrial, State, at_least, at_most, component, over_chunks, product, take
+from quantbench.components import PerTrial, State, at_least, at_most, component, over_chunks, product, take, total
 from quantbench.quantizers.base import WHOLE, Code, Committed, Moment
 from quantbench.quantizers.parts import one_state, part_of
 from quantbench.quantizers.search import first_minimum, nearest
@@ -103,11 +103,11 @@ class QINCo(Committed):
     def quantize(self, state: State, latents: Tensor) -> Code:
         with torch.no_grad():
             index = nearest(state["0.codewords"], latents)
-            indices, total = [index], take(state["0.codewords"], index)
+            indices, so_far = [index], take(state["0.codewords"], index)
             for number in range(1, self.stages):
                 own = part_of(state, number)
-                indices.append(self._search(own, total, latents))
-                total = total + self._chosen(own, total, indices[-1])
+                indices.append(self._search(own, so_far, latents))
+                so_far = so_far + self._chosen(own, so_far, indices[-1])
         every = torch.stack(indices, dim=-1)
         return Code(self.decode(state, every), every)
 
@@ -117,8 +117,8 @@ class QINCo(Committed):
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         assert code.indices is not None
         sums = self._sums(state, code.indices)
-        codebook = torch.stack([moment.error(total, latents.detach()) for total in sums]).sum(0)
-        commitment = torch.stack([moment.error(latents, total.detach()) for total in sums]).sum(0)
+        codebook = total([moment.error(one, latents.detach()) for one in sums])
+        commitment = total([moment.error(latents, one.detach()) for one in sums])
         return self.commitment * commitment + self.codebook_weight * codebook
 
     def _sums(self, state: State, indices: Tensor) -> list[Tensor]:
@@ -128,24 +128,24 @@ class QINCo(Committed):
             sums.append(sums[-1] + self._chosen(part_of(state, number), sums[-1], indices[..., number]))
         return sums
 
-    def _chosen(self, own: State, total: Tensor, index: Tensor) -> Tensor:
+    def _chosen(self, own: State, so_far: Tensor, index: Tensor) -> Tensor:
         """The codewords at index (trials, frames) of frames with these sums so far, (trials, frames, dim)."""
         first = self._first(own)
-        return self._blocks(own, take(first, index) + product(total, own["sum"]))
+        return self._blocks(own, take(first, index) + product(so_far, own["sum"]))
 
-    def _search(self, own: State, total: Tensor, latents: Tensor) -> Tensor:
+    def _search(self, own: State, so_far: Tensor, latents: Tensor) -> Tensor:
         """Index of the best codeword of each frame, (trials, frames)."""
         trials, _, dim = latents.shape
         first = self._first(own).unsqueeze(1)
 
         def found(part: Tensor) -> Tensor:
-            so_far, rest = part[..., :dim], part[..., dim:]
-            start = first + product(so_far, own["sum"]).unsqueeze(2)
+            begun, rest = part[..., :dim], part[..., dim:]
+            start = first + product(begun, own["sum"]).unsqueeze(2)
             codewords = self._blocks(own, start.flatten(1, 2)).view(trials, -1, self.codes, dim)
             return first_minimum((rest.unsqueeze(2) - codewords).square().sum(-1))
 
         chunk = max(1, NUMBERS_PER_TRIAL // (self.codes * max(dim, self.hidden)))
-        return over_chunks(found, torch.cat([total, latents - total], dim=-1), chunk)
+        return over_chunks(found, torch.cat([so_far, latents - so_far], dim=-1), chunk)
 
     def _first(self, own: State) -> Tensor:
         """What the first layer makes of base codewords, without the part of the sum so far, (trials, codes, dim)."""

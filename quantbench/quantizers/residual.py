@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from quantbench.components import State, at_least, at_most, between, component, within
+from quantbench.components import State, at_least, at_most, between, component, total, within
 from quantbench.errors import ConfigError
 from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer, Trace
 from quantbench.quantizers.parts import OFFERS, check_part, check_part_dim, measured, one_state, part_of, traces
@@ -143,10 +143,7 @@ class Residual(Quantizer):
         return Code(self.decode(state, indices), indices)
 
     def decode(self, state: State, indices: Tensor) -> Tensor:
-        total = torch.zeros(())
-        for part in self.parts(state, indices):
-            total = total + part
-        return total
+        return total(self.parts(state, indices))
 
     def parts(self, state: State, indices: Tensor) -> list[Tensor]:
         """What each stage adds to the sum, (trials, frames, dim) each."""
@@ -170,7 +167,7 @@ class Residual(Quantizer):
             part = self._out(own, number, inner)
             parts.append(part if mask is None else part * mask[..., number : number + 1])
             latents = latents - part
-        return torch.stack(parts).sum(0)
+        return total(parts)
 
     def learned(self, state: State, latents: Tensor, moment: Moment, mask: Tensor | None = None) -> tuple[Code, Tensor, Trace]:
         """As in the base; ``mask`` as in ``received``."""
@@ -189,8 +186,8 @@ class Residual(Quantizer):
             losses.append(loss)
             trace += entries
             latents = latents - part.detach()
-        code = Code(torch.stack(values).sum(0), torch.cat([index for index in indices if index is not None], dim=-1))
-        return code, torch.stack(losses).sum(0), trace
+        code = Code(total(values), torch.cat([index for index in indices if index is not None], dim=-1))
+        return code, total(losses), trace
 
     def update(self, state: State, trace: Trace, streams: Streams, step: int) -> None:
         stages = traces(trace, self.stages)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from quantbench.components import Factor, PerTrial, State, above, at_least, between, component, product
+from quantbench.components import Factor, PerTrial, State, above, at_least, between, component, product, total
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
 from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer, Trace
@@ -142,7 +142,7 @@ class VRVQ(Quantizer):
     def decode(self, state: State, indices: Tensor) -> Tensor:
         used = self._used(state, indices)
         parts = self._all.parts(state, indices.minimum(self._further(state) - 1))
-        return torch.stack([part * used[..., stage : stage + 1] for stage, part in enumerate(parts)]).sum(0)
+        return total([part * used[..., stage : stage + 1] for stage, part in enumerate(parts)])
 
     def forward(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Passed:
         importance = self.importance(state, latents)
@@ -168,7 +168,8 @@ class VRVQ(Quantizer):
     def importance(self, state: State, latents: Tensor) -> Tensor:
         """The importance p of every frame, (trials, frames, 1)."""
         hidden = torch.relu(product(latents, state["weight0"], state["bias0"]))
-        return torch.sigmoid(product(hidden, state["weight1"], state["bias1"]))
+        # A sigmoid; torch's own rounds by a number's place in a tensor, so by the number of trials.
+        return 0.5 + 0.5 * torch.tanh(0.5 * product(hidden, state["weight1"], state["bias1"]))
 
     def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
         used = self._used(state, indices)
@@ -185,10 +186,13 @@ class VRVQ(Quantizer):
 
     def _mask(self, scaled: Tensor) -> Tensor:
         """Which stages code frames of scaled importance (trials, frames, 1): (trials, frames, stages), with the slope of f."""
-        left = scaled * self.stages - torch.arange(self.stages, dtype=scaled.dtype, device=scaled.device)
-        smooth = _log_cosh(self.alpha * (left + 0.5)) - _log_cosh(self.alpha * (left - 0.5))
-        smooth = smooth / (2 * self.alpha)
-        return (left >= 0).to(scaled.dtype) + (smooth - smooth.detach())
+        # Stage by stage: a gradient that is summed over so short an axis would round by the number of trials.
+        return torch.cat([self._step(scaled * self.stages - stage) for stage in range(self.stages)], dim=-1)
+
+    def _step(self, left: Tensor) -> Tensor:
+        """1 from 0 on and 0 below, with the slope of f."""
+        slope = (torch.tanh(self.alpha * (left + 0.5)) - torch.tanh(self.alpha * (left - 0.5))) / 2
+        return (left >= 0).to(left.dtype) + slope.detach() * (left - left.detach())
 
     def _further(self, state: State) -> Tensor:
         """The further symbol of every slot, (slots,): the number of its codes."""
@@ -204,11 +208,6 @@ class VRVQ(Quantizer):
         """Which stages code each frame, (trials, frames, stages)."""
         slots = indices.shape[-1] // self.stages
         return (indices < self._further(state))[..., ::slots]
-
-
-def _log_cosh(x: Tensor) -> Tensor:
-    """``log cosh x`` without its constant, which differences do not have; no overflow."""
-    return x.abs() + nn.functional.softplus(-2 * x.abs())
 
 
 def _entropy(symbols: Tensor) -> Tensor:

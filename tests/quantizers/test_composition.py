@@ -139,6 +139,15 @@ def test_a_stack_of_two_is_two_stacks_of_one(name, kind):
     assert together == alone
 
 
+@pytest.mark.parametrize(
+    "one", [Residual(VectorQuantizer(codes=4), 5), VRVQ(VectorQuantizer(codes=8), 4), QINCo(codes=4, stages=5)]
+)
+def test_many_stages_are_added_up_alike_in_any_stack(one):
+    """A library's sum over an axis takes another order from five on, by the number of all elements."""
+    together = outcome(stack(one, STE(), 7))
+    assert outcome(stack(one, STE(), 7, seeds=(4,))) == together[1:2]
+
+
 @pytest.mark.parametrize("name", [name for name in ELEMENTARY if name not in ("simvq", "vq, projected", "qinco")])
 def test_every_stage_lowers_the_error(name):
     """In the space where codes are: what bounds latents loses something before. (Learned maps do not start from data.)"""
