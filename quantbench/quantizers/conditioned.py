@@ -48,7 +48,7 @@ class Conditioned(Quantizer):
         decay: of the moving averages of ``norm``.
     """
 
-    cost = 0.3
+    cost = 0.7
 
     part: Quantizer = FSQ(levels=4)
     by: Literal["norm", "scale"] = "norm"

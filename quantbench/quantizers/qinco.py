@@ -52,7 +52,7 @@ class QINCo(Committed):
 
     sizes = ("codes", "stages")
     offers = frozenset({WHOLE})
-    cost = 6.0
+    cost = 1.5
 
     codes: int = 16
     stages: int = 2

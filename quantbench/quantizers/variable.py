@@ -65,7 +65,7 @@ class VRVQ(Quantizer):
 
     alone = "its codes have no fixed length"
     sizes = ("stages", "level", "rate_weight")
-    cost = 1.5
+    cost = 1.9
 
     stage: Quantizer = VectorQuantizer(codes=16)
     stages: int = 4
