@@ -176,6 +176,18 @@ def trial_error(a: Tensor, b: Tensor) -> Tensor:
     return kernels.mean_square(a, b) if alike and kernels.usable(a, b) else trial_mean((a - b).square())
 
 
+def total(tensors: Sequence[Tensor]) -> Tensor:
+    """Sum of tensors of one shape, one after the other.
+
+    Stacked and summed over that axis, five or more would be added in an order that depends on their size, so on the number
+    of trials.
+    """
+    found = tensors[0]
+    for tensor in tensors[1:]:
+        found = found + tensor
+    return found
+
+
 @whole
 def take(vectors: Tensor, index: Tensor) -> Tensor:
     """Each trial's vectors (trials, number, dim) at index (trials, frames): (trials, frames, dim)."""

@@ -3,18 +3,21 @@
 from quantbench.quantizers.base import CODEBOOK, DITHER, GRID, SOFT, WHOLE, Code, Committed, Grid, Moment, Passed, Quantizer
 from quantbench.quantizers.binary import BSQ, LFQ
 from quantbench.quantizers.bridge import FVQ
+from quantbench.quantizers.conditioned import Conditioned
 from quantbench.quantizers.entropy import EntropyScalar
 from quantbench.quantizers.external import External
 from quantbench.quantizers.gaussian import GaussianQuant
 from quantbench.quantizers.lattice import Lattice
 from quantbench.quantizers.none import Identity
 from quantbench.quantizers.product import Product
+from quantbench.quantizers.qinco import QINCo
 from quantbench.quantizers.residual import Residual
 from quantbench.quantizers.scalar import CDF, FSQ, IFSQ, LSQ, Uniform
 from quantbench.quantizers.simvq import SimVQ
 from quantbench.quantizers.stochastic import SQVAE
 from quantbench.quantizers.transport import OptVQ
 from quantbench.quantizers.trellis import TrellisCoded
+from quantbench.quantizers.variable import VRVQ
 from quantbench.quantizers.vector import VectorQuantizer, by_means
 from quantbench.quantizers.wasserstein import WassersteinVQ
 
@@ -31,9 +34,11 @@ __all__ = [
     "LSQ",
     "SOFT",
     "SQVAE",
+    "VRVQ",
     "WHOLE",
     "Code",
     "Committed",
+    "Conditioned",
     "EntropyScalar",
     "External",
     "GaussianQuant",
@@ -44,6 +49,7 @@ __all__ = [
     "OptVQ",
     "Passed",
     "Product",
+    "QINCo",
     "Quantizer",
     "Residual",
     "SimVQ",

@@ -301,7 +301,10 @@ class Quantizer(Component):
         """Change the state, in place and without gradient, after an optimizer step (moving averages, restarts)."""
 
     def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
-        """Further metrics, (trials,) each, from the codes of all evaluation frames."""
+        """Further metrics, (trials,) each, from the codes of all evaluation frames.
+
+        ``spent_bits`` among them takes the place of the sum over slots, for codes that do not fill every slot of every frame.
+        """
         return {}
 
 

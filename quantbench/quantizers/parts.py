@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from quantbench.components import State
+from quantbench.components import State, total
 from quantbench.errors import ConfigError
 from quantbench.quantizers.base import CODEBOOK, GRID, KMEANS, SOFT, Quantizer, Trace
 
@@ -48,7 +47,7 @@ def measured(one: Quantizer, states: Sequence[State], indices: Tensor) -> dict[s
         indices: of all parts in a row, (trials, frames, slots).
     """
     each = [one.measure(state, part) for state, part in zip(states, indices.chunk(len(states), dim=-1), strict=True)]
-    return {name: torch.stack([found[name] for found in each]).mean(0) for name in each[0]}
+    return {name: total([found[name] for found in each]) / len(each) for name in each[0]}
 
 
 def traces(trace: Trace, count: int) -> list[Trace]:

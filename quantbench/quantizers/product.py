@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quantbench.components import State, at_least, component
+from quantbench.components import State, at_least, component, total
 from quantbench.errors import ConfigError
 from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer, Trace
 from quantbench.quantizers.parts import OFFERS, check_part, check_part_dim, measured, one_state, part_of, traces
@@ -44,6 +44,9 @@ class Product(Quantizer):
         if dim % self.groups:
             raise ConfigError(f"quantizer.groups={self.groups}: must divide codec.latent_dim={dim}")
         check_part_dim("quantizer.part", self.part, dim // self.groups)
+
+    def check_latents(self, dim: int, latents: int) -> None:
+        self.part.check_latents(dim // self.groups, latents)
 
     @property
     def offers(self) -> frozenset[str]:
@@ -124,4 +127,4 @@ def _code(codes: list[Code]) -> Code:
 
 def _learned(parts: list[tuple[Code, Tensor, Trace]]) -> tuple[Code, Tensor, Trace]:
     codes, losses, own = zip(*parts, strict=True)
-    return _code(list(codes)), torch.stack(losses).mean(0), [entry for trace in own for entry in trace]
+    return _code(list(codes)), total(losses) / len(losses), [entry for trace in own for entry in trace]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from quantbench.components import State, at_least, at_most, between, component, within
+from quantbench.components import State, at_least, at_most, between, component, total, within
 from quantbench.errors import ConfigError
 from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer, Trace
 from quantbench.quantizers.parts import OFFERS, check_part, check_part_dim, measured, one_state, part_of, traces
@@ -70,6 +71,9 @@ class Residual(Quantizer):
 
     def check_dim(self, dim: int) -> None:
         check_part_dim("quantizer.stage", self.stage, dim)
+
+    def check_latents(self, dim: int, latents: int) -> None:
+        self.stage.check_latents(dim, latents)
 
     @property
     def offers(self) -> frozenset[str]:
@@ -141,56 +145,57 @@ class Residual(Quantizer):
         return Code(self.decode(state, indices), indices)
 
     def decode(self, state: State, indices: Tensor) -> Tensor:
-        *_, values = self.prefixes(state, indices)
-        return values
+        return total(self.added(state, indices))
+
+    def added(self, state: State, indices: Tensor) -> list[Tensor]:
+        """What each stage adds to the sum, (trials, frames, dim) each."""
+        pairs = zip(self._own(state), indices.chunk(self.stages, dim=-1), strict=True)
+        return [self._out(own, number, self.stage.decode(own, part)) for number, (own, part) in enumerate(pairs)]
 
     def parts(self, dim: int) -> list[int]:
         return [len(self.stage.alphabet(dim))] * self.stages
 
     def prefixes(self, state: State, indices: Tensor) -> Iterator[Tensor]:
-        total = torch.zeros(())
-        for number, (own, part) in enumerate(zip(self._own(state), indices.chunk(self.stages, dim=-1), strict=True)):
-            total = total + self._out(own, number, self.stage.decode(own, part))
-            yield total
+        return itertools.accumulate(self.added(state, indices))
 
     def forward(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Passed:
         # Two residuals: what the strategy left over carries the decoder's gradient; what the hard codes left over trains the
         # codebooks, which evaluation will use on just that, and brings every stage's commitment loss to the encoder.
-        used = self._used(latents, moment)
-        received = self.received(state, latents, pass_through, moment, used)
-        return Passed(received, *self.learned(state, latents, moment, used))
+        mask = self._mask(latents, moment)
+        received = self.received(state, latents, pass_through, moment, mask)
+        return Passed(received, *self.learned(state, latents, moment, mask))
 
     def received(
-        self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment, used: Tensor | None = None
+        self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment, mask: Tensor | None = None
     ) -> Tensor:
-        """As in the base; ``used`` is how many stages code each frame, (trials, frames, 1), None for all."""
+        """As in the base; ``mask``, (trials, frames, stages), is 1 for stages that code a frame and 0 for others; None: all."""
         parts = []
         for number, own in enumerate(self._own(state)):
             inner = self.stage.received(own, self._in(own, number, latents), pass_through, moment)
-            parts.append(self._out(own, number, inner))
-            if used is not None:
-                parts[-1] = parts[-1] * (used > number)
-            latents = latents - parts[-1]
-        return torch.stack(parts).sum(0)
+            part = self._out(own, number, inner)
+            parts.append(part if mask is None else part * mask[..., number : number + 1])
+            latents = latents - part
+        return total(parts)
 
-    def learned(self, state: State, latents: Tensor, moment: Moment, used: Tensor | None = None) -> tuple[Code, Tensor, Trace]:
-        """As in the base; ``used`` as in ``received``."""
+    def learned(self, state: State, latents: Tensor, moment: Moment, mask: Tensor | None = None) -> tuple[Code, Tensor, Trace]:
+        """As in the base; ``mask`` as in ``received``."""
         values, indices, losses, trace = [], [], [], []
         for number, own in enumerate(self._own(state)):
-            if used is None:
-                code, loss, entries = self.stage.learned(own, self._in(own, number, latents), moment)
+            inner = self._in(own, number, latents)
+            if mask is None:
+                code, loss, entries = self.stage.learned(own, inner, moment)
             else:
-                counted = (used > number).to(latents.dtype)
-                some = dataclasses.replace(moment, counted=counted)
-                code, loss, entries = self.stage.learned(own, self._in(own, number, latents), some)
+                counted = mask[..., number : number + 1].detach()
+                code, loss, entries = self.stage.learned(own, inner, dataclasses.replace(moment, counted=counted))
                 loss = loss * counted.mean((1, 2))
-            values.append(self._out(own, number, code.values))
+            part = self._out(own, number, code.values)
+            values.append(part if mask is None else part * counted)
             indices.append(code.indices)
             losses.append(loss)
             trace += entries
-            latents = latents - values[-1].detach()
-        code = Code(torch.stack(values).sum(0), torch.cat([index for index in indices if index is not None], dim=-1))
-        return code, torch.stack(losses).sum(0), trace
+            latents = latents - part.detach()
+        code = Code(total(values), torch.cat([index for index in indices if index is not None], dim=-1))
+        return code, total(losses), trace
 
     def update(self, state: State, trace: Trace, streams: Streams, step: int) -> None:
         stages = traces(trace, self.stages)
@@ -199,14 +204,15 @@ class Residual(Quantizer):
         for number, entries in enumerate(stages):
             self.stage.update(part_of(state, number), entries, streams, step)
 
-    def _used(self, latents: Tensor, moment: Moment) -> Tensor | None:
-        """How many stages code each frame, (trials, frames, 1); None for all of them."""
+    def _mask(self, latents: Tensor, moment: Moment) -> Tensor | None:
+        """Which stages code each frame, (trials, frames, stages); None for all of them."""
         if not self.dropout or not moment.training:
             return None
         items = latents.shape[1] // moment.item
         drawn = moment.streams.integers("stages", self.stages, items, 1) + 1
         dropped = torch.arange(items, device=latents.device).unsqueeze(1) < int(items * self.dropout)
-        return torch.where(dropped, drawn, self.stages).repeat_interleave(moment.item, dim=1)
+        used = torch.where(dropped, drawn, self.stages).repeat_interleave(moment.item, dim=1)
+        return (used > torch.arange(self.stages, device=latents.device)).to(latents.dtype)
 
     def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
         return measured(self.stage, self._own(state), indices)

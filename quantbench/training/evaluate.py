@@ -38,11 +38,12 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
 
     ``spent_bits`` are what an entropy coder without context spends, which knows each slot's distribution and nothing of the
     other slots: the sum of the slots' entropies, corrected for the sample's size (``entropy.entropy``), or what a real coder
-    spent where the quantizer has one. ``joint_entropy_bits`` are the entropy of whole codes, what the best coder of single
-    frames would spend, within ``joint_entropy_error``; for one slot the two are the same. Where a strategy draws noise for
-    the hard code (``universal``), encoder and decoder share that dither, and these rates are entropies given the dither;
-    no other strategy and no quantizer of this project has a random part at evaluation. ``entropy_bits`` is the sum of the
-    slots' entropies as counted, without correction and over all dithers. ``perplexity`` is the mean over slots of 2**entropy.
+    spent where the quantizer has one, or what a quantizer says that does not fill every slot of every frame.
+    ``joint_entropy_bits`` are the entropy of whole codes, what the best coder of single frames would spend, within
+    ``joint_entropy_error``; for one slot the two are the same. Where a strategy draws noise for the hard code (``universal``),
+    encoder and decoder share that dither, and these rates are entropies given the dither; no other strategy and no quantizer
+    of this project has a random part at evaluation. ``entropy_bits`` is the sum of the slots' entropies as counted, without
+    correction and over all dithers. ``perplexity`` is the mean over slots of 2**entropy.
     ``quantbench.training.stages`` and ``tokens`` measure single stages, and codes as tokens; a dithered code is none.
     ``mismatch_db`` compares the distortion under the hard quantizer with that of what passes through while training (positive:
     hard is worse).
@@ -78,8 +79,10 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
         if thorough:
             metrics |= _stages_and_tokens(stack.quantizer, seen, runs, metrics["mse"], count * frames.target.shape[2])
         if measured:
-            _add(metrics, stack.quantizer, stack.quantizer.measure(model.codebooks(), torch.cat(seen.codes, dim=1)))
-            metrics["spent_bits"] = metrics.get("coded_bits", metrics["spent_bits"])
+            found = stack.quantizer.measure(model.codebooks(), torch.cat(seen.codes, dim=1))
+            spent = found.pop("spent_bits", metrics["spent_bits"])
+            _add(metrics, stack.quantizer, found)
+            metrics["spent_bits"] = metrics.get("coded_bits", spent)
     if judged:
         found = stack.loss.measures(seen.output, frames.target, stack.simulator.waveform_rate)
         _add(metrics, stack.loss, found)

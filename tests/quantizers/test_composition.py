@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from quantbench.components import component, joined
+from quantbench.choices import choices
+from quantbench.components import component, joined, within
 from quantbench.config import COMPONENTS
 from quantbench.errors import ConfigError
 from quantbench.gradients import STE, Moment, Noise, RotationTrick, SoftToHard, Universal, misfit
@@ -18,6 +19,8 @@ from quantbench.quantizers import (
     LFQ,
     LSQ,
     SQVAE,
+    VRVQ,
+    Conditioned,
     EntropyScalar,
     External,
     GaussianQuant,
@@ -25,6 +28,7 @@ from quantbench.quantizers import (
     Lattice,
     OptVQ,
     Product,
+    QINCo,
     Quantizer,
     Residual,
     SimVQ,
@@ -35,6 +39,7 @@ from quantbench.quantizers import (
 )
 from quantbench.schema import check_settings, construct, find_class
 from quantbench.streams import Streams
+from quantbench.sweeps.catalogue import default_component
 from tests.conformance import checks
 from tests.training.test_every_choice import outcome, stack
 
@@ -65,11 +70,24 @@ ELEMENTARY = {
     "optvq": (OptVQ(codes=8), 8),
     "fvq": (FVQ(codes=8, group=4, width=8), 8),
     "wasserstein_vq": (WassersteinVQ(codes=8), 8),
+    "qinco": (QINCo(codes=4), 4**2),
+    "conditioned": (Conditioned(FSQ(levels=4)), 4**8),
+    "conditioned, scale": (Conditioned(FSQ(levels=3), by="scale"), 3**8),
+    "conditioned vq": (Conditioned(VectorQuantizer(codes=8, update_by="ema")), 8),
     "product": (Product(VectorQuantizer(codes=4)), 4**2),
     "rvq": (Residual(VectorQuantizer(codes=4)), 4**2),
     "rfsq": (Residual(FSQ(levels=3)), 9**8),
+    "robust rfsq": (Residual(Conditioned(FSQ(levels=3))), 9**8),
 }
 """Quantizers that can be a stage or a part, and their number of codes in 8 dimensions."""
+
+
+def test_no_quantizer_is_left_out():
+    """Every choice is in the table above, or says why it can be no stage and no part."""
+    tried = {type(part) for one, _ in ELEMENTARY.values() for _, part in within(one, "quantizer")}
+    for name in choices("quantizer"):
+        one = default_component("quantizer", name)
+        assert one.alone or type(one) in tried, name
 
 
 def for_dim(one, dim):
@@ -129,7 +147,16 @@ def test_a_stack_of_two_is_two_stacks_of_one(name, kind):
     assert together == alone
 
 
-AT_RANDOM = ("simvq", "optvq", "fvq", "wasserstein_vq", "vq, projected")
+AT_RANDOM = ("qinco", "simvq", "optvq", "fvq", "wasserstein_vq", "vq, projected")
+
+
+@pytest.mark.parametrize(
+    "one", [Residual(VectorQuantizer(codes=4), 5), VRVQ(VectorQuantizer(codes=8), 4), QINCo(codes=4, stages=5)]
+)
+def test_many_stages_are_added_up_alike_in_any_stack(one):
+    """A library's sum over an axis takes another order from five on, by the number of all elements."""
+    together = outcome(stack(one, STE(), 7))
+    assert outcome(stack(one, STE(), 7, seeds=(4,))) == together[1:2]
 
 
 @pytest.mark.parametrize("name", [name for name in ELEMENTARY if name not in AT_RANDOM])
@@ -236,6 +263,7 @@ class OwnGradient(Quantizer):
         (EntropyScalar(), "no fixed length"),
         (SQVAE(), "weighs the distortion of the whole"),
         (GaussianQuant(), "passes the gradient by itself"),
+        (VRVQ(), "no fixed length"),
     ],
 )
 def test_what_cannot_be_a_stage_is_refused(one, reason):

@@ -92,3 +92,26 @@ def test_usage_of_one_slot_is_that_of_whole_codes_and_is_bounded_by_the_frames()
     found, _ = trained(VectorQuantizer(codes=40), 10)
     assert (found["usage"] <= found["frames_per_code"]).all()
     assert found["joint_usage"].isnan().all()  # fewer frames than codes
+
+
+@component
+class Variable(VectorQuantizer):
+    """Says what it spent."""
+
+    def measure(self, state, indices):
+        return {"spent_bits": torch.full((len(indices),), 1.25, dtype=torch.float64)}
+
+
+def test_what_a_quantizer_spent_takes_the_place_of_the_sum_over_slots():
+    whole = Stack.of(
+        simulator=Gaussian(frame_dim=2),
+        codec=MLP(hidden=4, latent_dim=2),
+        quantizer=Variable(codes=4),
+        gradient=STE(),
+        seeds=(0, 1),
+        device="cpu",
+    )
+    training = begin(whole)
+    found = evaluate(training.model, training.held_out, training.streams, thorough=True)
+    assert found["spent_bits"].tolist() == [1.25, 1.25]
+    assert found["joint_entropy_bits"].max() > 1.25

@@ -25,7 +25,7 @@ SEEDS = (3, 4, 5)
 SMALL = {VectorQuantizer: VectorQuantizer(codes=16), FSQ: FSQ(levels=4)}
 AT_THE_ORIGIN = ("fvq", "wasserstein_vq")
 """Whose codewords start there, wherever the latents are."""
-DIMS = {"scalar": 4, "lsq": 4, "fsq": 4, "ifsq": 4, "cdf": 4, "rfsq": 4, "rlfq": 4}
+DIMS = {"scalar": 4, "lsq": 4, "fsq": 4, "ifsq": 4, "cdf": 4, "rfsq": 4, "rlfq": 4, "conditioned": 4, "robust_rfsq": 4}
 
 
 def quantizer_of(name, dim):
@@ -82,7 +82,7 @@ def test_a_batch_of_one_trains_or_is_refused_before():
         else:
             training.advance()
             diverged += [name for one in training.outcomes if one.diverged]
-    assert sorted(refused) == ["vp", "vp_small", "vqp_fsp"]
+    assert sorted(refused) == ["conditioned", "robust_rfsq", "vp", "vp_small", "vqp_fsp"]
     assert all(re.fullmatch(r"train.batch=1: .* 1.*; use a larger train.batch", error) for error in refused.values())
     assert diverged == []
 
