@@ -144,7 +144,7 @@ def sandwich(samples: ArrayLike, held_out: ArrayLike | None = None, seed: int = 
         mixtures.fit(fitted, mixtures.start(fitted, parts, LEAST_NOISE, seed), LEAST_NOISE, FIRST_STEPS)
         for parts in (1, max(2, min(PARTS, WORK // fitted.shape[1])))
     )
-    for noise in _noises(sample, many):  # ever more of it
+    for noise in reversed(_noises(sample, many)):  # parts grow together as the noise grows
         many = mixtures.fit(fitted, many, noise, STEPS)
         found = particles.optimum(sample, noise, random)
         tangents.append(Tangent(0.5 / (noise * scale**2), found.height, found.error))
@@ -181,15 +181,17 @@ def _parts(samples: Array, held_out: Array | None, random: np.random.Generator) 
 
 
 def _noises(frames: Array, mixture: mixtures.Mixture) -> list[float]:
-    """Noises, ascending, with which the mixture's channels have about the rates of ``BITS``."""
+    """Noises, descending, with which the mixture's channels have the rates ``BITS``; the least in the place of too high ones."""
 
     def excess(log: float, bits: float) -> float:
         channel = mixtures.channel(frames[:1024], mixture, math.exp(log))
         return float((channel.height - channel.distance / (2 * math.exp(log))).mean()) / math.log(2) - bits
 
     low, high = math.log(LEAST_NOISE), math.log(10.0 * frames.shape[1])
-    rates = [bits for bits in BITS if excess(low, bits) > 0 > excess(high, bits)]
-    return [math.exp(optimize.brentq(excess, low, high, (bits,), xtol=1e-3)) for bits in reversed(rates)] or [LEAST_NOISE]
+    reached = excess(low, 0.0)
+    rates = [bits for bits in BITS if excess(high, bits) < 0 < reached - bits]
+    found = [math.exp(optimize.brentq(excess, low, high, (bits,), xtol=1e-3)) for bits in rates]
+    return found if reached > BITS[-1] else [*found, LEAST_NOISE]
 
 
 def _point(height: Array, distance: Array, noise: float) -> Point:
