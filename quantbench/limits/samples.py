@@ -181,7 +181,7 @@ def _parts(samples: Array, held_out: Array | None, random: np.random.Generator) 
 
 
 def _noises(frames: Array, mixture: mixtures.Mixture) -> list[float]:
-    """Noises, descending, with which the mixture's channels have the rates ``BITS``; the least in the place of too high ones."""
+    """Noises, descending, with which the mixture's channels have the rates ``BITS``; the least for those too high."""
 
     def excess(log: float, bits: float) -> float:
         channel = mixtures.channel(frames[:1024], mixture, math.exp(log))
