@@ -1,6 +1,10 @@
+import importlib.util
 import math
+import re
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import special, stats
 
@@ -9,6 +13,8 @@ from quantbench.limits.bent import BANANA
 from quantbench.limits.densities import LAPLACE, UNIFORM
 from quantbench.limits.mixtures import Mixture, channel, fit
 from quantbench.limits.samples import Point, Sandwich, Tangent
+
+ROOT = Path(__file__).parents[2]
 
 
 def gaussian(random, frames, dim):
@@ -204,3 +210,25 @@ def test_bounds_do_not_depend_on_scale_or_place_and_hold_for_what_is_held_out(qu
 def test_what_cannot_be_bounded_is_refused(given, held_out, message):
     with pytest.raises(ValueError, match=message):
         sandwich(given, held_out)
+
+
+def test_the_example_of_the_page_works(quick, tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs" / "limits.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    np.save("latents.npy", np.random.default_rng(0).laplace(size=(5200, 3)).astype(np.float16))
+    exec(compile(example, "docs/limits.md", "exec"), {})
+    lines = re.findall(r"(\d) bits a frame: .* from ([\d.e-]+) to ([\d.e-]+)", capsys.readouterr().out)
+    assert [bits for bits, _, _ in lines] == ["1", "2", "4"]
+    assert all(0 < float(lower) < float(upper) < 2.2 for _, lower, upper in lines)
+
+
+def test_the_table_of_the_page_is_that_of_the_data():
+    spec = importlib.util.spec_from_file_location("sandwich_table", ROOT / "scripts" / "sandwich_table.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    data = pd.read_csv(script.DATA)
+    assert script.page(data) == script.PAGE.read_text(), "run python scripts/sandwich_table.py"
+    assert set(data["source"]) == set(script.SOURCES)
+    assert (data["lower_mse"] <= data["mse"] * (1 + NUMERICAL) + 1e-9).all()
+    assert (data["upper_mse"] >= data["mse"] * (1 - NUMERICAL) - 1e-9).all()
