@@ -1,6 +1,6 @@
 """How near bounds from samples come to functions that are known: python scripts/sandwich_table.py all, or SOURCE/DIM ...
 
-Measures the sources named, some 10 s each, into docs/data/sandwich/bounds.csv; writes the table of docs/limits.md from all there.
+Measures the sources named, some 10 s each, into docs/data/sandwich/bounds.csv; writes docs/limits.md's table from all there.
 """
 
 from __future__ import annotations
