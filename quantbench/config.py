@@ -55,7 +55,8 @@ class RunSettings(Component):
         checkpoint_every: optimizer steps between checkpoints of every training in the run's folder, so that a long one can
             be resumed, rounded up to the 8 batches that are drawn at a time; 0 for none.
         export: write reconstructions of the evaluation's frames (of waveforms, as FLAC) and the weights into the run's folder.
-        references: compare each trial with what a known quantizer reaches at its rate, which can take longer than its training.
+        references: compare each trial with what a known quantizer reaches at its rate, and with bounds where no limit is known,
+            which can take longer than its training.
         format: of the tables of results and curves: ``csv``, or ``parquet`` for sweeps of a million trials.
         dry_run: plan, check and print what would run; train nothing.
         objective: the metric that a sweeper of Hydra's is told of each trial, as ``hydra/sweeper=optuna`` needs it.

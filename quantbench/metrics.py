@@ -129,6 +129,10 @@ METRICS = table(
     Metric("limit_mse", "least mse of any codec at spent_bits that codes frame by frame"),
     Metric("limit_process_mse", "least mse at spent_bits of a codec with memory, where frames are blocks of a process"),
     Metric(
+        "lower_mse", "where no limit is known, a bound from samples: no codec of spent_bits that codes frame by frame is below"
+    ),
+    Metric("upper_mse", "where no limit is known, a bound from samples: codes of many frames together reach it at spent_bits"),
+    Metric(
         "gap_db",
         "mse over limit_mse",
         "dB",
@@ -170,7 +174,7 @@ OTHER_COLUMNS = {
     "quantizer": "the choice of the quantizer",
     "gradient": "the choice of the gradient-passing strategy",
     "loss": "the choice of the reconstruction loss",
-    "limit_note": "which limit limit_mse is, or why there is none",
+    "limit_note": "which limit limit_mse is, or why there is none, and what lower_mse and upper_mse are of",
     "reference_note": "which quantizer reference_mse is of, or why there is none",
     "device": "what the trial was trained on",
 }

@@ -2,5 +2,6 @@
 
 from quantbench.limits import densities, finite, kmeans, scalar_quantizers, shannon
 from quantbench.limits.base import Limit, Unknown
+from quantbench.limits.samples import Sandwich, sandwich
 
-__all__ = ["Limit", "Unknown", "densities", "finite", "kmeans", "scalar_quantizers", "shannon"]
+__all__ = ["Limit", "Sandwich", "Unknown", "densities", "finite", "kmeans", "sandwich", "scalar_quantizers", "shannon"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ ROOT3 = math.sqrt(3)
 
 
 @dataclass(frozen=True)
-class Density:
+class Density(ABC):
     """A symmetric density of zero mean and unit variance.
 
     Attributes:
@@ -28,18 +29,18 @@ class Density:
     entropy: float
     reach: float
 
+    @abstractmethod
     def pdf(self, x: Array) -> Array:
         """The density at ``x``."""
-        raise NotImplementedError
 
     def cells(self, edges: Array) -> tuple[Array, Array]:
         """Probability and first moment of the cells between ascending ``edges`` (the outermost may be infinite)."""
         probability, moment = self.tails(edges)
         return -np.diff(probability), -np.diff(moment)
 
+    @abstractmethod
     def tails(self, x: Array) -> tuple[Array, Array]:
         """The integrals of the density and of ``u`` times it from ``x`` to infinity."""
-        raise NotImplementedError
 
     def shannon_lower_bound(self, bits: float) -> float:
         """``2**(2 (h - bits)) / (2 pi e)`` (Shannon 1959): no code of so many bits a sample has a smaller mean square."""

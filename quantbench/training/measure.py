@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from quantbench.training.bounds import Row
 from quantbench.training.evaluate import evaluate
 from quantbench.training.phases import PHASES, Told, silent
 from quantbench.training.stack import Outcome, Stack
 from quantbench.training.trainer import Training
-from quantbench.training.yardsticks import Row, yardsticks
+from quantbench.training.yardsticks import yardsticks
 
 
 def measure(training: Training, references: bool = True, told: Told = silent) -> list[Outcome]:

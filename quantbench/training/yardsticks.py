@@ -10,6 +10,7 @@ from quantbench.limits import Limit, Unknown, kmeans, scalar_quantizers
 from quantbench.limits.densities import Density
 from quantbench.simulators import Frames, Simulator
 from quantbench.streams import Streams
+from quantbench.training.bounds import Row, bounded
 from quantbench.training.phases import PHASES, Told, silent
 from quantbench.training.stack import Stack
 
@@ -21,8 +22,6 @@ MOST_WORK = 2**23
 
 MOST_SECONDS = 20
 """Longest k-means on one core that a trial waits for, as estimated from sizes: machines agree on which references there are."""
-
-Row = dict[str, float | str | None]
 
 
 class Reference(NamedTuple):
@@ -38,35 +37,37 @@ SWITCHED_OFF = Reference(None, "switched off (references=false)")
 def yardsticks(
     stack: Stack, world: State, held_out: Frames, measured: list[Row], references: bool = True, told: Told = silent
 ) -> list[Row]:
-    """``limit_mse``, ``limit_process_mse``, ``gap_db``, ``excess_bits``, ``reference_mse`` and the notes of every trial.
+    """``limit_mse``, ``limit_process_mse``, ``gap_db`` and ``excess_bits``, or ``lower_mse`` and ``upper_mse`` where no limit
+    is known; ``reference_mse``; and the notes of every trial.
 
     Args:
         held_out: the evaluation frames, on which a reference is measured too.
         measured: metrics of each trial.
-        references: whether there are any.
+        references: whether there are any, and bounds, which take as long.
         told: of each trial when it is done; all of them are half of what comes after the last step.
     """
     rows = []
     for trial, metrics in enumerate(measured):
         told(PHASES.references, 0)
         reference = _reference(stack, world, held_out, trial, metrics) if references else SWITCHED_OFF
-        rows.append(
-            _limit(stack.simulator.limit(world, trial), metrics)
-            | {"reference_mse": reference.mse, "reference_note": reference.note}
+        limit = stack.simulator.limit(world, trial)
+        row = (
+            bounded(stack.simulator, stack.seeds[trial], limit.reason, metrics.get("spent_bits"), references)
+            if isinstance(limit, Unknown)
+            else _limit(limit, metrics)
         )
+        rows.append(row | {"reference_mse": reference.mse, "reference_note": reference.note})
         told(PHASES.references, 0.5 / len(measured))
     return rows
 
 
-def _limit(limit: Limit | Unknown, metrics: Row) -> Row:
+def _limit(limit: Limit, metrics: Row) -> Row:
     """What the limit says at the bits spent, and of the distortion reached.
 
     ``excess_bits`` is the nominal rate, without one what the coder spent, less R(D) at the distortion reached: 0 for a perfect
     codec of just the source's bits, and all its bits for one that says nothing.
     """
     spent, mse = metrics.get("spent_bits"), metrics.get("mse")
-    if isinstance(limit, Unknown):
-        return {"limit_note": limit.reason}
     if not isinstance(spent, float):
         return {"limit_note": "no rate was spent: nothing is quantized, or the codes are not known"}
     least = limit.mse(spent)

@@ -6,8 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quantbench.codecs import MLP
+from quantbench.components import component
 from quantbench.gradients import Gradient
-from quantbench.limits import Limit, finite, kmeans, scalar_quantizers, shannon
+from quantbench.limits import Limit, finite, kmeans, samples, scalar_quantizers, shannon
 from quantbench.limits.densities import GAUSSIAN, LAPLACE, UNIFORM
 from quantbench.quantizers import EntropyScalar, Quantizer
 from quantbench.quantizers.none import Identity
@@ -16,6 +17,7 @@ from quantbench.quantizers.vector import VectorQuantizer
 from quantbench.simulators import (
     Banana,
     Codeword,
+    Frames,
     Gaussian,
     GaussMarkov,
     Laplace,
@@ -26,7 +28,7 @@ from quantbench.simulators import (
 )
 from quantbench.streams import Streams
 from quantbench.sweeps.catalogue import default_component
-from quantbench.training import Keep, Stack, TrainSettings, train, yardsticks
+from quantbench.training import Keep, Stack, TrainSettings, bounds, train, yardsticks
 
 SIGMAS = 5
 """Standard errors that a distortion measured on a sample may lie below the limit."""
@@ -272,3 +274,73 @@ def test_k_means_on_too_many_symbols_is_left_out(monkeypatch):
     assert trained(Codeword(bits=4), FSQ(levels=2), steps=1)["reference_note"] == "k-means, 4 codes"
     monkeypatch.setattr(yardsticks, "MOST_WORK", 16 * 4 - 1)
     assert "too long" in trained(Codeword(bits=4), FSQ(levels=2), steps=1)["reference_note"]
+
+
+@component
+class Ring(Simulator):
+    """A source whose limit nobody told."""
+
+    noisy: bool = False
+
+    @property
+    def input_dim(self) -> int:
+        return 2
+
+    def draw(self, world, streams, frames, purpose="data"):
+        angle = 2 * math.pi * streams.uniform(purpose, frames)
+        frame = math.sqrt(2) * torch.stack([angle.cos(), angle.sin()], dim=-1)
+        return Frames(frame + 0.1 * streams.normal(purpose, frames, 2) if self.noisy else frame, frame)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    for name, value in {"BITS": (1.0, 2.0, 3.0), "PARTS": 16, "SAMPLE": 512, "FIT": 1024, "FIRST_STEPS": 8}.items():
+        monkeypatch.setattr(samples, name, value)
+    monkeypatch.setattr(bounds, "_bounds", {})
+
+
+def test_a_source_without_a_limit_has_bounds_that_are_found_once(quick, monkeypatch):
+    calls = []
+    found = bounds.sandwich
+    monkeypatch.setattr(bounds, "sandwich", lambda *given: calls.append(given) or found(*given))
+    rows = [trained(Ring(), VectorQuantizer(codes=codes), steps=200, seed=seed) for codes, seed in ((8, 0), (4, 1))]
+    assert [given[0].shape[1] for given in calls] == [2]
+    for row in rows:
+        assert 0 < row["lower_mse"] < row["upper_mse"]
+        assert row["lower_mse"] < row["mse"] + 5 * row["mse_error"]
+        assert row["limit_note"] == "no limit is known for Ring; lower_mse and upper_mse are bounds from samples"
+        assert not {"limit_mse", "gap_db", "excess_bits"} & set(row)
+    known = bounds.sandwich(*calls[0])
+    assert rows[0]["upper_mse"] == known.upper(rows[0]["spent_bits"])
+    assert rows[0]["lower_mse"] == known.lower(rows[0]["spent_bits"])
+    beyond = bounds.bounded(Ring(), 0, "none", 30.0, True)
+    assert beyond["lower_mse"] is None
+    assert beyond["limit_note"].endswith("they bound nothing from below at the bits spent")
+
+
+@pytest.mark.parametrize(
+    ("simulator", "references", "note"),
+    [
+        (Ring(), False, "bounds are switched off (references=false)"),
+        (Ring(noisy=True), True, "no bounds: the target is not the input"),
+        (Codeword(bits=11), True, "computed up to 1024 codewords"),
+        (Rotation(bits=12), True, "computed up to 1024 of them"),
+    ],
+)
+def test_where_there_are_no_bounds_the_note_says_why(quick, simulator, references, note):
+    reason = simulator.limit(simulator.world(Streams([0])), 0).reason
+    row = bounds.bounded(simulator, 0, reason, 2.0, references)
+    assert row == {"limit_note": row["limit_note"]}
+    assert row["limit_note"].endswith(note)
+    assert bounds.bounded(simulator, 0, reason, None, references) == {"limit_note": reason}
+
+
+def test_bounds_of_wide_frames_and_of_few_are_left_out(quick, monkeypatch):
+    monkeypatch.setattr(bounds, "MOST_FEATURES", 1)
+    assert bounds.bounded(Ring(), 0, "none", 2.0, True)["limit_note"] == "none; bounds are looked for up to 1 features"
+    monkeypatch.setattr(bounds, "MOST_FEATURES", 2)
+    monkeypatch.setattr(bounds, "FRAMES", 100)
+    note = bounds.bounded(Ring(), 1, "none", 2.0, True)["limit_note"]
+    assert note == "none; bounds are looked for up to 1 features"  # a source is looked at once
+    monkeypatch.setattr(bounds, "_bounds", {})
+    assert "no bounds: 100 frames to fit" in bounds.bounded(Ring(), 1, "none", 2.0, True)["limit_note"]
