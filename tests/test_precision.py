@@ -136,3 +136,12 @@ def test_weights_lie_alike_for_all_trials():
     found = rounded_weights(nn.Parameter(matrix[:, 1:22].view(3, 7, 3)), torch.bfloat16)
     assert torch.equal(found, matrix[:, 1:22].reshape(3, 7, 3).bfloat16().float())
     assert {one.data_ptr() % 64 for one in found} == {0}
+
+
+def test_tf32_is_a_flag_that_is_put_back():
+    """What a GPU makes of it is not tested here."""
+    flags = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [flag.allow_tf32 for flag in flags]
+    with computing("tf32"):
+        assert [flag.allow_tf32 for flag in flags] == [True, True]
+    assert [flag.allow_tf32 for flag in flags] == before
