@@ -144,15 +144,12 @@ def computing(precision: str) -> Iterator[None]:
 @contextmanager
 def _tf32() -> Iterator[None]:
     """Products and convolutions of a GPU take TF32, a flag of the whole process."""
-    flags: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [flag.allow_tf32 for flag in flags]
+    before = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
     try:
-        for flag in flags:
-            flag.allow_tf32 = True
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         yield
     finally:
-        for flag, value in zip(flags, before, strict=True):
-            flag.allow_tf32 = value
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
 def whole(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

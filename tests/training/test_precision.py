@@ -85,7 +85,16 @@ def test_each_part_computes_in_its_precision():
         assert torch.equal(received, rounded(received, low)) == (quantizer_precision == "same")
         buffers = torch.cat([model.quantizer[name].flatten() for name in ("codewords", "counts", "sums")])
         assert torch.equal(buffers, rounded(buffers, low)) == (quantizer_precision == "same")
-        assert not torch.equal(model.parameters.matrix, rounded(model.parameters.matrix, low))  # float32 weights are kept
+        matrix = model.parameters.matrix
+        assert not torch.equal(matrix, rounded(matrix, low))  # float32 weights are kept
+        matrix.copy_(rounded(matrix, low))
+        assert torch.equal(model.encode(frames), latents)  # and not computed with
+        assert torch.equal(model.decode(received, frames), output)
+
+
+def test_buffers_begin_rounded():
+    model = begin(stack(replace(EMA, init_by="normal"))).model
+    assert torch.equal(model.quantizer["sums"], rounded(model.quantizer["sums"], torch.bfloat16))
 
 
 def test_precision_changes_little_here_but_something():
