@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from quantbench import kernels
+from quantbench.components import joined
 from quantbench.quantizers.base import Moment, Quantizer
 from quantbench.quantizers.search import nearest
 from quantbench.streams import Streams
@@ -87,8 +88,6 @@ def step(words: list[str], codes: int) -> None:
     )
     gradient = default_component("gradient", gradient_name)
     streams = Streams([0])
-    from quantbench.components import joined
-
     quantizer, gradient = joined([quantizer]), joined([gradient])
     state = quantizer.init(streams, DIM)
     latents = streams.normal("data", LATENTS, DIM).requires_grad_()
@@ -133,7 +132,9 @@ def main() -> None:
     print(f"torch {torch.__version__}, kernels: {kernels.ready() or 'compiled'}; ratios to addmm and argmin")
     print(speed(options.codes, options.dim, options.latents, options.repeats))
     for switch in ("on", "off"):
-        environment = os.environ | ({"QUANTBENCH_KERNELS": "off"} if switch == "off" else {})
+        # Freed tensors go back at once: what the allocator keeps for later is not what a step needs.
+        environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
+        environment |= {"QUANTBENCH_KERNELS": "off"} if switch == "off" else {}
         found = []
         for name in WAYS:
             command = [sys.executable, __file__, "--way", name]
