@@ -30,7 +30,7 @@ assert "torch" not in sys.modules and "pandas" not in sys.modules and "hydra" no
 def test_help_of_run_shows_choices_and_settings(quantbench):
     code, out, _ = quantbench("run", "--help")
     assert code == 0
-    for text in ("quantizer    bsq, cdf, entropy_scalar", "ste_vs_anneal", "train.steps=4000", "--config-dir", "--cfg job"):
+    for text in ("quantizer    bsq, cdf, conditioned", "ste_vs_anneal", "train.steps=4000", "--config-dir", "--cfg job"):
         assert text in out
     assert not re.search(r"^  experiment\b", out, re.MULTILINE)  # it is chosen with a plus
     assert "Hydra" in quantbench("run", "--hydra-help")[1]

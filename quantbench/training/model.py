@@ -79,6 +79,7 @@ class Model:
     def __init__(self, stack: Stack, streams: Streams) -> None:
         simulator = stack.simulator
         self.stack, self.streams = stack, streams
+        self.networks, self.bottleneck = stack.train.precision, stack.train.bottleneck
         self.item = stack.codec.latents_per_frame(simulator.input_dim)
         self.features = simulator.target_dim / self.item
         self.codec = stack.codec.init(streams, simulator.input_dim, simulator.side_dim, simulator.target_dim)
@@ -96,7 +97,6 @@ class Model:
             if not any(tensor is leaf for leaf in parameters.leaves)
         ]
         self._buffers += [tensor for memory in self.memories for tensor in memory.values()]
-        self.networks, self.bottleneck = stack.train.precision, stack.train.bottleneck
         for tensor in self.quantizer.values():
             if not tensor.requires_grad:
                 tensor.copy_(self._rounded(tensor, self.bottleneck))

@@ -40,7 +40,7 @@ def test_promises_are_kept(part):
 
 
 def test_marks_of_a_call_hold_together():
-    rows = list(calibration.families(40, np.random.default_rng(2)))
+    rows = list(calibration.families(12, np.random.default_rng(2)))
     assert not broken(rows)
 
 
