@@ -330,7 +330,9 @@ def extension(tmp_path):
     sys.modules.pop("my_classes", None)
 
 
-@pytest.mark.parametrize("executor", [["executor=inline"], ["executor.workers=2", "executor.stack_size=2"]])
+@pytest.mark.parametrize(
+    "executor", [pytest.param(["executor=inline"], marks=pytest.mark.slow), ["executor.workers=2", "executor.stack_size=2"]]
+)
 def test_ones_own_classes_and_experiment(quantbench, extension, tmp_path, executor):
     code, _, err = quantbench("run", "--config-dir", str(extension), "+experiment=mine", *executor)
     assert code == 0, err

@@ -243,15 +243,15 @@ def check_choice(folder, content):
     assert files(folder) == before
 
 
-@settings(max_examples=12, **FUZZ)
+@settings(max_examples=6, **FUZZ)
 @given(given=words)
-def test_12_command_lines(only_planned, tmp_path, given):
+def test_6_command_lines(only_planned, tmp_path, given):
     check_words(tmp_path, given)
 
 
-@settings(max_examples=3, **FUZZ)
+@settings(max_examples=2, **FUZZ)
 @given(content=choice)
-def test_3_choices(only_planned, tmp_path, content):
+def test_2_choices(only_planned, tmp_path, content):
     check_choice(tmp_path, content)
 
 

@@ -122,6 +122,7 @@ def test_discriminators_learn_to_tell_a_codec_that_stands_still(tmp_path: Path) 
     assert told() < 0.9 * before
 
 
+@pytest.mark.slow  # tests/training/test_state.py has its halves
 def test_a_training_with_discriminators_resumes_bit_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.training.test_checkpoint import TIMES, Stopped, stop_at
 
