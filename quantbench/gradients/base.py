@@ -19,10 +19,6 @@ class Gradient(Component):
     hard_forward: ClassVar[bool] = False
     """Whether the decoder receives exactly the hard code; `quantbench audit` checks it."""
 
-    draws: ClassVar[bool] = False
-    """Whether the decoder always receives a codeword drawn with ``softmax(logits)`` at temperature 1, or a relaxation of one,
-    by which gradient reaches latents and codebook."""
-
     cost: ClassVar[float] = 0.0
     """Work of a trial beyond that of the straight-through estimator with vector quantization, in a default trial's work."""
 
@@ -31,6 +27,11 @@ class Gradient(Component):
 
     keeps_weights: ClassVar[bool] = False
     """Whether it keeps a weight of every code for each latent of a step, which bounds the size of a codebook."""
+
+    def draws(self, progress: float) -> bool:
+        """Whether the decoder receives, at this share of the training, a codeword drawn with ``softmax(logits)`` at temperature
+        1, or a relaxation of one, by which gradient reaches latents and codebook."""
+        return False
 
     @property
     def needs(self) -> frozenset[str]:

@@ -9,6 +9,7 @@ from quantbench.components import State, at_least, component
 from quantbench.gradients.base import Gradient
 from quantbench.gradients.inject import inject
 from quantbench.gradients.schedule import Schedule
+from quantbench.precision import exact
 from quantbench.quantizers.base import SOFT, WHOLE, Code, Moment, Quantizer
 
 SMALLEST_UNIFORM = 1e-20
@@ -48,7 +49,9 @@ class GumbelSoftmax(Sampled):
     """
 
     cost = 3.0
-    draws = True
+
+    def draws(self, progress: float) -> bool:
+        return True
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         return quantizer.mixture(state, relaxed(quantizer, state, latents, self.temperature, moment))
@@ -67,7 +70,9 @@ class GumbelST(Sampled):
     """
 
     cost = 3.0
-    draws = True
+
+    def draws(self, progress: float) -> bool:
+        return True
 
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         weights = relaxed(quantizer, state, latents, self.temperature, moment)
@@ -151,8 +156,9 @@ class ScoreFunction(Sampled):
         return inject(received, latents, gradient)
 
 
+@exact
 def gumbel(logits: Tensor, moment: Moment) -> Tensor:
-    """Standard Gumbel noise in the shape of ``logits``."""
+    """Standard Gumbel noise in the shape of ``logits``, as exact as numbers are drawn: near 1 a rounded one is 1."""
     exponential = -torch.log(moment.uniform(logits).clamp_min(SMALLEST_UNIFORM))
     return -torch.log(exponential.clamp_min(SMALLEST_UNIFORM))
 

@@ -50,6 +50,9 @@ class WarmUp(Gradient):
             return latents
         return self.then.pass_through(quantizer, state, latents, code, self._later(moment))
 
+    def draws(self, progress: float) -> bool:
+        return progress >= self.share and self.then.draws(self._share_of_then(progress))
+
     def memory(self, quantizer: Quantizer, dim: int, streams: Streams) -> State:
         return self.then.memory(quantizer, dim, streams)
 
@@ -65,10 +68,13 @@ class WarmUp(Gradient):
         return self.then.hard(quantizer, state, latents, self._later(moment))
 
     def freezes_encoder(self, progress: float) -> bool:
-        return progress >= self.share and self.then.freezes_encoder((progress - self.share) / (1 - self.share))
+        return progress >= self.share and self.then.freezes_encoder(self._share_of_then(progress))
+
+    def _share_of_then(self, progress: float) -> float:
+        return max(0.0, (progress - self.share) / (1 - self.share))
 
     def _later(self, moment: Moment) -> Moment:
-        return dataclasses.replace(moment, progress=max(0.0, (moment.progress - self.share) / (1 - self.share)))
+        return dataclasses.replace(moment, progress=self._share_of_then(moment.progress))
 
 
 @component
@@ -100,6 +106,9 @@ class SoftThenHard(Gradient):
         if self.freezes_encoder(moment.progress):
             return code.values.detach()
         return self.first.pass_through(quantizer, state, latents, code, self._earlier(moment))
+
+    def draws(self, progress: float) -> bool:
+        return not self.freezes_encoder(progress) and self.first.draws(progress / (1 - self.tail))
 
     def memory(self, quantizer: Quantizer, dim: int, streams: Streams) -> State:
         return self.first.memory(quantizer, dim, streams)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -113,6 +115,12 @@ class QINCo(Committed):
 
     def decode(self, state: State, indices: Tensor) -> Tensor:
         return self._sums(state, indices)[-1]
+
+    def parts(self, dim: int) -> list[int]:
+        return [1] * self.stages
+
+    def prefixes(self, state: State, indices: Tensor) -> Iterator[Tensor]:
+        return iter(self._sums(state, indices))
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         assert code.indices is not None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -140,9 +142,19 @@ class VRVQ(Quantizer):
         return Code(self.decode(state, indices), indices)
 
     def decode(self, state: State, indices: Tensor) -> Tensor:
+        return total(self._added(state, indices))
+
+    def parts(self, dim: int) -> list[int]:
+        return self._all.parts(dim)
+
+    def prefixes(self, state: State, indices: Tensor) -> Iterator[Tensor]:
+        return itertools.accumulate(self._added(state, indices))
+
+    def _added(self, state: State, indices: Tensor) -> list[Tensor]:
+        """What each stage adds to the sum, (trials, frames, dim) each: nothing where a frame does not use it."""
         used = self._used(state, indices)
         parts = self._all.added(state, indices.minimum(self._further(state) - 1))
-        return total([part * used[..., stage : stage + 1] for stage, part in enumerate(parts)])
+        return [part * used[..., stage : stage + 1] for stage, part in enumerate(parts)]
 
     def forward(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Passed:
         importance = self.importance(state, latents)

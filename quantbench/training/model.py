@@ -39,7 +39,7 @@ class _Strategy:
 
     @property
     def draws(self) -> bool:
-        return self.gradient.draws
+        return self.gradient.draws(self.moment.progress)
 
     def __call__(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code) -> Tensor:
         own = replace(self.moment, memory=next(self.memories)) if self.keeps else self.moment

@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Normal
 
 from quantbench.errors import ConfigError
-from quantbench.gradients import STE, GumbelSoftmax, Moment, Own, Schedule
+from quantbench.gradients import STE, GumbelSoftmax, Moment, Own, Schedule, SoftThenHard, WarmUp
 from quantbench.quantizers import SQVAE, GaussianQuant
 from quantbench.streams import Streams
 from quantbench.training.run import begin
@@ -28,7 +28,7 @@ class Strategy:
     """A strategy at one moment, as a model gives it to a quantizer."""
 
     def __init__(self, gradient, moment):
-        self.gradient, self.moment, self.draws = gradient, moment, gradient.draws
+        self.gradient, self.moment, self.draws = gradient, moment, gradient.draws(moment.progress)
 
     def __call__(self, *arguments):
         return self.gradient.pass_through(*arguments, self.moment)
@@ -232,3 +232,12 @@ def test_a_training_goes_on_from_its_state(quantizer, gradient):
         one.advance()
     for name, tensor in first.model.state_dict().items():
         assert torch.equal(tensor, second.model.state_dict()[name]), name
+
+
+def test_a_strategy_within_another_draws_as_it_would_alone():
+    first, later = GumbelSoftmax(), WarmUp(share=0.0, then=GumbelSoftmax())
+    assert outcome(stack(SQVAE(codes=8), later)) == outcome(stack(SQVAE(codes=8), first))
+    assert not WarmUp(share=0.5, then=first).draws(0.2)
+    assert WarmUp(share=0.5, then=first).draws(0.5)
+    assert SoftThenHard(tail=0.2, first=first).draws(0.7)
+    assert not SoftThenHard(tail=0.2, first=first).draws(0.8)

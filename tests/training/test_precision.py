@@ -10,9 +10,11 @@ from torch import nn
 from quantbench.codecs import MLP
 from quantbench.errors import ConfigError
 from quantbench.gradients import STE, Moment, SoftToHard
-from quantbench.precision import LOW, rounded
+from quantbench.gradients.sampled import gumbel
+from quantbench.precision import LOW, computing, rounded
 from quantbench.quantizers import FSQ, External, Residual, VectorQuantizer
 from quantbench.simulators import Codeword
+from quantbench.streams import Streams
 from quantbench.training import Keep, Stack, TrainSettings, scaling, train
 from quantbench.training.optimizer import Adam, Parameters
 from quantbench.training.run import begin
@@ -159,3 +161,15 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ConfigError, match=r"train\.precision='half': must be one of float32, tf32, bfloat16, float16"):
         stack(precision="half")
     assert replace(stack().train, quantizer_precision="float32").bottleneck == "float32"
+
+
+def test_noise_has_the_precision_with_which_it_is_drawn():
+    """A uniform number near 1 that is rounded gives a Gumbel number that is enormous, or none."""
+    moment = Moment(0.0, Streams([0, 1]))
+    logits = torch.zeros(2, 4000, 16)
+    exact = gumbel(logits, Moment(0.0, Streams([0, 1])))
+    for precision in LOW:
+        with computing(precision):
+            found = gumbel(logits, Moment(0.0, Streams([0, 1])))
+        assert torch.equal(found, exact)
+    assert gumbel(logits, moment).max() < 20

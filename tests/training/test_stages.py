@@ -5,7 +5,7 @@ import torch
 
 from quantbench.codecs import MLP
 from quantbench.gradients import STE
-from quantbench.quantizers import LFQ, Product, Residual, Uniform, VectorQuantizer
+from quantbench.quantizers import LFQ, Product, QINCo, Residual, Uniform, VectorQuantizer
 from quantbench.simulators import Gaussian
 from quantbench.training import Stack, TrainSettings
 from quantbench.training.evaluate import evaluate
@@ -42,6 +42,7 @@ def measured(training):
         Residual(Uniform(levels=3, bound="tanh"), 3),
         Residual(LFQ(), 2),
         Residual(Product(VectorQuantizer(codes=4), 2), 2),
+        QINCo(codes=8, stages=2),
     ],
 )
 def test_a_prefix_is_what_fewer_stages_would_have_coded(quantizer):
