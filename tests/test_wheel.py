@@ -46,7 +46,9 @@ def test_the_installed_wheel_runs_from_an_empty_folder(wheel, tmp_path):
     environment = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     (site,) = environment.glob("lib/python*/site-packages")
-    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")  # its own .pth files, one of this checkout, are not read
+    (site / "others.pth").write_text(
+        sysconfig.get_path("purelib") + "\n"
+    )  # its own .pth files, one of this checkout, are not read
     python = str(environment / "bin" / "python")
     install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", str(wheel)]
     subprocess.run(install, check=True, capture_output=True, text=True)
