@@ -300,10 +300,14 @@ class Quantizer(Component):
     def update(self, state: State, trace: Trace, streams: Streams, step: int) -> None:
         """Change the state, in place and without gradient, after an optimizer step (moving averages, restarts)."""
 
-    def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
+    def measure(self, state: State, indices: Tensor, exact: bool = False) -> dict[str, Tensor]:
         """Further metrics, (trials,) each, from the codes of all evaluation frames.
 
         ``spent_bits`` among them takes the place of the sum over slots, for codes that do not fill every slot of every frame.
+
+        Args:
+            indices: (trials, frames, slots).
+            exact: whether these frames are the source itself, each as likely as it occurs, and no sample of it.
         """
         return {}
 
