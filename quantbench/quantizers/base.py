@@ -162,6 +162,9 @@ class Quantizer(Component):
     cost: ClassVar[float] = 0.0
     """Work of a trial beyond that of vector quantization with the straight-through estimator, in a default trial's work."""
 
+    tells_of_whole: ClassVar[bool] = False
+    """Whether its docstring has formula and source of the residual quantizer, too, whose stages it is."""
+
     @property
     def offers(self) -> frozenset[str]:
         """What a gradient strategy may ask of this quantizer."""

@@ -49,6 +49,7 @@ class Conditioned(Quantizer):
     """
 
     cost = 0.7
+    tells_of_whole = True
 
     part: Quantizer = FSQ(levels=4)
     by: Literal["norm", "scale"] = "norm"

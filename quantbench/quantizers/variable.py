@@ -27,8 +27,9 @@ class VRVQ(Quantizer):
     ``f(x) = 1/2 + log(cosh(a (x + 1/2)) / cosh(a (x - 1/2))) / 2 a`` of x = s - k. The mean importance is in the loss. While
     training, the level of an item (a frame of features, or a waveform) is uniform on ``level_min`` to ``level_max``, and the
     last items of a step, the share ``full``, use all stages and have no part in that mean. A stage has no loss of frames
-    that it does not code. As in ``residual``, the commitment loss of every stage reaches the encoder; in the authors' code that
-    of the first alone does. At evaluation the level is ``level``: one codec serves many rates.
+    that it does not code. As in ``residual``, the commitment loss of every stage reaches the encoder, as of what the hard codes
+    before left over. In the authors' code that of a later stage reaches it through ``I - W_out W_in`` of the projections of
+    every stage before: not at all, were there none. At evaluation the level is ``level``: one codec serves many rates.
 
     The authors' network reads features from before the encoder's last layer, by convolutions over time. Here a network with one
     hidden layer reads the encoder's output frame by frame; it starts with p near 1/2, as theirs. In a codec of frames
