@@ -20,11 +20,11 @@ FOLDERS = ("conformance", "quantizers", "gradients")
 def row(group: str, name: str, component: Any) -> list[str]:
     """Choice, what it is, formula, source, what it was compared with, recommended settings, what it offers or needs, checks."""
     from quantbench.choices import choices, description
-    from quantbench.sweeps.docstrings import parts_of
+    from quantbench.sweeps.docstrings import parts_of, told_by
     from tests.conformance import CHECKS
 
-    facts = {fact: words.rstrip(".") for fact, words in parts_of(type(component)).facts.items()}
-    docstring = inspect.getdoc(type(component)) or ""
+    facts = {fact: words.rstrip(".") for fact, words in parts_of(told_by(component)).facts.items()}
+    docstring = inspect.getdoc(told_by(component)) or ""
     summary = description(choices(group)[name]).rstrip(".")
     own = "; our reading" if "our reading" in docstring.lower() else ""
     kind = ", ".join(sorted(component.offers if group == "quantizer" else component.needs)) or "nothing"

@@ -68,6 +68,10 @@ class IndexPropagation(Gradient):
     Its entropy loss is LFQ's, ``mean H(q) - H(mean q)`` in nats, with ``q = softmax(a / entropy_temperature)``
     (``entropy_weight``); of a grid it is the sum over dimensions.
 
+    The weights of both losses, 1 and 0.05, and ``entropy_temperature`` are the source's for inner products with commitment 1
+    and codebook weight 0.25. With another search, or of a grid, this is not the source's method, and nothing says that they
+    fit.
+
     Formula: ``z = (one_hot(argmax a) + w - sg(w)) C``, ``w = softmax(a / T)``, a the logits of all codes; loss
     ``l |z - y|**2 + e (mean H(q) - H(mean q))``
     Source: Shi et al. (2024), arXiv 2412.02692.

@@ -17,8 +17,10 @@ class NonStationary(Gradient):
     """STE, and a loss that draws codewords which were not chosen to each latent too, the more the nearer they are.
 
     NS-VQ: a code that is not chosen does not fall behind when the encoder's output moves. The chosen codeword's part is the
-    quantizer's codebook loss. The temperature halves with every epoch of the source, of 300, down to 1e-8; here it does so in
-    the same share of the steps, which is our reading. The tiny gradient that the source lets pass to the codeword is left out.
+    quantizer's codebook loss. The temperature halves with every epoch of the source's code for CelebA, of 300, down to 1e-8;
+    here it does so in the same share of the steps, which is our reading. Its configuration for ImageNet has another: 10 for an
+    epoch of 50,000 steps, then a tenth of what it was with every further one. The tiny gradient that the source lets pass to
+    the codeword is left out.
 
     Not noise substitution (``nsvq``), and not a later method of the same authors by the name of NSVQ (arXiv 2606.11363), of
     which only the abstract was read: it has restarts, too, and freezes the encoder for a while.

@@ -48,13 +48,14 @@ class Optimum:
     share: Array
 
 
-def optimum(frames: Array, noise: float, random: np.random.Generator) -> Optimum:
+def optimum(frames: Array, noise: float, random: np.random.Generator, blocks: int | None = None) -> Optimum:
     """The least of ``nats + distance / (2 noise)`` over all channels from the frames (frames, dim), equally likely.
 
     Blahut (1972) and Arimoto (1972) with particles: some move as in ``finite.FiniteAlphabet``; then frames where the bound is
     broken have one, too, and only probabilities change. Bounded by Csiszar's dual: no channel is below ``-mean log z`` for
     positive z, a number a frame, with ``mean exp(-|x - y|**2 / (2 noise)) / z <= 1`` for all y; z is divided by the largest
     such mean. That is looked for by mean shift from the highest of all particles: a certificate only as far as it is found.
+    ``blocks`` as in ``standard_error``.
     """
     count = len(frames)
     place, share = _moved(frames, frames[random.permutation(count)[:MOVED]], noise)
@@ -74,7 +75,18 @@ def optimum(frames: Array, noise: float, random: np.random.Generator) -> Optimum
     highest = _highest(frames, place, mixture, gain, noise)
     log = np.log(mixture.astype(np.float64))
     kept = share > 0
-    return Optimum(-float(log.mean()) - math.log(highest), float(log.std()) / math.sqrt(count), place[kept], share[kept])
+    return Optimum(-float(log.mean()) - math.log(highest), standard_error(log, blocks), place[kept], share[kept])
+
+
+def standard_error(values: Array, blocks: int | None) -> float:
+    """Of the mean of independent values; with ``blocks``, of values in order of time, from the means of so many blocks.
+
+    What neighbours have in common does not make the second too small, as long as it is over within a block.
+    """
+    if blocks is None:
+        return float(values.std()) / math.sqrt(len(values))
+    means = [block.mean() for block in np.array_split(values, blocks)]
+    return float(np.std(means, ddof=1)) / math.sqrt(blocks)
 
 
 def _moved(frames: Array, place: Array, noise: float) -> tuple[Array, Array]:

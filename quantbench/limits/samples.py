@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ LEAST_NOISE = 1e-4
 """Least noise, in mean variances."""
 SIGMAS = 3.0
 """Standard errors that are allowed for."""
+BLOCKS = 32
+"""Blocks of frames in a row whose means give the standard errors of frames that follow each other in time."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,9 @@ class Sandwich:
         return best / self.dim
 
 
-def sandwich(samples: ArrayLike, held_out: ArrayLike | None = None, seed: int = 0) -> Sandwich:
+def sandwich(
+    samples: ArrayLike, held_out: ArrayLike | None = None, seed: int = 0, runs: Sequence[int] | None = None
+) -> Sandwich:
     """Upper and lower bounds on the rate-distortion function of a source, from samples of it.
 
     Formula: with ``z(x) = E_q exp(-s |x - y|**2)`` for reproductions y drawn by q, ``R(D) <= E[-log z] - s D`` at the D of the
@@ -121,37 +126,48 @@ def sandwich(samples: ArrayLike, held_out: ArrayLike | None = None, seed: int = 
         and lies far below the truth where more than about ten dimensions matter.
     Compared with: rate-distortion functions that are known; the authors' code, read.
 
+    What is assumed: ``held_out`` are frames of a stationary source, in order of time, that have nothing to do with ``samples``.
+    Neighbours may be alike, but not frames further apart than a 32nd of half of them: one half bounds from below, the other
+    judges channels, and standard errors come from the means of ``BLOCKS`` blocks in a row of each. Without ``held_out`` all
+    frames are taken to be independent.
+
     Args:
         samples: (frames, dim); what is known of the source, finite numbers.
         held_out: likewise, frames that the bounds are judged on and hold for. Without them half of the samples, drawn at
-            random; where neighbouring frames are alike (a recording's), give others, lest what was fitted is judged by itself.
+            random: where neighbouring frames are alike (a recording's), give others, lest what was fitted is judged by itself,
+            and the upper bound falls below the truth.
         seed: of what is drawn.
+        runs: how many frames of ``held_out`` in a row follow each other, run by run; its halves meet between two runs, then.
 
     Raises:
         ValueError: not two dimensions, other numbers of components, a number that is not finite, frames that are all the
-            same, or fewer than 256 to fit or 512 to judge.
+            same, fewer than 256 to fit or 512 to judge, or runs of another number of frames.
     """
     random = np.random.default_rng(seed)
-    fitted, judged = _parts(_frames("samples", samples), None if held_out is None else _frames("held_out", held_out), random)
+    known = None if held_out is None else _frames("held_out", held_out)
+    fitted, sample, judged = _parts(_frames("samples", samples), known, random, runs)
+    blocks = None if known is None else BLOCKS
     centre = fitted.mean(0)
     scale = math.sqrt(float(np.square(fitted - centre).mean()))
     if not scale:
         raise ValueError("samples: all frames are the same")
-    fitted, judged = (fitted[:FIT] - centre) / scale, (judged - centre) / scale
-    sample, judged = judged[: min(SAMPLE, len(judged) // 2)], judged[min(SAMPLE, len(judged) // 2) :][:JUDGED]
-    points, tangents = [_silent(judged)], []
+    fitted, sample, judged = ((frames - centre) / scale for frames in (fitted[:FIT], sample, judged))
+    few = judged[:SAMPLE] if known is None else _thinned(judged, SAMPLE)
+    points, tangents = [_silent(judged, blocks)], []
     one, many = (
         mixtures.fit(fitted, mixtures.start(fitted, parts, LEAST_NOISE, seed), LEAST_NOISE, FIRST_STEPS)
         for parts in (1, max(2, min(PARTS, WORK // fitted.shape[1])))
     )
-    for noise in reversed(_noises(sample, many)):  # parts grow together as the noise grows
+    for noise in reversed(
+        _noises(sample[:1024] if known is None else _thinned(sample, 1024), many)
+    ):  # parts grow together as the noise grows
         many = mixtures.fit(fitted, many, noise, STEPS)
-        found = particles.optimum(sample, noise, random)
+        found = particles.optimum(sample, noise, random, blocks)
         tangents.append(Tangent(0.5 / (noise * scale**2), found.height, found.error))
         for mixture in (one, many):
             channel = mixtures.channel(judged, mixture, noise)
-            points.append(_point(channel.height, channel.distance, noise))
-        points.append(_point(*particles.costs(judged[:SAMPLE], found, noise), noise))
+            points.append(_point(channel.height, channel.distance, noise, blocks))
+        points.append(_point(*particles.costs(few, found, noise), noise, blocks))
     return Sandwich(fitted.shape[1], tuple(_scaled(p, scale) for p in points), tuple(tangents), (len(judged), len(sample)))
 
 
@@ -164,27 +180,46 @@ def _frames(name: str, given: ArrayLike) -> Array:
     return frames
 
 
-def _parts(samples: Array, held_out: Array | None, random: np.random.Generator) -> tuple[Array, Array]:
-    """Frames to fit and frames to judge, in random order."""
+def _parts(
+    samples: Array, held_out: Array | None, random: np.random.Generator, runs: Sequence[int] | None
+) -> tuple[Array, Array, Array]:
+    """Frames to fit, in random order, frames that bound from below, frames to judge; these two in the order of ``held_out``."""
     samples = samples[random.permutation(len(samples))]
-    if held_out is None:
-        fitted, judged = samples[: len(samples) // 2], samples[len(samples) // 2 :]
-    else:
-        fitted, judged = samples, held_out[random.permutation(len(held_out))]
-    if fitted.shape[1] != judged.shape[1]:
-        raise ValueError(f"held_out has {judged.shape[1]} components, samples have {fitted.shape[1]}")
-    if len(fitted) < FEWEST or len(judged) < 2 * FEWEST:
+    fitted, known = (samples[: len(samples) // 2], samples[len(samples) // 2 :]) if held_out is None else (samples, held_out)
+    if fitted.shape[1] != known.shape[1]:
+        raise ValueError(f"held_out has {known.shape[1]} components, samples have {fitted.shape[1]}")
+    if len(fitted) < FEWEST or len(known) < 2 * FEWEST:
         raise ValueError(
-            f"{len(fitted)} frames to fit and {len(judged)} to judge: at least {FEWEST} and {2 * FEWEST} are needed"
+            f"{len(fitted)} frames to fit and {len(known)} to judge: at least {FEWEST} and {2 * FEWEST} are needed"
         )
-    return fitted, judged
+    if runs is not None and (held_out is None or sum(runs) != len(held_out)):
+        raise ValueError(f"runs of {sum(runs)} frames: held_out has {0 if held_out is None else len(held_out)}")
+    if held_out is None:
+        sample = min(SAMPLE, len(known) // 2)
+        return fitted, known[:sample], known[sample:][:JUDGED]
+    # Neighbours may be alike: no frame that bounds from below, and places particles, may sit among those that judge these.
+    middle = _middle(len(known), runs)
+    return fitted, _thinned(known[:middle], SAMPLE), _thinned(known[middle:], JUDGED)
+
+
+def _middle(count: int, runs: Sequence[int] | None) -> int:
+    """Where the second half of the frames begins: between two runs, if some meet in the middle two quarters."""
+    ends = np.cumsum(runs or [0])
+    least = max(FEWEST, count // 4)
+    ends = ends[(ends >= least) & (ends <= count - least)]
+    return int(ends[np.abs(2 * ends - count).argmin()]) if len(ends) else count // 2
+
+
+def _thinned(frames: Array, most: int) -> Array:
+    """At most so many of the frames, in order and evenly spaced."""
+    return frames if len(frames) <= most else frames[np.linspace(0, len(frames) - 1, most).astype(int)]
 
 
 def _noises(frames: Array, mixture: mixtures.Mixture) -> list[float]:
     """Noises, descending, with which the mixture's channels have the rates ``BITS``; the least for those too high."""
 
     def excess(log: float, bits: float) -> float:
-        channel = mixtures.channel(frames[:1024], mixture, math.exp(log))
+        channel = mixtures.channel(frames, mixture, math.exp(log))
         return float((channel.height - channel.distance / (2 * math.exp(log))).mean()) / math.log(2) - bits
 
     low, high = math.log(LEAST_NOISE), math.log(10.0 * frames.shape[1])
@@ -194,14 +229,15 @@ def _noises(frames: Array, mixture: mixtures.Mixture) -> list[float]:
     return found if reached > BITS[-1] else [*found, LEAST_NOISE]
 
 
-def _point(height: Array, distance: Array, noise: float) -> Point:
-    nats, root = height - distance / (2 * noise), math.sqrt(len(height))
-    return Point(float(nats.mean()), float(distance.mean()), float(nats.std()) / root, float(distance.std()) / root)
+def _point(height: Array, distance: Array, noise: float, blocks: int | None) -> Point:
+    nats = height - distance / (2 * noise)
+    errors = (particles.standard_error(values, blocks) for values in (nats, distance))
+    return Point(float(nats.mean()), float(distance.mean()), *errors)
 
 
-def _silent(frames: Array) -> Point:
+def _silent(frames: Array, blocks: int | None) -> Point:
     """No rate at all, and the mean for a reproduction."""
-    return _point(np.zeros(len(frames)), np.square(frames).sum(1), math.inf)
+    return _point(np.zeros(len(frames)), np.square(frames).sum(1), math.inf, blocks)
 
 
 def _scaled(point: Point, scale: float) -> Point:

@@ -162,6 +162,9 @@ class Quantizer(Component):
     cost: ClassVar[float] = 0.0
     """Work of a trial beyond that of vector quantization with the straight-through estimator, in a default trial's work."""
 
+    tells_of_whole: ClassVar[bool] = False
+    """Whether its docstring has formula and source of the residual quantizer, too, whose stages it is."""
+
     @property
     def offers(self) -> frozenset[str]:
         """What a gradient strategy may ask of this quantizer."""
@@ -300,10 +303,14 @@ class Quantizer(Component):
     def update(self, state: State, trace: Trace, streams: Streams, step: int) -> None:
         """Change the state, in place and without gradient, after an optimizer step (moving averages, restarts)."""
 
-    def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
+    def measure(self, state: State, indices: Tensor, exact: bool = False) -> dict[str, Tensor]:
         """Further metrics, (trials,) each, from the codes of all evaluation frames.
 
         ``spent_bits`` among them takes the place of the sum over slots, for codes that do not fill every slot of every frame.
+
+        Args:
+            indices: (trials, frames, slots).
+            exact: whether these frames are the source itself, each as likely as it occurs, and no sample of it.
         """
         return {}
 

@@ -28,8 +28,9 @@ class FVQ(CodebookQuantizer):
 
     Formula: ``(c1, c2, ...) = B(e1, e2, ...)``, B the bridge; ``k = argmin |y - c|``; losses of ``vq``
     Source: Chang et al. (2025), arXiv 2509.10140; code yfChang-cv/FVQ, its ViT bridge, which is the paper's.
-    Recommended: commitment 0.25, width 64 (their S/4) to 256 (L/4), depth 2, 4 heads; a learning rate that falls to 1 %
-    from 30 % of the training on (train.lr_end=0.01 is close), which the paper counts as a part of the method.
+    Recommended: commitment 0.25, width 64 (their S/4) to 256 (L/4), depth 2, 4 heads; a learning rate that rises
+    from 0.5 % over 4 of 40 epochs, stays for 30 % of the others, and falls to 1 % along a line (train.lr_end=0.01 is close),
+    which the paper counts as a part of the method.
     Compared with: the authors' code, read; a bridge of torch's own layers, as vq_bridge of vector-quantize-pytorch.
 
     Attributes:

@@ -49,6 +49,7 @@ class Conditioned(Quantizer):
     """
 
     cost = 0.7
+    tells_of_whole = True
 
     part: Quantizer = FSQ(levels=4)
     by: Literal["norm", "scale"] = "norm"
@@ -122,8 +123,8 @@ class Conditioned(Quantizer):
                 state[name].lerp_(statistic, 1 - self.decay)
         self.part.update(part_of(state, 0), inner, streams, step)
 
-    def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
-        return self.part.measure(part_of(state, 0), indices)
+    def measure(self, state: State, indices: Tensor, exact: bool = False) -> dict[str, Tensor]:
+        return self.part.measure(part_of(state, 0), indices, exact)
 
     def _map(self, state: State, latents: Tensor | None = None) -> Affine:
         """The map, with statistics of ``latents`` where given, and of the past otherwise."""

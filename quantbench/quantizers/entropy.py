@@ -98,7 +98,7 @@ class EntropyScalar(PerDimension):
         fixed = {name: tensor.detach() for name, tensor in state.items()}
         return loss + self._logit(fixed, state["median"]).abs().sum((1, 2))
 
-    def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
+    def measure(self, state: State, indices: Tensor, exact: bool = False) -> dict[str, Tensor]:
         with torch.no_grad():
             tables = self._tables(state, indices.shape[-1])
         share = tables.clamp_min(LEAST_LIKELIHOOD)

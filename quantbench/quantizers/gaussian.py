@@ -160,7 +160,7 @@ class GaussianQuant(Quantizer):
             moved = torch.where(grows, state[name] * self.factor, state[name] / self.factor)
             state[name].copy_(moved.clamp(least, most))
 
-    def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
+    def measure(self, state: State, indices: Tensor, exact: bool = False) -> dict[str, Tensor]:
         return {"divergence_bits": state["bits"].double()}
 
     def _constraint(self, state: State, latents: Tensor, moment: Moment) -> Tensor:

@@ -40,13 +40,14 @@ def part_of(state: State, number: int) -> State:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def measured(one: Quantizer, states: Sequence[State], indices: Tensor) -> dict[str, Tensor]:
+def measured(one: Quantizer, states: Sequence[State], indices: Tensor, exact: bool) -> dict[str, Tensor]:
     """A quantizer's own metrics where it is several parts: of each the mean over the parts.
 
     Args:
         indices: of all parts in a row, (trials, frames, slots).
+        exact: as in ``measure``.
     """
-    each = [one.measure(state, part) for state, part in zip(states, indices.chunk(len(states), dim=-1), strict=True)]
+    each = [one.measure(state, part, exact) for state, part in zip(states, indices.chunk(len(states), dim=-1), strict=True)]
     return {name: total([found[name] for found in each]) / len(each) for name in each[0]}
 
 

@@ -106,8 +106,8 @@ class Product(Quantizer):
         for number, own in enumerate(traces(trace, self.groups)):
             self.part.update(part_of(state, number), own, streams, step)
 
-    def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
-        return measured(self.part, [part_of(state, number) for number in range(self.groups)], indices)
+    def measure(self, state: State, indices: Tensor, exact: bool = False) -> dict[str, Tensor]:
+        return measured(self.part, [part_of(state, number) for number in range(self.groups)], indices, exact)
 
     def _pairs(self, state: State, tensor: Tensor) -> list[tuple[State, Tensor]]:
         return [(part_of(state, number), part) for number, part in enumerate(self._split(tensor))]

@@ -214,8 +214,8 @@ class Residual(Quantizer):
         used = torch.where(dropped, drawn, self.stages).repeat_interleave(moment.item, dim=1)
         return (used > torch.arange(self.stages, device=latents.device)).to(latents.dtype)
 
-    def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
-        return measured(self.stage, self._own(state), indices)
+    def measure(self, state: State, indices: Tensor, exact: bool = False) -> dict[str, Tensor]:
+        return measured(self.stage, self._own(state), indices, exact)
 
     def _own(self, state: State) -> list[State]:
         """The state of each stage."""

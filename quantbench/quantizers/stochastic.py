@@ -28,8 +28,9 @@ class SQVAE(CodebookQuantizer):
     ``2 mse / D`` is that of the loss here, ``mse + sg(2 mse / D) (divergences)``: terms have the source's ratio at every step.
     The mse is that of what passes; another ``loss`` takes its place. Of a waveform, D is the number of samples for each latent.
 
-    The authors' start of s belongs to 64 dimensions, 10 for speech and 1 + 20 for images; it is in proportion to the
-    dimensions here. Their code for images adds 1 to the learned variance, that for speech does not.
+    The authors' start of s belongs to 64 dimensions, 10 for speech, 1 + 20 for CIFAR-10 and CelebA, 1 + 10 for MNIST and
+    Fashion-MNIST; it is in proportion to the dimensions here. Their code for images adds 1 to the learned variance, that for
+    speech does not.
 
     Formula: ``c[k]``, ``k = argmin |y - c|``; loss ``(2 sg(mse) / D) mean(sum p log p + |y - q|**2 / (2 s))``
     Source: Takida et al. (2022), arXiv 2205.07547.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from quantbench.components import Factor, PerTrial, State, above, at_least, between, component, product, total
+from quantbench.entropy import entropy
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
 from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer, Trace
@@ -28,8 +29,9 @@ class VRVQ(Quantizer):
     ``f(x) = 1/2 + log(cosh(a (x + 1/2)) / cosh(a (x - 1/2))) / 2 a`` of x = s - k. The mean importance is in the loss. While
     training, the level of an item (a frame of features, or a waveform) is uniform on ``level_min`` to ``level_max``, and the
     last items of a step, the share ``full``, use all stages and have no part in that mean. A stage has no loss of frames
-    that it does not code. As in ``residual``, the commitment loss of every stage reaches the encoder; in the authors' code that
-    of the first alone does. At evaluation the level is ``level``: one codec serves many rates.
+    that it does not code. As in ``residual``, the commitment loss of every stage reaches the encoder, as of what the hard codes
+    before left over. In the authors' code that of a later stage reaches it through ``I - W_out W_in`` of the projections of
+    every stage before: not at all, were there none. At evaluation the level is ``level``: one codec serves many rates.
 
     The authors' network reads features from before the encoder's last layer, by convolutions over time. Here a network with one
     hidden layer reads the encoder's output frame by frame; it starts with p near 1/2, as theirs. In a codec of frames
@@ -38,9 +40,10 @@ class VRVQ(Quantizer):
     The rate varies from frame to frame, so there is no nominal one. A slot of a stage that does not code a frame holds a
     further symbol. ``spent_bits`` are the entropy of the number of stages, and of every slot the entropy of the codes of those
     frames that have one, times their share: what an entropy coder without context spends that first tells how many stages
-    follow; from counts, without correction for the size of a sample. ``fixed_bits`` are the same with codes of fixed length;
-    the authors' rate is ``fixed_bits`` less ``count_bits``: they do not count what telling the number costs. The further symbol
-    is one of the codes in ``usage`` and ``perplexity``, and in ``entropy_bits``, which is larger than ``spent_bits`` for it.
+    follow; corrected for the size of a sample, as of any quantizer (``quantbench.entropy``). ``fixed_bits`` are the same with
+    codes of fixed length; the authors' rate is ``fixed_bits`` less ``count_bits``: they do not count what telling the number
+    costs. The further symbol is one of the codes in ``usage`` and ``perplexity``, and in ``entropy_bits``, which is larger
+    than ``spent_bits`` for it.
 
     Formula: ``sum_k [s >= k] Q_k(r_k)``, ``s = p level stages``; slope ``(tanh(a (x + 1/2)) - tanh(a (x - 1/2))) / 2``
     Source: Chae et al. (2024), arXiv 2410.06016 (SonyResearch/VRVQ, a copy at lixinghe1999/VRVQ).
@@ -183,16 +186,15 @@ class VRVQ(Quantizer):
         # A sigmoid; torch's own rounds by a number's place in a tensor, so by the number of trials.
         return 0.5 + 0.5 * torch.tanh(0.5 * product(hidden, state["weight1"], state["bias1"]))
 
-    def measure(self, state: State, indices: Tensor) -> dict[str, Tensor]:
+    def measure(self, state: State, indices: Tensor, exact: bool = False) -> dict[str, Tensor]:
         used = self._used(state, indices)
         each = self.stage.alphabet(state["weight0"].shape[1])
-        count = torch.stack([_entropy(trial) for trial in used.sum(-1).cpu()])
+        count = _entropies(list(used.sum(-1).cpu()), self.stages, exact)  # 1 to all of them
         share = used.double().mean(1).cpu()
         spent, fixed = count.clone(), count.clone()
         for slot, codes in enumerate(each * self.stages):
             of_slot = share[:, slot // len(each)]
-            coded = [_entropy(trial[trial < codes]) for trial in indices[..., slot].cpu()]
-            spent += of_slot * torch.stack(coded)
+            spent += of_slot * _entropies([trial[trial < codes] for trial in indices[..., slot].cpu()], codes, exact)
             fixed += of_slot * math.log2(codes)
         return {"stages_used": share.sum(-1), "count_bits": count, "fixed_bits": fixed, "spent_bits": spent}
 
@@ -222,8 +224,8 @@ class VRVQ(Quantizer):
         return (indices < self._further(state))[..., ::slots]
 
 
-def _entropy(symbols: Tensor) -> Tensor:
-    """Entropy in bits of integers (number,), as counted; 0 of none."""
-    counts = symbols.bincount().double()
-    share = counts[counts > 0] / max(1, symbols.numel())
-    return 0.0 - (share * share.log2()).sum()
+def _entropies(symbols: list[Tensor], most: int, exact: bool) -> Tensor:
+    """Entropies in bits, (trials,), of each trial's integers (number,) of ``most`` values; 0 of none."""
+    counts = [one.bincount().double().numpy() for one in symbols]
+    bits = [entropy(one, math.log2(most), exact).bits if one.any() else 0.0 for one in counts]
+    return torch.tensor(bits, dtype=torch.float64)

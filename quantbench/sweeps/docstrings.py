@@ -27,6 +27,12 @@ def parts_of(cls: type) -> Parts:
     return Parts(text, facts, attributes)
 
 
+def told_by(one: object) -> type:
+    """The class whose docstring has formula and source of a component: its own, or its stage's, where that says so."""
+    stage = getattr(one, "stage", None)
+    return type(stage) if getattr(stage, "tells_of_whole", False) else type(one)
+
+
 def _parts(cls: type) -> Parts:
     found = Parts([], {}, {})
     written = vars(cls).get("__doc__") or ""

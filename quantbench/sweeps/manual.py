@@ -12,7 +12,7 @@ from quantbench.choices import choices, class_name, description
 from quantbench.errors import ConfigError
 from quantbench.suggest import no_such_choice
 from quantbench.sweeps.choice_files import filled
-from quantbench.sweeps.docstrings import parts_of
+from quantbench.sweeps.docstrings import parts_of, told_by
 from quantbench.sweeps.kept import kept
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _of_choice(group: str, path: Path, config_dir: Path | None) -> Page:
 
     node = resolved(group, path.stem, config_dir)
     one = construct(find_class(node.get("_target_"), Component, str(path)), without_target(node), group)
-    text, facts, _ = parts_of(type(one))
+    text, facts = parts_of(type(one)).text, parts_of(told_by(one)).facts
     offers, needs = getattr(one, "offers", None), getattr(one, "needs", None)
     facts |= {"Offers": ", ".join(sorted(offers)) or "nothing"} if offers is not None else {}
     facts |= {"Needs": ", ".join(sorted(needs)) or "nothing"} if needs is not None else {}

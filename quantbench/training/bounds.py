@@ -65,7 +65,8 @@ def _find(simulator: Simulator, seed: int) -> Bounds:
     if fitted.target is not fitted.input:
         return Bounds(None, "no bounds: the target is not the input")
     try:
-        found = sandwich(fitted.target[0].numpy(), judged.target[0].numpy())
+        found = sandwich(fitted.target[0].numpy(), judged.target[0].numpy(), runs=judged.runs)
     except ValueError as error:
         return Bounds(None, f"no bounds: {error}")
-    return Bounds(found, "lower_mse and upper_mse are bounds from samples")
+    assumed = "" if judged.runs is None else ", if frames far apart in time are independent"
+    return Bounds(found, f"lower_mse and upper_mse are bounds from samples{assumed}")

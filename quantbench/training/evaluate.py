@@ -79,7 +79,7 @@ def evaluate(model: Model, frames: Frames, streams: Streams, thorough: bool = Fa
         if thorough:
             metrics |= _stages_and_tokens(stack.quantizer, seen, runs, metrics["mse"], count * frames.target.shape[2])
         if measured:
-            found = stack.quantizer.measure(model.codebooks(), torch.cat(seen.codes, dim=1))
+            found = stack.quantizer.measure(model.codebooks(), torch.cat(seen.codes, dim=1), stack.simulator.exact)
             spent = found.pop("spent_bits", metrics["spent_bits"])
             _add(metrics, stack.quantizer, found)
             metrics["spent_bits"] = metrics.get("coded_bits", spent)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quantbench.entropy import SIGMAS, Entropy, Keys, entropy, joint
 from quantbench.quantizers.base import Code, Moment
 from quantbench.streams import Streams
-from quantbench.training.entropy import SIGMAS, Entropy, Keys, entropy, joint
 
 DITHERS = 16
 """Values of a dither, the same for all frames, over which the entropy given the dither is averaged."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from quantbench.training.entropy import Array, Entropy, Keys, entropy, tuple_counts
+from quantbench.entropy import Array, Entropy, Keys, entropy, tuple_counts
 
 ORDERS = 3
 """Models of the mixture: those that look at no code before, at one, and at two."""

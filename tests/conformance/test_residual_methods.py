@@ -177,14 +177,14 @@ def test_vrvq():
 
 @checks("vrvq")
 def test_vrvq_rate():
-    """Bits are those of the number of stages and of the codes that there are, as counted by hand; codes decode."""
+    """Bits are those of the number of stages and of the codes that there are, by hand where frames are the source."""
     quantizer, state, _ = started(VRVQ(VectorQuantizer(codes=CODES), stages=3, level=1.3))
     with torch.no_grad():
         state["weight1"].mul_(40)
     code = quantizer.quantize(state, Y)
     assert torch.equal(quantizer.decode(state, code.indices), code.values)
     assert torch.all(code.indices < torch.tensor(quantizer.alphabet(DIM)))
-    found = quantizer.measure(state, code.indices)
+    found = quantizer.measure(state, code.indices, exact=True)
 
     def bits(symbols):
         share = np.unique(symbols, return_counts=True)[1] / max(1, len(symbols))
@@ -201,6 +201,22 @@ def test_vrvq_rate():
         assert found["stages_used"][trial].item() == pytest.approx(used.mean())
     more = joined([VRVQ(VectorQuantizer(codes=CODES), stages=3, level=6.0)] * 2)
     assert more.measure(state, more.quantize(state, Y).indices)["stages_used"].mean() > found["stages_used"].mean()
+
+
+@checks("vrvq")
+def test_vrvq_rate_of_a_sample():
+    """Bits of frames drawn at random are near those of what they were drawn from; as counted they are fewer."""
+    quantizer = VRVQ(VectorQuantizer(codes=64), stages=3)
+    random, frames = torch.Generator().manual_seed(0), 300
+    codes = torch.randint(64, (2, frames, 3), generator=random)
+    used = torch.randint(1, 4, (2, frames, 1), generator=random) > torch.arange(3)
+    indices = torch.where(used, codes, 64)
+    state = {"weight0": torch.zeros(2, DIM, 4)}
+    sampled, counted = (quantizer.measure(state, indices, exact) for exact in (False, True))
+    truth = math.log2(3) + 6 * used.double().mean(1).sum(-1)
+    assert torch.all((sampled["spent_bits"] - truth).abs() < 0.1)
+    assert torch.all(counted["spent_bits"] < truth - 0.35)
+    assert torch.all(sampled["count_bits"] >= counted["count_bits"])
 
 
 def conditioned_by_hand(state, y, by):

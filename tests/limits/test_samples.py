@@ -92,6 +92,47 @@ def test_the_known_function_lies_between_bounds(name, dim, seed):
         assert 10 * math.log10(bounds.upper(2) / bounds.lower(2)) < 2.0
 
 
+def autoregressive(random, frames, dim, correlation):
+    white = random.standard_normal((frames, dim))
+    series = [white[0]]
+    for innovation in white[1:]:
+        series.append(correlation * series[-1] + math.sqrt(1 - correlation**2) * innovation)
+    return np.array(series)
+
+
+def test_frames_that_are_like_their_neighbours_do_not_bring_the_upper_bound_below_the_truth(quick):
+    """Were particles on neighbours of the frames that judge them, they would seem to cost next to nothing."""
+    random = np.random.default_rng(0)
+    bounds = sandwich(*(autoregressive(random, frames, 8, 0.95) for frames in (2048, 4096)))
+    for bits in (2, 6, 8):
+        assert bounds.lower(bits) <= 2 ** (-2 * bits / 8) <= bounds.upper(bits)
+
+
+def test_standard_errors_of_frames_in_a_row_are_those_of_their_blocks():
+    """Against how much the means of many series differ; those of independent frames would be a sixth of that."""
+    random = np.random.default_rng(0)
+    series = autoregressive(random, 4096, 200, 0.95).T
+    found = np.mean([particles.standard_error(one, samples.BLOCKS) for one in series])
+    assert found == pytest.approx(series.mean(1).std(), rel=0.2)
+    assert np.mean([particles.standard_error(one, None) for one in series]) < found / 5
+
+
+def test_halves_meet_between_two_runs():
+    frames = np.arange(2000.0)[:, None] % 1000
+    for runs, middle in ((None, 1000), ((700, 1300), 700), ((100, 1900), 1000), ((450, 150, 500, 900), 1100)):
+        _, first, second = samples._parts(frames, frames, np.random.default_rng(0), runs)
+        assert np.array_equal(np.concatenate([first, second]), frames)
+        assert len(first) == middle
+
+
+def test_runs_of_another_number_of_frames_are_refused():
+    frames = np.random.default_rng(0).standard_normal((600, 1))
+    with pytest.raises(ValueError, match="runs of 599 frames: held_out has 600"):
+        sandwich(frames, frames, runs=(300, 299))
+    with pytest.raises(ValueError, match="runs of 600 frames: held_out has 0"):
+        sandwich(np.concatenate([frames] * 2), runs=(600,))
+
+
 def test_the_upper_curve_is_the_best_of_sharing_time_and_of_coding_what_is_left():
     nothing, point = Point(0, 2.0, 0, 0), Point(2 * math.log(2), 0.5, 0, 0)
     bounds = Sandwich(2, (nothing, point), (), (0, 0))

@@ -302,7 +302,7 @@ def quick(monkeypatch):
 def test_a_source_without_a_limit_has_bounds_that_are_found_once(quick, monkeypatch):
     calls = []
     found = bounds.sandwich
-    monkeypatch.setattr(bounds, "sandwich", lambda *given: calls.append(given) or found(*given))
+    monkeypatch.setattr(bounds, "sandwich", lambda *given, **more: calls.append(given) or found(*given, **more))
     rows = [trained(Ring(), VectorQuantizer(codes=codes), steps=200, seed=seed) for codes, seed in ((8, 0), (4, 1))]
     assert [given[0].shape[1] for given in calls] == [2]
     for row in rows:
@@ -316,6 +316,24 @@ def test_a_source_without_a_limit_has_bounds_that_are_found_once(quick, monkeypa
     beyond = bounds.bounded(Ring(), 0, "none", 30.0, True)
     assert beyond["lower_mse"] is None
     assert beyond["limit_note"].endswith("they bound nothing from below at the bits spent")
+
+
+@component
+class Turning(Ring):
+    """Its held-out frames follow each other, in runs."""
+
+    def evaluation(self, world, streams):
+        frames = super().evaluation(world, streams)
+        return Frames(frames.input, frames.target, runs=(self.held_out_frames // 4,) * 4)
+
+
+def test_bounds_know_which_frames_follow_each_other_and_the_note_says_what_is_assumed(quick, monkeypatch):
+    told = []
+    found = bounds.sandwich
+    monkeypatch.setattr(bounds, "sandwich", lambda *given, runs: told.append(runs) or found(*given, runs=runs))
+    row = bounds.bounded(Turning(), 0, "none", 2.0, True)
+    assert told == [(Turning().held_out_frames // 4,) * 4]
+    assert row["limit_note"].startswith("none; lower_mse and upper_mse are bounds from samples, if frames far apart in time")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantbench.training.entropy import _tail, entropy, joint, tuple_counts
+from quantbench.entropy import _tail, entropy, joint, tuple_counts
 from quantbench.training.rates import Codes
 
 
