@@ -4,7 +4,8 @@
 
 A block of text after ``<!-- quantbench COMMAND ... -->`` becomes that command's output, run at the root of the checkout on
 tables of docs/data; after ``<!-- summary FOLDER -->`` the table that the run printed when it ended, after
-``<!-- audit FOLDER -->`` the cosines of an audit.
+``<!-- audit FOLDER -->`` the cosines of an audit, after ``<!-- prefixes FOLDER -->`` the distortion of the first stages of a
+residual quantizer.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from quantbench.cli import main as quantbench
 from quantbench.results.audit_table import audit_summary, read_audit
 from quantbench.results.load import load
+from quantbench.results.render import render
+from quantbench.results.statistics import mean_interval
 from quantbench.results.summary import summary
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/statistics.md", "docs/findings.md")
-BLOCK = re.compile(r"<!-- (quantbench|summary|audit) (.*?) -->\n```text\n.*?```", re.DOTALL)
+BLOCK = re.compile(r"<!-- (quantbench|summary|audit|prefixes) (.*?) -->\n```text\n.*?```", re.DOTALL)
 
 
 def output(kind: str, words: str) -> str:
@@ -31,12 +37,26 @@ def output(kind: str, words: str) -> str:
         return summary(load(ROOT / words, curves=False))
     if kind == "audit":
         return audit_summary(read_audit(ROOT / words / "audit.csv"), cosines=True)
+    if kind == "prefixes":
+        return prefixes(load(ROOT / words, curves=False).results)
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.chdir(ROOT):
         code = quantbench(shlex.split(words))
     if code:
         raise SystemExit(f"quantbench {words}: exit code {code}")
     return f"$ quantbench {words}\n{out.getvalue().rstrip()}"
+
+
+def prefixes(table: pd.DataFrame) -> str:
+    """Distortion in dB after each stage of the longest codecs, by dropout, and of codecs that have no more stages."""
+    most = int(table["quantizer.stages"].max())
+    whole, rows = table[table["quantizer.stages"] == most], []
+    shares = sorted(whole["quantizer.dropout"].unique())
+    for stage in range(1, most + 1):
+        alone = table[(table["quantizer.stages"] == stage) & (stage < most)]
+        parts = [alone["mse"], *(whole.loc[whole["quantizer.dropout"] == share, f"mse_{stage}"] for share in shares)]
+        rows.append([stage, *(mean_interval(10 * np.log10(part.to_numpy(float))) for part in parts)])
+    return render(["stages", "trained alone", *(f"dropout {share:g}" for share in shares)], rows)
 
 
 def rendered(page: str) -> str:
