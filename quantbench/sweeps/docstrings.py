@@ -28,9 +28,10 @@ def parts_of(cls: type) -> Parts:
 
 
 def told_by(one: object) -> type:
-    """The class whose docstring has formula and source of a component: its own, or its stage's, where that says so."""
-    stage = getattr(one, "stage", None)
-    return type(stage) if getattr(stage, "tells_of_whole", False) else type(one)
+    """The class whose docstring has formula and source of a component: its own; of a residual quantizer its stage's, if so."""
+    from quantbench.quantizers import Residual
+
+    return type(one.stage) if isinstance(one, Residual) and one.stage.tells_of_whole else type(one)
 
 
 def _parts(cls: type) -> Parts:
