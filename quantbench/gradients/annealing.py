@@ -103,7 +103,7 @@ class IndexPropagation(Gradient):
     def needs(self) -> frozenset[str]:
         return frozenset({SOFT})
 
-    def loss(self, quantizer: Quantizer, state: State, latents: Tensor, received: Tensor, moment: Moment) -> Tensor:
+    def loss(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, received: Tensor, moment: Moment) -> Tensor:
         loss = self.loss_weight * moment.error(received, latents)
         if not bool((self.entropy_weight > 0).any()):
             return loss

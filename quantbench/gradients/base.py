@@ -46,8 +46,9 @@ class Gradient(Component):
         return {}
 
     def refits(self, quantizer: Quantizer, dim: int) -> int:
-        """How many latents of ``dim`` dimensions the codebook is made of whenever hard codes are needed; 0: it is learned.
+        """How many latents the codebook of one elementary quantization is made of whenever hard codes are needed.
 
+        These have ``dim`` dimensions where they are quantized. 0: it is learned.
         Where it is not learned, the training makes it by k-means for every point of the curves and after the last step, and
         leaves out the quantizer's own loss: there is no codebook meanwhile. Needs ``KMEANS``.
         """
@@ -64,8 +65,14 @@ class Gradient(Component):
             moment: how far training is, and random numbers.
         """
 
-    def loss(self, quantizer: Quantizer, state: State, latents: Tensor, received: Tensor, moment: Moment) -> Tensor | None:
-        """A loss of its own, (trials,), for what it passed on; None where it has none. Those of all stages are added up."""
+    def loss(
+        self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, received: Tensor, moment: Moment
+    ) -> Tensor | None:
+        """A loss of its own, (trials,), for what it passed on; None where it has none. Those of all stages are added up.
+
+        It is a mean over the frames that count by ``moment.counted``: those that a stage codes. What stages add is less by the
+        share of these.
+        """
         return None
 
     def hard(self, quantizer: Quantizer, state: State, latents: Tensor, moment: Moment) -> Code:

@@ -9,7 +9,7 @@ from quantbench.components import Factor, PerTrial, State, at_least, component
 from quantbench.gradients.base import Gradient
 from quantbench.gradients.schedule import Schedule
 from quantbench.quantizers.base import CODEBOOK, Code, Moment, Quantizer
-from quantbench.quantizers.search import distances, first_minimum
+from quantbench.quantizers.search import distances
 
 
 @component
@@ -56,12 +56,13 @@ class NonStationary(Gradient):
     def pass_through(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
         return latents + (code.values - latents).detach()
 
-    def loss(self, quantizer: Quantizer, state: State, latents: Tensor, received: Tensor, moment: Moment) -> Tensor:
+    def loss(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, received: Tensor, moment: Moment) -> Tensor:
+        assert code.indices is not None
         codebook, y = quantizer.codebook(state), latents.detach()
         own = (y - codebook.detach().mean(1, keepdim=True)).square().sum(-1, keepdim=True)
         squares = own + distances(codebook, y, torch.ones_like(own[:, :1]))
         with torch.no_grad():
             near = torch.softmax(-squares / self.temperature.at(moment.progress), dim=-1)
             weights = (self.share * codebook.shape[1] * near).clamp_max(1)
-            weights = weights.scatter(-1, first_minimum(squares).unsqueeze(-1), 0.0)
+            weights = weights.scatter(-1, code.indices, 0.0)
         return self.weight * moment.mean((weights * squares).sum(-1)) / latents.shape[-1]

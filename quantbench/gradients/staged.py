@@ -59,10 +59,12 @@ class WarmUp(Gradient):
     def refits(self, quantizer: Quantizer, dim: int) -> int:
         return self.then.refits(quantizer, dim)
 
-    def loss(self, quantizer: Quantizer, state: State, latents: Tensor, received: Tensor, moment: Moment) -> Tensor | None:
+    def loss(
+        self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, received: Tensor, moment: Moment
+    ) -> Tensor | None:
         if moment.progress < self.share:
             return None
-        return self.then.loss(quantizer, state, latents, received, self._later(moment))
+        return self.then.loss(quantizer, state, latents, code, received, self._later(moment))
 
     def hard(self, quantizer: Quantizer, state: State, latents: Tensor, moment: Moment) -> Code:
         return self.then.hard(quantizer, state, latents, self._later(moment))
@@ -116,10 +118,12 @@ class SoftThenHard(Gradient):
     def refits(self, quantizer: Quantizer, dim: int) -> int:
         return self.first.refits(quantizer, dim)
 
-    def loss(self, quantizer: Quantizer, state: State, latents: Tensor, received: Tensor, moment: Moment) -> Tensor | None:
+    def loss(
+        self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, received: Tensor, moment: Moment
+    ) -> Tensor | None:
         if self.freezes_encoder(moment.progress):
             return None
-        return self.first.loss(quantizer, state, latents, received, self._earlier(moment))
+        return self.first.loss(quantizer, state, latents, code, received, self._earlier(moment))
 
     def _earlier(self, moment: Moment) -> Moment:
         return dataclasses.replace(moment, progress=moment.progress / (1 - self.tail))

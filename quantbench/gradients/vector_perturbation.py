@@ -14,6 +14,8 @@ from quantbench.streams import Streams
 SMALLEST_DISTANCE = 1e-6
 SMALLEST_UNIFORM = 1e-6
 SMALLEST_STD = 1e-8
+LATENTS_OF_A_CODE = 128
+"""Of at least so many a code the codebook is made: fewer than the authors' default cost quality, however short the queue."""
 DISTANCES_PER_TRIAL = 2**18
 """Held at a time where there are no kernels."""
 
@@ -29,8 +31,9 @@ class VP(Gradient):
     1, as the queue begins.
 
     There is no codebook while training: the quantizer's own losses are left out, and wherever hard codes are needed (points of
-    the curves, the end) k-means makes one. The source makes it of the queue; here it is made of as many latents of new frames,
-    for a queue takes a hundred times more latents than it is long to be filled with them.
+    the curves, the end) k-means makes one. The source makes it of the queue; here it is made of latents of new frames, as many
+    as the queue holds and at least 128 a code: a queue takes a hundred times more latents than it is long to be filled with
+    them, and of fewer the codebook is worse.
 
     Formula: ``y + sg(move)``, accepted with ``(d_k(y) d_n(y) / (d_k(y') d_n(y')))**dim``; loss ``a m**2 + b (v - 1)**2``
     Source: Zhai et al. (2026), arXiv 2602.17133.
@@ -73,11 +76,11 @@ class VP(Gradient):
         return frozenset({CODEBOOK, KMEANS})
 
     def memory(self, quantizer: Quantizer, dim: int, streams: Streams) -> State:
-        queue = streams.normal("memory", self.refits(quantizer, dim), dim)
+        queue = streams.normal("memory", max(quantizer.alphabet(dim)) * self._of_a_code(dim), dim)
         return {"queue": queue, "next": torch.zeros(len(queue), dtype=torch.long, device=queue.device)}
 
     def refits(self, quantizer: Quantizer, dim: int) -> int:
-        return max(quantizer.alphabet(dim)) * self._of_a_code(dim)
+        return max(quantizer.alphabet(dim)) * max(LATENTS_OF_A_CODE, self._of_a_code(dim))
 
     def _of_a_code(self, dim: int) -> int:
         """How many latents of the queue a code would have: n."""
@@ -88,6 +91,8 @@ class VP(Gradient):
             move = self._move(latents, moment)
             if moment.training:
                 chosen = moment.uniform(latents[..., :1]) < self.update_probability
+                if moment.counted is not None:  # others are no latents of this stage
+                    chosen = chosen & (moment.counted > 0)
                 remember(moment.memory, latents, chosen.squeeze(-1))
         return latents + move
 
@@ -103,17 +108,19 @@ class VP(Gradient):
         accepted = moment.uniform(latents[..., :1]).clamp_min(SMALLEST_UNIFORM).log() < ratio
         return torch.where(accepted & (size < self.eta * new_far), move, 0.0)
 
-    def loss(self, quantizer: Quantizer, state: State, latents: Tensor, received: Tensor, moment: Moment) -> Tensor:
-        mean = latents.mean(1, keepdim=True)
-        centred = latents - mean
-        variance = centred.square().sum(1, keepdim=True) / (latents.shape[1] - 1)
+    def loss(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, received: Tensor, moment: Moment) -> Tensor:
+        mean = moment.mean(latents).unsqueeze(1)
+        centred, others = latents - mean, torch.full_like(mean, latents.shape[1] - 1)
+        if moment.counted is not None:
+            centred, others = moment.counted * centred, (moment.counted.sum(1, keepdim=True) - 1).clamp_min(1)
+        variance = centred.square().sum(1, keepdim=True) / others
         zero = torch.zeros_like(mean)
         loss = self.mean_weight * trial_error(mean, zero) + self.variance_weight * trial_error(variance, zero + 1)
         if bool((self.skewness_weight + self.kurtosis_weight > 0).any()):
             score = centred / variance.clamp_min(SMALLEST_STD**2).sqrt()
             square = score.square()
-            loss = loss + self.skewness_weight * trial_error((square * score).mean(1, keepdim=True), zero)
-            loss = loss + self.kurtosis_weight * trial_error(square.square().mean(1, keepdim=True), zero + 3)
+            loss = loss + self.skewness_weight * trial_error(moment.mean(square * score).unsqueeze(1), zero)
+            loss = loss + self.kurtosis_weight * trial_error(moment.mean(square.square()).unsqueeze(1), zero + 3)
         return loss
 
 

@@ -146,6 +146,9 @@ class PassThrough(Protocol):
     def __call__(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, /) -> Tensor:
         """What the decoder receives."""
 
+    def counting(self, counted: Tensor) -> PassThrough:
+        """The same strategy for a stage in whose losses some frames count alone: ``counted`` as in ``Moment``."""
+
 
 @component
 class Quantizer(Component):

@@ -40,7 +40,8 @@ class EntropyScalar(PerDimension):
     Attributes:
         median: whether values are rounded to integers about the prior's median m, ``m + round(y - m)``, as in the authors' and
             in other public code. It is learned by a loss of its own, the log odds ``|log c(m) / (1 - c(m))|``, which moves
-            nothing else; theirs has an optimizer of its own for it.
+            nothing else. Public code (CompressAI) has an optimizer of its own for it; here its gradient counts in the trial's
+            norm, so in what ``train.clip`` clips, and its rate falls with ``train.lr_end``.
         rate_weight: weight of the rate, in bits per frame, in the loss.
         bound: codes are integers from ``-bound`` to ``bound``, about the median.
     """

@@ -171,9 +171,16 @@ class Residual(Quantizer):
         """As in the base; ``mask``, (trials, frames, stages), is 1 for stages that code a frame and 0 for others; None: all."""
         parts = []
         for number, own in enumerate(self._own(state)):
-            inner = self.stage.received(own, self._in(own, number, latents), pass_through, moment)
-            part = self._out(own, number, inner)
-            parts.append(part if mask is None else part * mask[..., number : number + 1])
+            inner = self._in(own, number, latents)
+            if mask is None:
+                part = self._out(own, number, self.stage.received(own, inner, pass_through, moment))
+                parts.append(part)
+            else:
+                used = mask[..., number : number + 1]
+                counted = used.detach()
+                counting, now = pass_through.counting(counted), dataclasses.replace(moment, counted=counted)
+                part = self._out(own, number, self.stage.received(own, inner, counting, now))
+                parts.append(part * used)
             latents = latents - part
         return total(parts)
 

@@ -119,6 +119,7 @@ def count_and_sum(index: Tensor, latents: Tensor, codes: int) -> tuple[Tensor, T
     return counts, sums.view(trials, codes, dim)
 
 
+@whole
 def draw(weights: Tensor, uniform: Tensor) -> Tensor:
     """Indices (trials, draws) drawn in proportion to weights (trials, number), each above 0, by uniform numbers."""
     reached = weights.cumsum(1)

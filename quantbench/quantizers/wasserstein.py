@@ -39,8 +39,11 @@ class WassersteinVQ(CodebookQuantizer):
     of the ``memory - 1`` before it, through their means and covariances, which gives what a queue of them all does. Two things
     differ from the authors' queue: it starts empty, not with noise, and it counts steps, not latents. Codewords start as noise
     of 0.01; the authors train them with a learning rate of 0.02, which is where the default of ``codebook_lr`` comes from
-    (others have 0.001 here). The public simulations have another formula, with the eigenvalues of a product that is not
-    symmetric; the training code has this one. Work grows with dim**3.
+    (others have 0.001 here). It comes by a factor, so that the gradient of what is learned is that of the codewords times
+    ``codebook_lr``, in the trial's norm too, which ``train.clip`` clips, and the rate falls with ``train.lr_end``; the authors
+    clip the codewords by themselves, and their rate is constant. That matters with ``train.clip`` above 0 or ``train.lr_end``
+    below 1 alone. The public simulations have another formula, with the eigenvalues of a product that is not symmetric; the
+    training code has this one. Work grows with dim**3.
 
     Formula: ``g W``, ``W**2 = |m1 - m2|**2 + tr(S1 + S2 - 2 (S1^1/2 S2 S1^1/2)^1/2)``; beside the losses of ``vq``
     Source: Fang et al. (2025), arXiv 2506.15078; code VQ-Research/Wasserstein-VQ, VQVAE.

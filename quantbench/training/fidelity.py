@@ -27,12 +27,31 @@ FORWARD_TOLERANCE = 1e-4
 Row = dict[str, float | str | None]
 
 
+@dataclass(frozen=True)
+class Batch:
+    """The frames that are compared, evenly spaced among others: some methods look at the whole batch, or at a part of it.
+
+    Attributes:
+        all: every frame.
+        places: of those that are compared, (compared,).
+    """
+
+    all: Frames
+    places: Tensor
+
+    def compared(self, values: Tensor) -> Tensor:
+        """Of values (trials, latents, dim) those of the frames that are compared."""
+        each = values.reshape(len(values), self.all.input.shape[1], -1, values.shape[-1])
+        return each.index_select(1, self.places).flatten(1, 2)
+
+
 @component
 class FidelitySettings(Component):
     """How gradients are compared.
 
     Attributes:
-        frames: on which they are taken.
+        frames: on which they are compared. A strategy meets them among others, in a batch as large as a training's where that
+            is larger.
         draws: of a strategy that draws random numbers.
         sigmas: widths of the reference's Gaussian, in multiples of the root mean square of the quantization error.
         error: standard error of the reference, relative to its norm, at which it is precise enough.
@@ -84,9 +103,10 @@ def fidelity(stack: Stack, settings: FidelitySettings, known: dict[float, Refere
     frames = stack.simulator.draw(training.world, training.streams, settings.frames, "audit")
     if not known:
         known |= _references(training.model, frames, settings, "start")
-    rows = _rows(training, frames, settings, known, "start")
+    batch = _batch(training, frames)
+    rows = _rows(training, batch, settings, known, "start")
     training.advance()
-    rows += _rows(training, frames, settings, _references(training.model, frames, settings, "end"), "end")
+    rows += _rows(training, batch, settings, _references(training.model, frames, settings, "end"), "end")
     untrained = _untrained(training.model, begun, codebook)
     for row in rows:
         if row["moment"] == "end" and untrained:
@@ -138,10 +158,10 @@ def reference(
 
 
 def _rows(
-    training: Training, frames: Frames, settings: FidelitySettings, known: dict[float, Reference], moment: str
+    training: Training, batch: Batch, settings: FidelitySettings, known: dict[float, Reference], moment: str
 ) -> list[Row]:
     model, stack = training.model, training.stack
-    drawn, forward = _strategy_gradients(model, frames, settings, 0.0 if moment == "start" else 1.0)
+    drawn, forward = _strategy_gradients(model, batch, settings, 0.0 if moment == "start" else 1.0)
     rows = []
     for trial, seed in enumerate(stack.seeds):
         own, distance = drawn[:, trial], float(forward[trial])
@@ -193,8 +213,27 @@ def _findings(training: Training, size: float, forward: float, trial: int) -> li
     return found
 
 
-def _strategy_gradients(model: Model, frames: Frames, settings: FidelitySettings, progress: float) -> tuple[Tensor, Tensor]:
-    """Gradients of the distortion, (draws, trials, frames times dim); distance of what is received to the hard code."""
+def _batch(training: Training, frames: Frames) -> Batch:
+    """The frames in a batch as large as a training's; alone where they are no fewer. Others come from a stream of their own."""
+    stack = training.stack
+    count, size = frames.input.shape[1], stack.train.batch
+    if size <= count:
+        return Batch(frames, torch.arange(count, device=frames.input.device))
+    places = torch.arange(count, device=frames.input.device) * size // count
+    others = stack.simulator.draw(training.world, training.streams, size, "audit batch")
+    side = None if others.side is None or frames.side is None else others.side.index_copy(1, places, frames.side)
+    seen, wanted = (getattr(others, name).index_copy(1, places, getattr(frames, name)) for name in ("input", "target"))
+    return Batch(Frames(seen, wanted, side), places)
+
+
+def _strategy_gradients(model: Model, batch: Batch, settings: FidelitySettings, progress: float) -> tuple[Tensor, Tensor]:
+    """Gradients of the compared frames' mean distortion, (draws, trials, frames times dim), and how far what is received of
+    them is from the hard code.
+
+    They are those of the whole batch's distortion, as in training: where a frame reaches others, that counts too.
+    """
+    frames = batch.all
+    share = frames.input.shape[1] / len(batch.places)
     moment = _moment(model, progress, "audit noise", frames)
     drawn: list[Tensor] = []
     while len(drawn) < settings.draws:
@@ -202,10 +241,10 @@ def _strategy_gradients(model: Model, frames: Frames, settings: FidelitySettings
         passed = model.pass_through(latents, moment)
         distortion = trial_mean((model.decode(passed.received, frames) - frames.target).square())
         (gradient,) = torch.autograd.grad(distortion.sum(), encoded, allow_unused=True, materialize_grads=True)
-        drawn.append(gradient.flatten(1))
+        drawn.append(batch.compared(share * gradient).flatten(1))
         if len(drawn) == 1:
-            code = passed.code.values.detach()
-            distance = (passed.received.detach() - code).abs().amax((1, 2))
+            code, received = (batch.compared(one.detach()) for one in (passed.code.values, passed.received))
+            distance = (received - code).abs().amax((1, 2))
             scale = code.flatten(1).std(1).clamp_min(1e-12)
         elif len(drawn) == 2 and torch.equal(drawn[0], drawn[1]):
             break  # nothing is random

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -41,25 +42,42 @@ class _Strategy:
     def draws(self) -> bool:
         return self.gradient.draws(self.moment.progress)
 
+    def counting(self, counted: Tensor) -> _Strategy:
+        """It goes on with its memories and losses."""
+        part = copy.copy(self)
+        part.moment = replace(self.moment, counted=counted)
+        return part
+
     def __call__(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code) -> Tensor:
         own = replace(self.moment, memory=next(self.memories)) if self.keeps else self.moment
         received = self.gradient.pass_through(quantizer, state, latents, code, own)
-        if own.training and (loss := self.gradient.loss(quantizer, state, latents, received, own)) is not None:
-            self.losses.append(loss)
+        if own.training and (loss := self.gradient.loss(quantizer, state, latents, code, received, own)) is not None:
+            self.losses.append(loss if own.counted is None else loss * own.counted.mean((1, 2)))
         return received
 
 
 class _Asked:
-    """Asks a strategy, in the place of a training, what it keeps of each elementary quantization."""
+    """Asks a strategy, in the place of a training, what it keeps of each elementary quantization, and what it refits of.
+
+    Attributes:
+        memories: of each elementary quantization, in the order of the calls.
+        refits: most latents that any of their codebooks is made of.
+    """
 
     draws = False
 
     def __init__(self, gradient: Gradient, streams: Streams) -> None:
         self.gradient, self.streams = gradient, streams
-        self.found: list[State] = []
+        self.memories: list[State] = []
+        self.refits = 0
+
+    def counting(self, counted: Tensor) -> _Asked:
+        return self
 
     def __call__(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code) -> Tensor:
-        self.found.append(self.gradient.memory(quantizer, latents.shape[-1], self.streams))
+        dim = latents.shape[-1]
+        self.memories.append(self.gradient.memory(quantizer, dim, self.streams))
+        self.refits = max(self.refits, self.gradient.refits(quantizer, dim))
         return latents
 
 
@@ -87,8 +105,7 @@ class Model:
         self.parameters = Parameters([self.codec, self.quantizer])
         self.critic = stack.loss.init(streams)
         self.critic_parameters = Parameters([self.critic]) if self.critic else None
-        self.memories = self._memories()
-        self.refits = stack.gradient.refits(stack.quantizer, stack.codec.latent_dim)
+        self.memories, self.refits = self._asked()
         self.encoder = self.parameters.columns(self.codec, "encoder.")
         self._buffers = [
             tensor
@@ -107,15 +124,15 @@ class Model:
         return [(self.codec, self.parameters), (self.quantizer, self.parameters), *critic]
 
     @torch.no_grad()
-    def _memories(self) -> list[State]:
-        """What the strategy keeps of every elementary quantization, in the order in which these ask it."""
+    def _asked(self) -> tuple[list[State], int]:
+        """What the strategy keeps of every elementary quantization, in the order in which these ask it; what it refits of."""
         gradient, quantizer = self.stack.gradient, self.stack.quantizer
-        if type(gradient).memory is Gradient.memory:
-            return []
+        if type(gradient).memory is Gradient.memory and type(gradient).refits is Gradient.refits:
+            return [], 0
         ask = _Asked(gradient, self.streams)
         one = torch.zeros(self.streams.trials, 1, self.stack.codec.latent_dim, device=self.stack.device)
-        quantizer.received(self.quantizer, self.prepare(one), ask, Moment(0.0, self.streams, training=False))
-        return ask.found if any(ask.found) else []
+        quantizer.forward(self.quantizer, self.prepare(one), ask, Moment(0.0, self.streams, training=False))
+        return ask.memories if any(ask.memories) else [], ask.refits
 
     def state_dict(self) -> State:
         """Everything that is learned or kept, by the name of its part and its own; not copied."""
@@ -156,7 +173,9 @@ class Model:
     def refit(self, frames: Frames, streams: Streams) -> None:
         """Make the codebook anew, of the encoder's output for ``frames``."""
         parts = [self.encode(frames.part(start, CHUNK)) for start in range(0, frames.input.shape[1], CHUNK)]
-        by_means(self.stack.quantizer).fit(self.quantizer, torch.cat(parts, dim=1), streams)
+        with computing(self.bottleneck):
+            encoded = self._rounded(torch.cat(parts, dim=1), self.bottleneck)
+            by_means(self.stack.quantizer).fit(self.quantizer, encoded, streams)
 
     def encode(self, frames: Frames) -> Tensor:
         """The encoder's output, (trials, latents, latent_dim)."""
@@ -172,6 +191,16 @@ class Model:
         """The hard code of prepared latents."""
         with computing(self.bottleneck):
             return self.stack.gradient.hard(self.stack.quantizer, self.codebooks(), latents, moment)
+
+    def values(self, indices: Tensor) -> Tensor:
+        """The values (trials, latents, dim) of a code's indices, as ``hard`` has them. Raises as ``Quantizer.decode``."""
+        with computing(self.bottleneck):
+            return self.stack.quantizer.decode(self.codebooks(), indices)
+
+    def prefixes(self, indices: Tensor) -> list[Tensor]:
+        """``Quantizer.prefixes`` of a code's indices."""
+        with computing(self.bottleneck):
+            return list(self.stack.quantizer.prefixes(self.codebooks(), indices))
 
     def pass_through(self, latents: Tensor, moment: Moment, remember: bool = False) -> Passed:
         """What passes through the bottleneck while training.

@@ -22,12 +22,8 @@ def errors_of_prefixes(model: Model, code: Code, frames: Frames) -> dict[str, Te
     it is the whole code's.
     """
     assert code.indices is not None
-    quantizer, state = model.stack.quantizer, model.quantizer
     found: dict[str, Tensor] = {}
-    last = len(quantizer.parts(code.values.shape[-1]))
-    for number, values in enumerate(quantizer.prefixes(state, code.indices), start=1):
-        if number == last:
-            break
+    for number, values in enumerate(model.prefixes(code.indices)[:-1], start=1):
         error = (model.decode(values, frames) - frames.target).square()
         found[f"{PREFIX}{number}"] = error.double().flatten(1).sum(1)
     return found

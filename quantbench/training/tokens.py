@@ -79,7 +79,7 @@ class Disturbed:
         new = {"same": (other == code.indices).double().flatten(1).sum(1)}
         wrong = self._one_wrong(code.indices, torch.tensor(alphabet, device=other.device))
         try:
-            values = model.stack.quantizer.decode(model.quantizer, wrong)
+            values = model.values(wrong)
         except NotImplementedError:  # a module of another package that decodes no indices
             pass
         else:

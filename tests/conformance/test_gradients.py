@@ -260,8 +260,9 @@ def test_losses_of_index_propagation():
     theirs = (z - y[0]).square().mean() + 0.05 * (sure - used)
     state = {"codewords": codebook}
     gradient = G.IndexPropagation()
-    got = received(gradient, quantizer, state, y, quantizer.quantize(state, y))
-    ours = joined([gradient]).loss(quantizer, state, y, got, Moment(0.5, Streams([0])))
+    code = quantizer.quantize(state, y)
+    got = received(gradient, quantizer, state, y, code)
+    ours = joined([gradient]).loss(quantizer, state, y, code, got, Moment(0.5, Streams([0])))
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
     for found, expected in zip(*(torch.autograd.grad(one.sum(), [y, codebook]) for one in (ours, theirs)), strict=True):
         assert torch.allclose(found, expected, rtol=1e-5, atol=1e-9)
@@ -281,13 +282,27 @@ def test_non_stationary():
         w[d.argmin()] = 0  # 1 there, which is the codebook loss of the quantizer
         theirs = theirs + (w * (y - codebook[0]).square().mean(1)).sum() / 20
     gradient = G.NonStationary(temperature=G.Schedule(temperature, temperature), share=share)
-    ours = joined([gradient]).loss(VQ, state, latents, latents, Moment(0.5, Streams([0])))
+    code = VQ.quantize(state, latents)
+    ours = joined([gradient]).loss(VQ, state, latents, code, latents, Moment(0.5, Streams([0])))
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
     assert torch.allclose(*(torch.autograd.grad(one.sum(), codebook)[0] for one in (ours, theirs)), atol=1e-7)
     by_latent, by_codeword, _ = through_vq(gradient)
     assert torch.allclose(by_latent, EYE)
     assert torch.all(by_codeword == 0)
     assert G.NonStationary().temperature.at(0.045) == pytest.approx(0.5**13.3, rel=0.05)  # half of 27 epochs
+
+
+def test_non_stationary_leaves_out_what_was_chosen():
+    """By whatever search: the chosen codeword has the quantizer's loss, and the nearest one is drawn as all others are."""
+    codebook = torch.tensor([[[3.0, 0.1], [0.5, 1.0]]], requires_grad=True)  # by angle and by distance of the latent
+    quantizer, latents = VectorQuantizer(codes=2, search="cosine"), torch.tensor([[[1.0, 0.0]]])
+    state = {"codewords": codebook}
+    code = quantizer.quantize(state, latents)
+    assert code.indices.item() == 0
+    loss = joined([G.NonStationary(share=0.5)]).loss(quantizer, state, latents, code, latents, Moment(0.0, Streams([0])))
+    (gradient,) = torch.autograd.grad(loss.sum(), codebook)
+    assert gradient[0, 0].tolist() == [0, 0]
+    assert torch.all(gradient[0, 1] != 0)
 
 
 @checks("soft_round")

@@ -12,6 +12,7 @@ from quantbench.gradients import STE, Moment
 from quantbench.quantizers import FSQ, VRVQ, Conditioned, QINCo, Residual, VectorQuantizer
 from quantbench.streams import Streams
 from tests.conformance import checks
+from tests.conformance.helpers import Passing
 
 DIM, CODES, FRAMES = 4, 8, 40
 Y = torch.randn(2, FRAMES, DIM, generator=torch.Generator().manual_seed(0))
@@ -30,7 +31,8 @@ def started(quantizer):
 def through(quantizer, state, y, **given):
     """What a training step lets through with STE, and its moment."""
     moment = Moment(0.5, Streams(SEEDS), **given)
-    passed = quantizer.forward(state, quantizer.prepare(state, y), lambda *one: STE().pass_through(*one, moment), moment)
+    strategy = Passing(lambda *one: STE().pass_through(*one, moment))
+    passed = quantizer.forward(state, quantizer.prepare(state, y), strategy, moment)
     return passed, moment
 
 

@@ -6,10 +6,14 @@ import torch
 
 from quantbench import gradients as G
 from quantbench import kernels
+from quantbench.codecs import MLP
 from quantbench.components import joined
 from quantbench.gradients.vector_perturbation import remember
-from quantbench.quantizers import Code, Moment, VectorQuantizer
+from quantbench.quantizers import Code, Moment, Product, Residual, VectorQuantizer
+from quantbench.simulators import Gaussian
 from quantbench.streams import Streams
+from quantbench.training import Stack, TrainSettings
+from quantbench.training.model import Model
 from tests.conformance import checks
 
 CODES, DIM, FRAMES = 8, 3, 60
@@ -89,10 +93,34 @@ def test_moment_loss():
     more = 0.06 * score.pow(3).mean(1).square().mean(1) + 0.05 * (score.pow(4).mean(1) - 3).square().mean(1)
     moment = Moment(0.5, Streams([0, 1]))
     for settings, wanted in (({}, expected), ({"skewness_weight": 0.06, "kurtosis_weight": 0.05}, expected + more)):
-        found = joined([G.VP(**settings)] * 2).loss(QUANTIZER, {}, latents, latents, moment)
+        found = joined([G.VP(**settings)] * 2).loss(QUANTIZER, {}, latents, Code(latents, None), latents, moment)
         assert torch.allclose(found, wanted, rtol=1e-5)
         both = [torch.autograd.grad(one.sum(), latents, retain_graph=True)[0] for one in (found, wanted)]
         assert torch.allclose(*both, rtol=1e-4, atol=1e-6)
+
+
+def test_a_codebook_is_made_of_enough_latents_of_the_dimensions_that_are_quantized():
+    """However short the queue, 128 a code; more where the queue is longer."""
+    small, large = G.VP(cluster_size_rate=2), G.VP(cluster_size_rate=100)
+    for quantizer, vp, queue, refits in (
+        (VectorQuantizer(codes=8), small, (64, 4), 8 * 128),
+        (VectorQuantizer(codes=8), large, (3200, 4), 3200),
+        (VectorQuantizer(codes=8, projection=2), large, (1600, 2), 1600),
+        (Product(VectorQuantizer(codes=4), 4), large, (400, 1), 4 * 128),
+        (Residual(VectorQuantizer(codes=8, projection=2), 3), G.SoftThenHard(first=large), (1600, 2), 1600),
+    ):
+        stack = Stack.of(
+            simulator=Gaussian(frame_dim=6),
+            codec=MLP(hidden=4, latent_dim=4),
+            quantizer=quantizer,
+            gradient=vp,
+            train=TrainSettings(steps=2, batch=8),
+            seeds=[0],
+            device="cpu",
+        )
+        model = Model(stack, Streams([0]))
+        assert {memory["queue"].shape[1:] for memory in model.memories} == {queue}
+        assert model.refits == refits
 
 
 def test_moves_leave_the_distribution_as_it_is():
@@ -116,6 +144,18 @@ def test_a_queue_keeps_the_last_of_more_than_it_holds():
     remember(memory, latents, chosen)
     assert memory["queue"][..., 0].tolist() == [[5, 6, 7, 4], [2, 5, 0, 0]]
     assert memory["next"].tolist() == [3, 2]
+
+
+def test_frames_that_a_stage_does_not_code_are_not_remembered():
+    _, memory, latents, code = start()
+    before = memory["queue"].clone()
+    counted = torch.zeros(2, FRAMES, 1)
+    counted[0, 5:7] = 1
+    vp = joined([G.VP(**SETTINGS | {"update_probability": 1.0})] * 2)
+    vp.pass_through(QUANTIZER, {}, latents, code, Moment(0.5, Streams([7, 8]), memory=memory, counted=counted))
+    assert torch.equal(memory["queue"][0, :2], latents[0, 5:7])
+    assert torch.equal(memory["queue"][0, 2:], before[0, 2:])
+    assert torch.equal(memory["queue"][1], before[1])
 
 
 def test_nothing_is_remembered_while_evaluating():

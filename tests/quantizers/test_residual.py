@@ -6,6 +6,7 @@ from quantbench.errors import ConfigError
 from quantbench.gradients import STE, Moment
 from quantbench.quantizers import Residual, Uniform, VectorQuantizer
 from quantbench.streams import Streams
+from tests.conformance.helpers import Passing
 
 STREAMS = Streams([0, 1])
 LATENTS = STREAMS.normal("x", 400, 3)
@@ -121,12 +122,12 @@ def test_dropout_codes_frames_with_a_random_prefix_of_the_stages():
     def hard(quantizer, state, latents, code):
         return code.values
 
-    passed = quantizer.forward(state, LATENTS, hard, MOMENT)
+    passed = quantizer.forward(state, LATENTS, Passing(hard), MOMENT)
     stages = torch.stack([code.values for _, code in passed.trace]).cumsum(0)
     matches = torch.stack([torch.isclose(passed.received, part, atol=1e-5).all(-1) for part in stages])
     assert torch.all(matches.any(0))
     assert torch.allclose(matches.float().mean((1, 2)), torch.full((3,), 1 / 3), atol=0.06)
-    evaluated = quantizer.forward(state, LATENTS, hard, Moment(1.0, STREAMS, training=False))
+    evaluated = quantizer.forward(state, LATENTS, Passing(hard), Moment(1.0, STREAMS, training=False))
     assert torch.allclose(evaluated.received, quantizer.quantize(state, LATENTS).values, atol=1e-5)
 
 
@@ -139,7 +140,7 @@ def test_dropout_is_item_by_item_and_masks_the_losses():
     drawn = Streams([0, 1]).integers("stages", 3, frames // item, 1) + 1
     half = frames // item // 2
     used[:, : half * item] = drawn[:, :half].repeat_interleave(item, dim=1)
-    passed = quantizer.forward(state, LATENTS, lambda q, s, latents, code: code.values, moment)
+    passed = quantizer.forward(state, LATENTS, Passing(lambda q, s, latents, code: code.values), moment)
     values = torch.stack([code.values for _, code in passed.trace])
     expected = sum(value * (used > number) for number, value in enumerate(values))
     assert torch.allclose(passed.received, expected, atol=1e-5)

@@ -7,14 +7,15 @@ from quantbench.choices import choices
 from quantbench.codecs import MLP
 from quantbench.components import component, trial_mean
 from quantbench.errors import ConfigError
-from quantbench.gradients import Gradient
+from quantbench.gradients import STE, Gradient, Moment
+from quantbench.quantizers import Conditioned
 from quantbench.quantizers.none import Identity
 from quantbench.quantizers.scalar import FSQ, Uniform
 from quantbench.quantizers.vector import VectorQuantizer
 from quantbench.simulators import Gaussian
 from quantbench.sweeps.catalogue import default_component
 from quantbench.training import Stack, TrainSettings
-from quantbench.training.fidelity import FidelitySettings, fidelity, reference
+from quantbench.training.fidelity import Batch, FidelitySettings, _batch, _strategy_gradients, fidelity, reference
 from quantbench.training.run import begin
 
 QUICK = FidelitySettings(frames=8, draws=8, sigmas=(0.5,), error=0.05, most_pairs=2**14)
@@ -156,6 +157,48 @@ class Forgetful(VectorQuantizer):
 )
 def test_silent_mistakes_are_found(quantizer, gradient, finding):
     assert any(finding in row["findings"] for row in fidelity(stack(quantizer, gradient), QUICK, {}))
+
+
+@component
+class Watched(STE):
+    """Writes down how many frames it sees."""
+
+    def pass_through(self, quantizer, state, latents, code, moment):
+        SEEN.append((latents.shape[1], moment.frame_loss(code.values).shape[1]) if moment.training else None)
+        return super().pass_through(quantizer, state, latents, code, moment)
+
+
+SEEN = []
+
+
+@pytest.mark.parametrize(("frames", "met"), [(8, 64), (64, 64), (80, 80)])
+def test_a_strategy_meets_the_frames_in_a_whole_batch(frames, met):
+    training = begin(stack(FSQ(levels=5), Watched()))
+    compared = training.stack.simulator.draw(training.world, training.streams, frames, "audit")
+    batch = _batch(training, compared)
+    assert torch.equal(batch.compared(batch.all.input), compared.input)
+    assert torch.equal(batch.compared(batch.all.target), compared.target)
+    SEEN.clear()
+    found, _ = _strategy_gradients(training.model, batch, QUICK, 0.0)
+    assert set(SEEN) == {(met, met)}
+    # Of a strategy that acts on each frame by itself, the gradient is what it is without the others.
+    alone, _ = _strategy_gradients(training.model, Batch(compared, torch.arange(frames)), QUICK, 0.0)
+    assert torch.allclose(found, alone, rtol=1e-4, atol=1e-7)
+
+
+def test_statistics_of_a_step_are_those_of_a_whole_batch():
+    """A layer norm over the batch: a frame's gradient is the derivative of the sum over all frames, by the frames compared."""
+    training = begin(stack(Conditioned(FSQ(levels=5)), strategy("ste")))
+    model, compared = training.model, training.stack.simulator.draw(training.world, training.streams, 8, "audit")
+    batch = _batch(training, compared)
+    (found, _), _ = _strategy_gradients(model, batch, QUICK, 0.0)
+    encoded = model.encode(batch.all).detach().requires_grad_()
+    passed = model.pass_through(model.prepare(encoded), Moment(0.0, training.streams))
+    error = (model.decode(passed.received, batch.all) - batch.all.target).square().mean(-1)
+    (gradient,) = torch.autograd.grad(error.sum() / 8, encoded)
+    assert torch.allclose(found, gradient[:, ::8].flatten(1), rtol=1e-4, atol=1e-7)
+    (alone, _), _ = _strategy_gradients(model, Batch(compared, torch.arange(8)), QUICK, 0.0)
+    assert not torch.allclose(found, alone, rtol=0.1)
 
 
 def test_the_reference_at_the_start_is_shared():

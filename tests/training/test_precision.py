@@ -9,10 +9,11 @@ from torch import nn
 
 from quantbench.codecs import MLP
 from quantbench.errors import ConfigError
-from quantbench.gradients import STE, Moment, SoftToHard
+from quantbench.gradients import STE, VP, Moment, SoftToHard
 from quantbench.gradients.sampled import gumbel
 from quantbench.precision import LOW, computing, rounded
 from quantbench.quantizers import FSQ, External, Residual, VectorQuantizer
+from quantbench.quantizers.search import draw
 from quantbench.simulators import Codeword
 from quantbench.streams import Streams
 from quantbench.training import Keep, Stack, TrainSettings, scaling, train
@@ -92,6 +93,37 @@ def test_each_part_computes_in_its_precision():
         matrix.copy_(rounded(matrix, low))
         assert torch.equal(model.encode(frames), latents)  # and not computed with
         assert torch.equal(model.decode(received, frames), output)
+
+
+def test_indices_decode_in_the_precision_of_the_quantizer():
+    """What prefixes and wrong indices are measured by is what the code itself is made of."""
+    training = begin(stack(Residual(VectorQuantizer(codes=5, projection=2), 3), quantizer_precision="same"))
+    training.advance(8)
+    model = training.model
+    with torch.no_grad():
+        code = model.hard(model.prepare(model.encode(training.held_out)), Moment(1.0, training.streams, training=False))
+        assert torch.equal(model.values(code.indices), code.values)
+        prefixes = model.prefixes(code.indices)
+        assert torch.equal(prefixes[-1], code.values)
+        assert all(torch.equal(one, rounded(one, torch.bfloat16)) for one in prefixes)
+        assert not torch.equal(model.stack.quantizer.decode(model.quantizer, code.indices), code.values)
+
+
+@pytest.mark.parametrize("precision", list(LOW))
+def test_a_codebook_of_means_is_made_in_the_precision_of_the_quantizer(precision):
+    training = begin(stack(VectorQuantizer(codes=12), VP(cluster_size_rate=2.0), precision=precision))
+    training.advance(4)
+    training._refit()
+    codewords = training.model.quantizer["codewords"].detach()
+    assert torch.equal(codewords, rounded(codewords, LOW[precision]))
+    assert all(len(one.unique(dim=0)) == 12 for one in codewords)
+
+
+@pytest.mark.parametrize("precision", list(LOW))
+def test_draws_by_weight_are_not_bound_by_the_range_of_a_precision(precision):
+    with computing(precision):
+        found = draw(torch.full((1, 2000), 100.0), torch.tensor([[0.125, 0.5, 0.875]]))
+    assert found.tolist() == [[250, 1000, 1750]]
 
 
 def test_buffers_begin_rounded():

@@ -4,28 +4,83 @@ import pytest
 import torch
 
 from quantbench.codecs import MLP
-from quantbench.gradients import STE
-from quantbench.quantizers import LFQ, Product, QINCo, Residual, Uniform, VectorQuantizer
+from quantbench.components import joined
+from quantbench.gradients import STE, VP, IndexPropagation, NonStationary
+from quantbench.quantizers import LFQ, VRVQ, Code, Moment, Product, QINCo, Residual, Uniform, VectorQuantizer
 from quantbench.simulators import Gaussian
+from quantbench.streams import Streams
 from quantbench.training import Stack, TrainSettings
 from quantbench.training.evaluate import evaluate
+from quantbench.training.model import _Strategy
 from quantbench.training.run import begin
 from quantbench.training.stages import usage_of_parts
 
 torch.set_num_threads(1)
 
 
-def trained(quantizer, seeds=(0, 1)):
-    stack = Stack.of(
-        simulator=Gaussian(frame_dim=6),
-        codec=MLP(hidden=16, latent_dim=4),
-        quantizer=quantizer,
-        gradient=STE(),
-        train=TrainSettings(steps=30, batch=64, lr=3e-3, log_every=30),
-        seeds=seeds,
-        device="cpu",
+class Recorder:
+    """A strategy whose calls are written down, with the frames that count in the losses of each."""
+
+    draws = False
+
+    def __init__(self, gradient, moment, memories):
+        self.gradient, self.moment, self.memories = gradient, moment, iter(memories)
+        self.calls, self.counted = [], []
+
+    def counting(self, counted):
+        self.counted.append(counted)
+        return self
+
+    def __call__(self, *given):
+        memory = next(self.memories, {})
+        received = self.gradient.pass_through(*given, dataclasses.replace(self.moment, memory=memory))
+        self.calls.append((*given, received))
+        return received
+
+
+@pytest.mark.parametrize("quantizer", [Residual(VectorQuantizer(codes=8), 3, dropout=0.5), VRVQ(VectorQuantizer(codes=8), 3)])
+@pytest.mark.parametrize(
+    "gradient", [NonStationary(), IndexPropagation(), VP(cluster_size_rate=4, skewness_weight=0.1, kurtosis_weight=0.1)]
+)
+def test_a_strategy_has_no_loss_of_frames_that_a_stage_does_not_code(quantizer, gradient):
+    """Its loss of a stage is that of the frames coded there, as if there were no others, times their share."""
+    training = begun(quantizer, gradient)
+    model, joint = training.model, training.stack.gradient
+    latents = model.prepare(model.encode(training.held_out.part(0, 60))).detach()
+    runs = []
+    for kind in (_Strategy, Recorder):
+        moment = Moment(0.02, Streams([0, 1]))
+        memories = [{name: one.clone() for name, one in memory.items()} for memory in model.memories]
+        runs.append(kind(joint, moment, memories))
+        model.stack.quantizer.forward(model.quantizer, latents, runs[-1], moment)
+    strategy, recorder = runs
+    assert len(strategy.losses) == len(recorder.calls) == len(recorder.counted) == 3
+    for loss, (_, state, y, code, received), counted in zip(strategy.losses, recorder.calls, recorder.counted, strict=True):
+        for trial, used in enumerate(counted[:, :, 0] > 0):
+            frames = [one[trial : trial + 1, used] for one in (y, code.values, code.indices, received)]
+            own = {name: tensor[trial : trial + 1] for name, tensor in state.items()}
+            arguments = (frames[0], Code(frames[1], frames[2]), frames[3])
+            alone = joined([gradient]).loss(joined([VectorQuantizer(codes=8)]), own, *arguments, Moment(0.02, Streams([trial])))
+            assert loss[trial].item() == pytest.approx(alone.item() * used.float().mean().item(), rel=1e-4)
+    assert 0.1 < recorder.counted[-1].mean() < 0.9
+
+
+def begun(quantizer, gradient, seeds=(0, 1)):
+    return begin(
+        Stack.of(
+            simulator=Gaussian(frame_dim=6),
+            codec=MLP(hidden=16, latent_dim=4),
+            quantizer=quantizer,
+            gradient=gradient,
+            train=TrainSettings(steps=30, batch=64, lr=3e-3, log_every=30),
+            seeds=seeds,
+            device="cpu",
+        )
     )
-    training = begin(stack)
+
+
+def trained(quantizer, seeds=(0, 1)):
+    training = begun(quantizer, STE(), seeds)
     training.advance()
     return training
 
