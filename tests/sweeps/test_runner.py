@@ -107,7 +107,9 @@ def wait_for(condition, seconds=60):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGINT, signal.SIGTERM))]
+)
 def test_a_stopped_sweep_is_resumed_and_ends_with_the_same_table(command, tmp_path, how):
     words = [*SMALL, "train.steps=400", "train.log_every=400", "-m", "seed=range(0,8)"]
     words += ["executor=processes", "executor.workers=2", "executor.stack_size=1"]
