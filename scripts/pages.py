@@ -4,7 +4,7 @@
 
 A block of text after ``<!-- quantbench COMMAND ... -->`` becomes that command's output, run at the root of the checkout on
 tables of docs/data; after ``<!-- summary FOLDER -->`` the table that the run printed when it ended, after
-``<!-- audit FOLDER -->`` the cosines of an audit, after ``<!-- prefixes FOLDER -->`` the distortion of the first stages of a
+``<!-- audit FOLDER -->`` the verdicts of an audit, after ``<!-- prefixes FOLDER -->`` the distortion of the first stages of a
 residual quantizer.
 """
 
@@ -36,7 +36,7 @@ def output(kind: str, words: str) -> str:
     if kind == "summary":
         return summary(load(ROOT / words, curves=False))
     if kind == "audit":
-        return audit_summary(read_audit(ROOT / words / "audit.csv"), cosines=True)
+        return audit_summary(read_audit(ROOT / words / "audit.csv"))
     if kind == "prefixes":
         return prefixes(load(ROOT / words, curves=False).results)
     out = io.StringIO()
