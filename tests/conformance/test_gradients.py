@@ -248,7 +248,7 @@ def test_index_propagation():
 def test_losses_of_index_propagation():
     """Shi et al.'s code: mean((z - y)**2) through the softmax, and mean H(q) - H(mean q) with q = softmax(a / 0.01)."""
     quantizer = VectorQuantizer(codes=8, search="dot")
-    latents = torch.randn(1, 30, 3, dtype=torch.float64)
+    latents = torch.randn(1, 30, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     codebook, y = (0.05 * CODEBOOK).requires_grad_(), (0.2 * latents).requires_grad_()
     logits = y[0] @ codebook[0].T
     soft = torch.softmax(logits, 1)
@@ -263,7 +263,7 @@ def test_losses_of_index_propagation():
     code = quantizer.quantize(state, y)
     got = received(gradient, quantizer, state, y, code)
     ours = joined([gradient]).loss(quantizer, state, y, code, got, Moment(0.5, Streams([0])))
-    assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
+    assert ours.item() == pytest.approx(theirs.item(), abs=1e-7)  # a difference of larger terms; settings have single precision
     for found, expected in zip(*(torch.autograd.grad(one.sum(), [y, codebook]) for one in (ours, theirs)), strict=True):
         assert torch.allclose(found, expected, rtol=1e-5, atol=1e-9)
 

@@ -235,6 +235,7 @@ def test_sixty_signals(started, executor):
     assert ended["130"] >= 10
 
 
+@pytest.mark.slow
 def test_the_lock_dies_with_its_owner(starter):
     first = starter.start(*commands("processes", 500, "executor.workers=2").run)
     wait_for(lambda: list(starter.folder.glob("outputs/default/*/journal/*.json")))
@@ -252,6 +253,7 @@ def test_the_lock_dies_with_its_owner(starter):
     assert len(seconds) == TRIALS
 
 
+@pytest.mark.slow
 def test_a_hangup_that_is_ignored_ends_nothing(starter):
     """As nohup has it."""
     previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
