@@ -51,6 +51,10 @@ SMALL = (
 )
 """The small problem, and all pairs, where nothing else is asked for."""
 
+SEEDS = 3
+PAIRS_A_STACK = 4
+"""Strategies audited one after the other, so that they share the reference at the start."""
+
 
 class Form(NamedTuple):
     """How a table is shown: in which of ``FORMATS``, and whether as cosines."""
@@ -59,9 +63,7 @@ class Form(NamedTuple):
     cosines: bool = False
 
 
-SEEDS = 3
-PAIRS_A_STACK = 4
-"""Strategies audited one after the other, so that they share the reference at the start."""
+VERDICTS = Form()
 
 
 def run_audit(
@@ -70,7 +72,7 @@ def run_audit(
     config_dir: Path | None,
     settings: FidelitySettings,
     output: str | None = None,
-    form: Form = Form(),  # noqa: B008
+    form: Form = VERDICTS,
     name: str | None = None,
 ) -> bool:
     """Audit, write ``audit.csv``, print a table; whether nothing was found.
@@ -85,10 +87,7 @@ def run_audit(
         ConfigError: an override is wrong, or no pair fits.
     """
     settings.check()
-    if seeds is not None and seeds < 1:
-        raise ConfigError(f"seeds={seeds}: must be at least 1")
-    if seeds is not None and (own := [word for word in overrides if word.startswith(("+experiment=", "seed="))]):
-        raise ConfigError(f"--seeds {seeds}: {own[0]} says which seeds there are; give one of the two")
+    _check_seeds(seeds, overrides)
     given = own_settings(overrides, output, name)
     planned = plan(compose(with_small(overrides, seeds or SEEDS), config_dir).given(given))
     check_new(planned.run.output, "audit", planned.run.name)
@@ -126,6 +125,16 @@ def run_audit(
         say(f"skipped: {reason}", error=True)
     say("", *audit_summary(table, *form).split("\n"), "", f"audit: {folder / 'audit.csv'}")
     return not _tell(table)
+
+
+def _check_seeds(seeds: int | None, overrides: Sequence[str]) -> None:
+    """Raise ConfigError for a number of seeds that cannot be, or that something else says too."""
+    if seeds is None:
+        return
+    if seeds < 1:
+        raise ConfigError(f"seeds={seeds}: must be at least 1")
+    if own := [word for word in overrides if word.startswith(("+experiment=", "seed="))]:
+        raise ConfigError(f"--seeds {seeds}: {own[0]} says which seeds there are; give one of the two")
 
 
 def with_small(overrides: Sequence[str], seeds: int) -> list[str]:
