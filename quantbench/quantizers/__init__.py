@@ -9,6 +9,7 @@ from quantbench.quantizers.external import External
 from quantbench.quantizers.gaussian import GaussianQuant
 from quantbench.quantizers.lattice import Lattice
 from quantbench.quantizers.none import Identity
+from quantbench.quantizers.planar import Q2D2
 from quantbench.quantizers.product import Product
 from quantbench.quantizers.qinco import QINCo
 from quantbench.quantizers.residual import Residual
@@ -32,6 +33,7 @@ __all__ = [
     "IFSQ",
     "LFQ",
     "LSQ",
+    "Q2D2",
     "SOFT",
     "SQVAE",
     "VRVQ",

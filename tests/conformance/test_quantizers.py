@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from quantbench.errors import ConfigError
 from quantbench.gradients import STE, Moment
 from quantbench.quantizers import (
     BSQ,
@@ -13,6 +14,7 @@ from quantbench.quantizers import (
     IFSQ,
     LFQ,
     LSQ,
+    Q2D2,
     EntropyScalar,
     Identity,
     Product,
@@ -249,3 +251,57 @@ def test_rate_reaches_the_encoder():
     quantizer, state = trained_prior(torch.randn(1, 500, 2), steps=200)
     loss = quantizer.loss(state, y, quantizer.quantize(state, y), moment())
     assert torch.autograd.grad(loss.sum(), y)[0].mean() > 0  # values nearer to 0 are cheaper
+
+
+def planar_points(points, a, b):
+    """The authors' grids, point by point: unit steps about zero."""
+    corners = [(i - (a - 1) / 2, j - (b - 1) / 2) for i in range(a) for j in range(b)]
+    if points == "rhombic":
+        return corners + [(x + 0.5, y + 0.5) for x, y in corners if x < (a - 1) / 2 and y < (b - 1) / 2]
+    if points == "hexagon":
+        return [(x + (0.25 if (y + (b - 1) / 2) % 2 == 0 else -0.25), y) for x, y in corners]
+    return corners
+
+
+@checks("q2d2")
+@pytest.mark.parametrize(
+    ("points", "levels", "codes"),
+    [("rhombic", (7, 7, 7, 5), [85, 59]), ("hexagon", (7, 7, 4, 4), [49, 16]), ("rectangle", (7, 7, 4, 3), [49, 12])],
+)
+def test_q2d2(points, levels, codes):
+    """The authors' formula: the nearest point to (L - 1)(1 + eps)/2 tanh(z), over L // 2; the gradient starts at tanh(z)."""
+    quantizer = Q2D2(points=points, levels=levels)
+    assert quantizer.alphabet(4) == codes
+    z = GAUSSIAN[:, :400].reshape(1, 100, 4).float().requires_grad_()
+    prepared = quantizer.prepare({}, z)
+    out = quantizer.restore({}, received(STE(), quantizer, {}, prepared, quantizer.quantize({}, prepared)))
+    widths = [level // 2 for level in levels]
+    for frame in range(100):
+        for pair in (0, 2):
+            y = [math.tanh(z[0, frame, pair + i].item()) * (levels[pair + i] - 1) * 1.001 / 2 for i in (0, 1)]
+            best = min(planar_points(points, *levels[pair : pair + 2]), key=lambda point: math.dist(point, y))
+            expected = [best[i] / widths[pair + i] for i in (0, 1)]
+            assert out[0, frame, pair : pair + 2].tolist() == pytest.approx(expected, abs=1e-6)
+    (gradient,) = torch.autograd.grad(out.sum(), z)
+    assert torch.allclose(gradient, (1 - torch.tanh(z).square()) / torch.tensor(widths), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"levels": 4}, "must be odd with quantizer.points=rhombic"),
+        ({"levels": (7, 5, 7, 7), "points": "hexagon"}, "must be alike with quantizer.points=hexagon"),
+        ({"levels": (7, 7)}, "2 entries for codec.latent_dim=4"),
+    ],
+)
+def test_grids_that_q2d2_cannot_have(settings, said):
+    quantizer = Q2D2(**settings)
+    with pytest.raises(ConfigError, match=said):
+        all_checks(quantizer)
+    with pytest.raises(ConfigError, match="must be even"):
+        Q2D2().check_dim(3)
+
+
+def all_checks(quantizer):
+    quantizer.check()
+    quantizer.check_dim(4)
