@@ -99,13 +99,13 @@ def philox(counter: Tensor, key: Tensor) -> Tensor:
     All are 32 bits in an int64. Both halves of a round are computed as one.
     """
     every = torch.arange(ROUNDS, device=key.device).view(-1, *[1] * key.dim())
-    keys = (key + every * _column(WEYL, key)) & LOW
+    round_keys = (key + every * _column(WEYL, key)) & LOW
     factors = _column(FACTORS, counter)
     even, odd = counter[0::2], counter[1::2]
-    for key in keys.unbind():
+    for round_key in round_keys.unbind():
         product = (even * factors).flip(0)
         # Of odd words the lower half counts: the upper one goes when all is done.
-        even, odd = ((product >> 32) ^ odd ^ key) & LOW, product
+        even, odd = ((product >> 32) ^ odd ^ round_key) & LOW, product
     return torch.stack([even, odd & LOW], dim=1).flatten(0, 1)
 
 
@@ -119,10 +119,8 @@ def _usable(keys: Tensor) -> bool:
     return keys.device.type == "cpu" and kernels.usable()
 
 
-def _in_parts(
-    keys: Tensor, position: Position, numbers: int, each: int, make: Callable[[Tensor], list[Tensor]]
-) -> Tensor:
-    """Numbers (seeds, numbers) of which a group gives ``each``, made of the words (seeds, groups, 16), some groups at a time."""
+def _in_parts(keys: Tensor, position: Position, numbers: int, each: int, make: Callable[[Tensor], list[Tensor]]) -> Tensor:
+    """Numbers (seeds, numbers) of which a group gives ``each``, made of the words (seeds, groups, 16); some at a time."""
     count = groups(numbers, each)
     together = max(1, (ON_CPU if keys.device.type == "cpu" else ELSEWHERE) // (SIDE * max(1, len(keys))))
     key = (torch.stack([keys, keys >> 32]) & LOW)[:, :, None, None]
@@ -170,4 +168,3 @@ def _polynomial(coefficients: tuple[float, ...], x: Tensor) -> Tensor:
     for one in coefficients[2:]:
         found = found * x + one
     return found
-

@@ -74,7 +74,6 @@ class Streams:
         last = torch.arange(length, device=self.device)
         return _sorted(((first << 31 | second) >> bits << bits) | last) & ((1 << bits) - 1)
 
-    @exact
     def rotations(self, purpose: str, *shape: int, dim: int) -> Tensor:
         """Random rotation matrices (Haar measure, determinant 1), shape (trials, *shape, dim, dim).
 
@@ -82,7 +81,7 @@ class Streams:
         """
 
         def draw(keys: Tensor, position: Position, numbers: int) -> Tensor:
-            drawn = philox.normal(keys.cpu(), int(position), numbers).view(-1, *shape, dim, dim)
+            drawn = philox.normal(keys, position, numbers).cpu().view(len(keys), *shape, dim, dim)
             return torch.stack([_rotation(one) for one in drawn]).to(self.device)
 
         return self._draw(purpose, draw, philox.UNIFORM, (*shape, dim, dim))
@@ -103,7 +102,7 @@ class Streams:
         if purpose not in self._positions:
             self._begin(purpose, 0)
         numbers, position = math.prod(shape), self._positions[purpose]
-        drawn = draw(self._keys[purpose], position, numbers).view(-1, *shape)
+        drawn = draw(self._keys[purpose], position, numbers).view(len(self._unique), *shape)
         position += philox.groups(numbers, each)  # in place where it is a tensor
         self._positions[purpose] = position
         return drawn if len(self._unique) == self.trials else drawn.index_select(0, self._of_trial)
