@@ -71,6 +71,7 @@ class _Rounding(TorchFunctionMode):
     def __init__(self, kind: torch.dtype) -> None:
         super().__init__()
         self.kind = kind
+        self.kernels = kernels.on()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -169,13 +170,14 @@ def whole(function: Callable[Parameters, Result]) -> Callable[Parameters, Result
 
 
 def exact(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Mark a function whose result is not rounded in any precision."""
+    """Mark a function whose result is not rounded in any precision; the kernels are there for it."""
 
     @wraps(function)
     def called(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        if _active.get() is None:
+        mode = _active.get()
+        if mode is None:
             return function(*args, **kwargs)
-        with _rounding(None):
+        with _rounding(None), kernels.switched(mode.kernels):
             return function(*args, **kwargs)
 
     return called

@@ -1,30 +1,41 @@
-"""Random numbers of a stack: every trial draws from generators of its own, one per purpose.
+"""Random numbers of a stack: every trial has a stream of its own for each purpose, and all are drawn at once.
 
-So two strategies with the same seed start from the same weights and see the same frames, and what a trial draws does not
-depend on the others in its stack.
+So two strategies with the same seed start from the same weights and see the same frames, and what a trial draws depends
+neither on the others in its stack nor on the device.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from quantbench import philox
+from quantbench.philox import Position
 from quantbench.precision import exact
 
-ON_CPU = frozenset({"source", "initialisation", "codebook", "critic", "memory"})
-"""Purposes drawn on the CPU whatever the device, so that a GPU starts from the same source and the same weights."""
+Draw = Callable[[Tensor, Position, int], Tensor]
+"""Makes numbers (seeds, numbers) from keys (seeds,), a position, and how many."""
 
 
-def generator_seed(seed: int, purpose: str) -> int:
-    """A well-mixed seed for ``(seed, purpose)``; 32 bits, which is all that torch's CPU generator uses."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:4], "big")
+def key(seed: int, purpose: str) -> int:
+    """The 64 bits that name the stream of ``(seed, purpose)``, as a signed number."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:8], "big", signed=True)
 
 
 class Streams:
-    """Generators of all trials of a stack.
+    """The streams of all trials of a stack.
+
+    A number is a function of seed, purpose and position (``quantbench.philox``). The position is a purpose's, for all trials
+    draw alike: every draw begins where the one before ended, in whole groups of blocks.
+
+    A CUDA graph that draws goes on with every replay, for the position lies on the device and is moved there in place. Each
+    of its purposes must have been drawn from before the capture (as in the warm-up that a capture needs anyway), so that
+    keys and position are there. Rotations cannot be captured.
 
     Args:
         seeds: one seed a trial. Trials with equal seeds draw equal numbers, which are drawn once and copied.
@@ -36,53 +47,77 @@ class Streams:
         self.trials = len(seeds)
         self._unique = list(dict.fromkeys(seeds))
         self._of_trial = torch.tensor([self._unique.index(seed) for seed in seeds], device=self.device)
-        self._generators: dict[str, list[torch.Generator]] = {}
+        self._keys: dict[str, Tensor] = {}
+        self._positions: dict[str, Position] = {}
 
     def normal(self, purpose: str, *shape: int) -> Tensor:
         """Standard normal numbers, shape (trials, *shape)."""
-        return self._draw(purpose, lambda g: torch.randn(shape, generator=g, device=g.device))
+        return self._draw(purpose, philox.normal, philox.UNIFORM, shape)
 
     def uniform(self, purpose: str, *shape: int) -> Tensor:
         """Uniform numbers in [0, 1), shape (trials, *shape)."""
-        return self._draw(purpose, lambda g: torch.rand(shape, generator=g, device=g.device))
+        return self._draw(purpose, philox.uniform, philox.UNIFORM, shape)
 
     def integers(self, purpose: str, high: int, *shape: int) -> Tensor:
-        """Integers in [0, high), shape (trials, *shape)."""
-        return self._draw(purpose, lambda g: torch.randint(high, shape, generator=g, device=g.device))
+        """Integers in [0, high), shape (trials, *shape). Raises ValueError for a ``high`` above 2^31."""
+
+        def draw(keys: Tensor, position: Position, numbers: int) -> Tensor:
+            return philox.integers(keys, position, numbers, high)
+
+        return self._draw(purpose, draw, philox.INTEGERS, shape)
 
     def permutations(self, purpose: str, length: int) -> Tensor:
         """A random order of 0 .. length - 1 for each trial, shape (trials, length)."""
-        return self._draw(purpose, lambda g: torch.randperm(length, generator=g, device=g.device))
+        bits = length.bit_length()
+        first, second = self.integers(purpose, philox.LARGEST, 2, length).unbind(1)
+        # The numbers to order are the last bits of what is sorted by the others: 62 less these, random.
+        last = torch.arange(length, device=self.device)
+        return _sorted(((first << 31 | second) >> bits << bits) | last) & ((1 << bits) - 1)
 
     def rotations(self, purpose: str, *shape: int, dim: int) -> Tensor:
-        """Random rotation matrices (Haar measure, determinant 1), shape (trials, *shape, dim, dim)."""
-        # Trial by trial: in a batch, a decomposition may round otherwise than alone.
-        return self._draw(purpose, lambda g: _rotation(torch.randn(*shape, dim, dim, generator=g, device=g.device)))
+        """Random rotation matrices (Haar measure, determinant 1), shape (trials, *shape, dim, dim).
 
-    def state(self) -> dict[str, Tensor]:
-        """The state of every generator by purpose, (unique seeds, bytes); ``restore`` goes on from there."""
-        return {purpose: torch.stack([one.get_state() for one in found]) for purpose, found in self._generators.items()}
+        Made on the CPU, one trial after the other: another device, or a batch, may round a decomposition otherwise.
+        """
 
-    def restore(self, states: dict[str, Tensor]) -> None:
-        """Bring the generators to a state that ``state`` gave."""
-        self._generators.clear()
-        for purpose, every in states.items():
-            for generator, state in zip(self._of(purpose), every, strict=True):
-                generator.set_state(state.cpu().clone())  # aligned, as a row of a file need not be
+        def draw(keys: Tensor, position: Position, numbers: int) -> Tensor:
+            drawn = philox.normal(keys, position, numbers).cpu().view(len(keys), *shape, dim, dim)
+            return torch.stack([_rotation(one) for one in drawn]).to(self.device)
+
+        return self._draw(purpose, draw, philox.UNIFORM, (*shape, dim, dim))
+
+    def state(self) -> dict[str, int]:
+        """The position by purpose; ``restore`` goes on from there."""
+        return {purpose: int(position) for purpose, position in self._positions.items()}
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        """Go on from a state that ``state`` gave."""
+        self._positions.clear()
+        for purpose, position in state.items():
+            self._begin(purpose, position)
 
     @exact
-    def _draw(self, purpose: str, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
-        drawn = torch.stack([draw(g) for g in self._of(purpose)]).to(self.device)
+    def _draw(self, purpose: str, draw: Draw, each: int, shape: tuple[int, ...]) -> Tensor:
+        """Numbers (trials, *shape), of which a group gives ``each``."""
+        if purpose not in self._positions:
+            self._begin(purpose, 0)
+        numbers, position = math.prod(shape), self._positions[purpose]
+        drawn = draw(self._keys[purpose], position, numbers).view(len(self._unique), *shape)
+        position += philox.groups(numbers, each)  # in place where it is a tensor
+        self._positions[purpose] = position
         return drawn if len(self._unique) == self.trials else drawn.index_select(0, self._of_trial)
 
-    def _of(self, purpose: str) -> list[torch.Generator]:
-        """The generators of a purpose, one a unique seed."""
-        if purpose not in self._generators:
-            device = "cpu" if purpose in ON_CPU else self.device
-            self._generators[purpose] = [
-                torch.Generator(device).manual_seed(generator_seed(seed, purpose)) for seed in self._unique
-            ]
-        return self._generators[purpose]
+    def _begin(self, purpose: str, position: int) -> None:
+        """Have keys and position of a purpose on the device."""
+        with torch.inference_mode(False):  # what begins there goes on elsewhere
+            self._keys[purpose] = torch.tensor([key(seed, purpose) for seed in self._unique], device=self.device)
+            here = self.device.type == "cpu"
+            self._positions[purpose] = position if here else torch.tensor(position, device=self.device)
+
+
+def _sorted(values: Tensor) -> Tensor:
+    """Each row in ascending order; on a CPU by numpy, which is several times as fast."""
+    return torch.from_numpy(np.sort(values.numpy())) if values.device.type == "cpu" else values.sort(dim=1).values
 
 
 def _rotation(normal: Tensor) -> Tensor:

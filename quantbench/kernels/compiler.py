@@ -20,7 +20,7 @@ from pathlib import Path
 
 from quantbench.paths import cache_folder
 
-SOURCES = ("network.cpp", "codebook.cpp", "adam.cpp", "error.cpp", "neighbours.cpp")
+SOURCES = ("network.cpp", "codebook.cpp", "adam.cpp", "error.cpp", "neighbours.cpp", "philox.cpp")
 HEADERS = ("products.h",)
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", "-shared", "-fPIC")
 GCC_FLAGS = ("-ffp-contract=fast", "--param=avoid-fma-max-bits=0")

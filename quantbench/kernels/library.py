@@ -49,14 +49,24 @@ def own_compiler() -> str:
     return os.environ.get(COMPILER, "").strip()
 
 
+def on() -> bool:
+    """Whether kernels are used where they can be."""
+    return _on.get()
+
+
 @contextlib.contextmanager
-def without() -> Iterator[None]:
-    """PyTorch's own operations within this context, to compare with."""
-    before = _on.set(False)
+def switched(on: bool) -> Iterator[None]:
+    """Kernels are used within this context, or they are not."""
+    before = _on.set(on)
     try:
         yield
     finally:
         _on.reset(before)
+
+
+def without() -> contextlib.AbstractContextManager[None]:
+    """PyTorch's own operations within this context, to compare with."""
+    return switched(False)
 
 
 def call(name: str, *arguments: Tensor | int | float | ctypes.Structure | ctypes.Array[Any] | None) -> int:
@@ -71,11 +81,13 @@ def call(name: str, *arguments: Tensor | int | float | ctypes.Structure | ctypes
 
 
 def _argument(value: Any) -> Any:
+    if isinstance(value, int):  # the most frequent first: a call of few numbers takes no longer than this
+        return ctypes.c_long(value)
     if value is None or isinstance(value, Tensor):
         return ctypes.c_void_p(None if value is None else value.data_ptr())
     if isinstance(value, ctypes.Structure):
         return ctypes.byref(value)
-    return ctypes.c_long(value) if isinstance(value, int) else ctypes.c_float(value) if isinstance(value, float) else value
+    return ctypes.c_float(value) if isinstance(value, float) else value
 
 
 def _load(compiling: Callable[[], None]) -> ctypes.CDLL | str:

@@ -72,6 +72,8 @@ def _with_checkpoints(stack: Stack, report: Report, file: Path, keep: Keep, told
         state = checkpoint.load(file, about["trials"], stack.device)
         try:
             training.load_state_dict(state)
+        except ConfigError as error:
+            raise ConfigError(f"{file}: {error}; run the sweep anew, or delete the file to start these trials anew") from error
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise checkpoint.unreadable(file, error) from error
         report(training.step)

@@ -118,7 +118,7 @@ class Training:
             "critic_adam": None if self.critic_adam is None else self.critic_adam.state_dict(),
             "scales": None if self.scales is None else self.scales.state_dict(),
             "divergence": self.divergence.state_dict(),
-            "generators": self.streams.state(),
+            "streams": self.streams.state(),
             "ahead": None if ahead is None else [ahead.input, ahead.target, ahead.side],
             "norm": self.norm,
             "encoder_std_start": self.encoder_std_start,
@@ -126,7 +126,12 @@ class Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state_dict`` gave of a training of the same stack. Raises KeyError where something is missing."""
+        """Go on from what ``state_dict`` gave of a training of the same stack. Raises KeyError where something is missing.
+
+        Raises ConfigError for what an earlier version gave, which drew other random numbers.
+        """
+        if "generators" in state:
+            raise ConfigError("is of an earlier version of QuantBench, which drew other random numbers")
         self.step, self.stepping = state["step"], state["stepping"]
         self.model.load_state_dict(state["model"])
         self.adam.load_state_dict(state["adam"])
@@ -135,7 +140,7 @@ class Training:
         if self.scales is not None:
             self.scales.load_state_dict(state["scales"])
         self.divergence.load_state_dict(state["divergence"])
-        self.streams.restore(state["generators"])
+        self.streams.restore(state["streams"])
         self.ahead = None if state["ahead"] is None else Frames(*state["ahead"])
         self.norm, self.encoder_std_start = state["norm"], state["encoder_std_start"]
         self.outcomes = [

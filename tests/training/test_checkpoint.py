@@ -156,6 +156,20 @@ def test_a_checkpoint_without_what_a_training_needs_is_named(tmp_path: Path) -> 
             train(stack, keep=keep)
 
 
+def test_a_checkpoint_of_other_random_numbers_is_refused(tmp_path: Path) -> None:
+    """As before streams had positions: its trials would be half of the one and half of the other."""
+    stack = toy()
+    trials = [configuration(stack, trial) for trial in range(2)]
+    state = begin(stack).state_dict()
+    state["generators"] = {purpose: torch.zeros(2, 5056, dtype=torch.uint8) for purpose in state.pop("streams")}
+    file = checkpoint.path(tmp_path, stack.names)
+    checkpoint.save(file, state, {"names": stack.names, "trials": trials})
+    with pytest.raises(
+        ConfigError, match=r"earlier version of QuantBench, which drew other random numbers; run the sweep anew, or"
+    ):
+        train(stack, keep=Keep(tmp_path, checkpoint_every=8))
+
+
 def test_warm_weights_are_made_once_and_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stack = toy(warm_start=8)
     made: list[Stack] = []

@@ -32,6 +32,38 @@ def test_a_gpu_starts_from_the_same_source():
             assert torch.allclose(cpu[name], gpu[name].cpu(), atol=1e-4)
 
 
+def draws(streams):
+    """Of every kind."""
+    return [
+        streams.normal("x", 100, 7),
+        streams.uniform("x", 33),
+        streams.integers("x", 1000003, 65),
+        streams.permutations("x", 5000),
+        streams.rotations("x", 2, dim=4),
+        streams.normal("x", 3),
+    ]
+
+
+def test_a_gpu_draws_the_same_bits():
+    for one, other in zip(draws(Streams([0, 1, 1])), draws(Streams([0, 1, 1], "cuda")), strict=True):
+        assert other.device.type == "cuda"
+        assert torch.equal(one, other.cpu())
+
+
+def test_a_captured_graph_goes_on_drawing():
+    expected, streams = Streams([0, 1]), Streams([0, 1], "cuda")
+    for one in (expected, streams):
+        one.normal("x", 50)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        drawn = streams.normal("x", 100), streams.integers("x", 7, 10)
+    for _ in range(3):
+        graph.replay()
+        assert torch.equal(drawn[0].cpu(), expected.normal("x", 100))
+        assert torch.equal(drawn[1].cpu(), expected.integers("x", 7, 10))
+    assert streams.state() == expected.state()
+
+
 def on_gpu(trials, **changes):
     one = config(device="cuda", **({"train": {"steps": 40, "batch": 64}} | changes))
     return plan(sweep({"seed": list(range(trials))}, combinations=[Combination(CHOICES, one)])).trials

@@ -86,7 +86,7 @@ def test_nothing_else_changes_by_what_is_drawn_for_tokens():
     found = measured(training)
     assert quick.keys() < found.keys()
     assert {name: found[name].tolist() for name in quick} == {name: one.tolist() for name, one in quick.items()}
-    changed = {name for name, state in training.streams.state().items() if not torch.equal(state, before.get(name, state[:0]))}
+    changed = {name for name, position in training.streams.state().items() if position != before.get(name, 0)}
     assert changed == {"token noise", "evaluation noise"}
 
 
@@ -117,7 +117,7 @@ def test_what_neighbouring_blocks_share_is_seen():
     for name, rel in (("context_bits", 0.02), ("ngram_bits", 0.04)):
         assert alone[name].tolist() == pytest.approx([expected] * 2, rel=rel)
     assert alone["spent_bits"].tolist() == pytest.approx([1, 1], abs=0.01)
-    assert ((alone["context_bits"] - expected).abs() <= alone["context_bits_error"]).all()
+    assert ((alone["context_bits"] - expected).abs() <= 3 * alone["context_bits_error"]).all()
 
 
 def test_slots_add_up_and_a_stack_is_its_trials():
@@ -160,7 +160,7 @@ class Clips(Gaussian):
 def test_the_codes_of_a_clip_are_a_sequence():
     """The sign of a clip costs a bit, once for both of its slots and all of its ten latents."""
     found = measured(begun(Uniform(levels=2), Clips(frame_dim=4), codec=Pairs(hidden=4, latent_dim=2)))
-    assert found["context_bits"].tolist() == pytest.approx([0, 0], abs=1e-6)
+    assert found["context_bits"].tolist() == pytest.approx([0, 0], abs=1e-3)  # not 0 where parts have unlike shares of signs
     assert found["spent_bits"].tolist() == pytest.approx([2, 2], abs=0.02)
     assert found["ngram_bits"].tolist() == pytest.approx([2 / 10] * 2, abs=0.05)
     assert (found["stability"] > 0.9).all()
