@@ -1,10 +1,12 @@
 """Limits and references are found beside the training: nothing waits for them, nothing fails for them, nothing is lost."""
 
 import json
+import sys
 from concurrent.futures import Future
 
 import pandas as pd
 import pytest
+import torch
 
 from quantbench.points import Points
 from quantbench.results import progress, watch
@@ -12,7 +14,7 @@ from quantbench.results.completions import COLUMNS, COMPLETIONS, Completion, com
 from quantbench.results.tables import read_results
 from quantbench.sweeps import worker
 from quantbench.sweeps.drive import drive
-from quantbench.sweeps.executors import Engine, WorkerDied
+from quantbench.sweeps.executors import Engine, Processes, WorkerDied, processes
 from quantbench.sweeps.executors.slurm import job as slurm_job
 from quantbench.sweeps.executors.slurm.task import write_task
 from quantbench.sweeps.journal import Journal
@@ -22,7 +24,7 @@ from quantbench.sweeps.schedule import schedule
 from quantbench.sweeps.supply import Supply
 from quantbench.sweeps.sweep import Combination
 from quantbench.sweeps.trial import Record
-from quantbench.sweeps.worker import run_stack
+from quantbench.sweeps.worker import run_stack, unheard
 from quantbench.sweeps.yardsticks import Yardsticks
 from quantbench.training import Keep
 from tests.conftest import SMALL
@@ -114,6 +116,20 @@ def test_the_death_of_a_helper_costs_its_own_columns_alone(tmp_path, capsys):
     assert {note.split()[0] for note in notes.values()} == {"slow"}
     assert {one.row["status"] for one in records.values()} == {"completed"}
     assert "its worker process died" in capsys.readouterr().err
+
+
+def test_on_a_gpu_all_other_cores_help_and_on_the_cpu_those_without_a_stack(monkeypatch):
+    monkeypatch.setattr(processes, "cores", lambda: 16)
+    on_cpu = processes.ProcessEngine(4, "cpu", unheard, BESIDE)
+    assert (on_cpu.helpers, [on_cpu.spare(busy) for busy in (0, 3, 4)]) == (4, [4, 1, 0])
+    on_cpu.close()
+    assert Processes(workers=1).open(9, "cpu", unheard).helpers == 0
+    monkeypatch.setattr(processes, "find_device", lambda name: torch.device("cuda"))
+    engine = Processes().open(9, "cuda", unheard)
+    assert (engine.helpers, engine.spare(1)) == (15, sys.maxsize)
+    engine = Processes(workers=3).open(9, "cuda", unheard)
+    assert (engine.helpers, engine.spare(3)) == (13, sys.maxsize)
+    engine.close()
 
 
 class Helper:

@@ -46,7 +46,7 @@ class ProcessEngine(Engine):
     def __init__(self, workers: int, device: str, advance: Advance, keep: Keep, job: Job = run_stack) -> None:
         children_import_safely()
         self.capacity, self.device, self.advance, self.keep, self.job = workers, device, advance, keep, job
-        self.shares = device == "cpu" or find_device(device).type == "cpu"  # the cores that stacks train on
+        self.shares = find_device(device).type == "cpu"  # whether helpers would take the cores of stacks
         self.helpers = workers if self.shares else max(1, cores() - workers)
         # A fork server imports torch once and forks clean workers from it: they start at once and share its memory.
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
