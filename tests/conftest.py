@@ -19,6 +19,12 @@ def no_terminal(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch):
+    """Tests find limits and references themselves, and leave none in the user's cache."""
+    monkeypatch.setenv("QUANTBENCH_YARDSTICKS", "off")
+
+
+@pytest.fixture(autouse=True)
 def not_winding_up(monkeypatch):
     """A test that interrupts something leaves this process as deaf as a command that ends."""
     monkeypatch.setattr(signals, "_winding_up", False)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from scipy import optimize
 
 from quantbench.limits.densities import Density
+from quantbench.limits.finite import FiniteAlphabet
 
 MOST_BITS = 2.0**20
 """A rate at which a mean square error below any float's square is possible."""
@@ -29,6 +30,7 @@ class Limit:
         error_bits: error of the bits, where a relative error of ``mse`` says little because it falls to 0: no codec's mean
             square error is below ``(1 - error) mse(bits + error_bits)``.
         process: as ``mse``, for a codec that codes all frames of an endless process together, where frames are parts of one.
+        alphabet: what ``mse`` and ``inverse`` are of, where they take long: what it found can be kept, and be given back to it.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Limit:
     inverse: Callable[[float], float] | None = None
     error_bits: float = 0.0
     process: Callable[[float], float] | None = None
+    alphabet: FiniteAlphabet | None = None
 
     def bits(self, mse: float) -> float:
         """R(D): the least bits a frame at which a mean square error of ``mse`` a feature is possible.

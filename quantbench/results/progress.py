@@ -15,9 +15,10 @@ from quantbench.errors import ConfigError
 from quantbench.files import opened, read_text
 from quantbench.metrics import Metric
 from quantbench.results.cells import read_csv, unguarded
+from quantbench.results.completions import COMPLETIONS, completed, read_completions
 from quantbench.results.facts import COLUMNS_FILE, read_facts
 from quantbench.results.records import Record, latest, read_records
-from quantbench.results.schema import IDENTITY, TEXT
+from quantbench.results.schema import IDENTITY, TEXT, Status
 from quantbench.results.tables import read_results, results_path
 
 RUNNING, SUBMITTED, STOPPED, COMPLETE = "running", "submitted", "stopped", "complete"
@@ -52,6 +53,15 @@ class Progress:
     def finished(self) -> int:
         """Trials that are not to be waited for, skipped ones among them."""
         return int(self.table["status"].notna().sum())
+
+    @property
+    def without_limits(self) -> int:
+        """Trials that are trained, and whose limits and references are still looked for."""
+        if self.state == COMPLETE or "status" not in self.table:
+            return 0
+        trained = self.table["status"].isin([Status.COMPLETED, Status.DIVERGED])
+        found = self.table["reference_note"].notna() if "reference_note" in self.table else False
+        return int((trained & ~pd.Series(found, index=self.table.index)).sum())
 
     @property
     def remaining_seconds(self) -> float | None:
@@ -89,7 +99,8 @@ class Watch:
         except FileNotFoundError:
             return self._without_journal(journal)
         written = sorted(self._records, key=lambda name: (self._times[name], name))
-        rows = {trial: one.row for trial, one in latest(self._records[name] for name in written).items()}
+        records = completed(latest(self._records[name] for name in written), read_completions(journal / COMPLETIONS))
+        rows = {trial: one.row for trial, one in records.items()}
         measured = pd.DataFrame.from_dict(rows, orient="index").drop(columns=["status", "error"], errors="ignore")
         measured.index = measured.index.astype(str)  # an empty one is of numbers
         known = {name: plan["trial"].map({trial: row.get(name) for trial, row in rows.items()}) for name in ("status", "error")}

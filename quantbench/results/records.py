@@ -87,7 +87,7 @@ def _record(item: dict[str, Any]) -> Record:
     ):
         raise ValueError("it holds no record of a trial")
     for name, value in row.items():
-        if not _fits(name, value):
+        if not fits(name, value):
             raise ValueError(f"its column {name} holds {brief(value)}")
     for step, metric, value in curves:
         if not (_is_whole(step) and _is_text(metric) and _is_number(value)):
@@ -95,7 +95,7 @@ def _record(item: dict[str, Any]) -> Record:
     return Record(trial, row, Points(map(tuple, curves)))
 
 
-def _fits(name: str, value: Any) -> bool:
+def fits(name: str, value: Any) -> bool:
     """Whether a column is one that a training fills, with such a value. Who a trial is, its sweep alone says."""
     if name in TEXTS:
         return value is None or _is_text(value)

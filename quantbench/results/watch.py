@@ -142,6 +142,8 @@ def _head(now: Progress) -> Sequence[RenderableType]:
         line.append(f", {duration(now.seconds)}")
     if now.state in (RUNNING, SUBMITTED) and now.remaining_seconds is not None:
         line.append(f", about {duration(now.remaining_seconds)} left")
+    if now.without_limits:
+        line.append(f", limits and references of {now.without_limits} to come")
     if now.state == SUBMITTED:
         line.append(f"; `quantbench resume {folder} --collect --allow slurm` tells of its jobs")
     if now.state == STOPPED:

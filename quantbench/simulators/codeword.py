@@ -55,7 +55,7 @@ class Codeword(Simulator):
         if 2**self.bits > finite.LARGEST:
             return Unknown(f"the limit of a drawn alphabet is computed up to {finite.LARGEST} codewords")
         found = finite.alphabet(world["targets"][trial : trial + 1].double().cpu().numpy())
-        return Limit("rate-distortion function of the codewords", found.mse, finite.ERROR, inverse=found.bits)
+        return Limit("rate-distortion function of the codewords", found.mse, finite.ERROR, inverse=found.bits, alphabet=found)
 
     @property
     def bytes_per_trial(self) -> int:

@@ -71,6 +71,7 @@ class Rotation(Simulator):
             LIMIT_ERROR,
             inverse=found.bits,
             error_bits=LIMIT_ERROR_BITS,
+            alphabet=found,
         )
 
     @property

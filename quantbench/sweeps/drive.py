@@ -10,6 +10,7 @@ from quantbench.signals import wind_up
 from quantbench.sweeps.executors import Claim, Engine, WorkerDied
 from quantbench.sweeps.supply import Supply
 from quantbench.sweeps.trial import Record, Trial, failure
+from quantbench.sweeps.yardsticks import Yardsticks
 
 Running = dict[Future[list[Record]], tuple[list[Trial], bool]]
 """Stacks under way, and whether alone."""
@@ -22,6 +23,7 @@ def drive(
     lost: Callable[[], None] = lambda: None,
     claims: Sequence[Claim] = (),
     tick: Callable[[], None] = lambda: None,
+    later: Yardsticks | None = None,
 ) -> bool:
     """Train all stacks of a supply; False where jobs go on with some of them.
 
@@ -33,21 +35,24 @@ def drive(
         lost: told when work was lost.
         claims: stacks that an earlier driver submitted.
         tick: called again and again while stacks are waited for.
+        later: what is to be found of trials that are trained, by workers that have no stack.
     """
     suspects: deque[list[Trial]] = deque()
     running: Running = {engine.adopt(claim): (claim.stack, False) for claim in claims}
     try:
-        while supply or suspects or running:
+        while supply or suspects or running or (later and later.left):
             while (supply or suspects) and len(running) < _room(engine, suspects, running):
                 alone = bool(suspects)
                 stack = suspects.popleft() if alone else supply.next()
                 running[engine.submit(stack, alone)] = (stack, alone)
-            engine.poll()
+            if running:
+                engine.poll()
             tick()
-            if engine.leaves:
+            if engine.leaves and running:
                 return False
-            done, _ = wait(running, timeout=engine.poll_seconds, return_when=FIRST_COMPLETED)
-            for future in done:
+            waited = [*running, *(later.running if later else ())]
+            wait(waited, timeout=engine.poll_seconds if waited else 0, return_when=FIRST_COMPLETED)
+            for future in [one for one in running if one.done()]:
                 stack, alone = running[future]
                 try:
                     new = future.result()
@@ -60,11 +65,15 @@ def drive(
                     else:
                         suspects.append(stack)
                 del running[future]
+            if later:
+                later.look(engine.capacity if supply or suspects else len(running))
     except BaseException:  # Ctrl-C, or an error of the executor's: what is finished is kept
         wind_up()
         for future in running:
             if future.done() and not future.cancelled() and not future.exception():
                 keep(future.result(), engine.journals)
+        if later:
+            later.rescue()
         raise
     return True
 

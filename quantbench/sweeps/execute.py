@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quantbench.errors import ConfigError, NotWritten, QuantBenchError
+from quantbench.results.completions import Completion, completed, lacks
 from quantbench.results.load import of_table
 from quantbench.results.progress import JOBS
 from quantbench.results.schema import Status
@@ -15,7 +16,7 @@ from quantbench.results.tables import results_path
 from quantbench.signals import interruptible, wind_up
 from quantbench.sweeps.bar import Bar
 from quantbench.sweeps.drive import drive
-from quantbench.sweeps.executors import make_executor
+from quantbench.sweeps.executors import Inline, Processes, make_executor
 from quantbench.sweeps.facts import rate_settings
 from quantbench.sweeps.journal import Journal
 from quantbench.sweeps.outline import how_to_resume, left_to_jobs
@@ -25,8 +26,10 @@ from quantbench.sweeps.supply import Supply, size_on_gpu
 from quantbench.sweeps.tables import write_plan, write_tables
 from quantbench.sweeps.trial import Record, Trial
 from quantbench.sweeps.verdict import tell
+from quantbench.sweeps.yardsticks import Yardsticks
 from quantbench.terminal import say
 from quantbench.training import Keep, checkpoint, warm
+from quantbench.training.phases import PHASES
 
 
 class SweepFailed(QuantBenchError):
@@ -88,11 +91,14 @@ def _execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal,
 
 
 def _train(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, records: dict[str, Record]) -> bool:
-    """Train what a plan says; False where jobs still do."""
-    total = scheduled.trials
-    if not total:
+    """Train what a plan says, and find the limits and references of all that is trained; False where jobs still do."""
+    total, trials = scheduled.trials, {trial.id: trial for trial in planned.trials}
+    left = [record for record in records.values() if lacks(record)]
+    if not total and not left:
         return True
     executor, device = make_executor(planned.executor), planned.run.device
+    if not total:
+        executor, device = executor if isinstance(executor, Inline) else Processes(), "cpu"
     sharing = 1 if executor.outlives else scheduled.workers or 1  # of a GPU; jobs have one each
     kept = 0
 
@@ -103,20 +109,37 @@ def _train(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, r
         checkpoint.path(folder, [record.trial for record in new]).unlink(missing_ok=True)
         records.update((record.trial, record) for record in new)
         kept += len(new)
+        for record in new:
+            if lacks(record):
+                later.ask(trials[record.trial], record)
+
+    def complete(found: list[Completion]) -> None:
+        journal.complete(found)
+        records.update(completed(records, found))
+
+    def told(left: int) -> None:
+        if kept == total:
+            bar.to(total or bar.total - left)
+            bar.advance(0, f"{PHASES.references}, {left} left" if left else PHASES.references)
 
     def size(trials: Sequence[Trial]) -> int:
         bar.advance(0, "measuring the size of stacks")
         return size_on_gpu(trials, device, sharing)
 
-    with Bar(total, hidden=executor.outlives and not planned.executor["wait"]) as bar:
+    with Bar(total or len(left), hidden=executor.outlives and not planned.executor["wait"]) as bar:
         supply = Supply(scheduled.stacks, size if scheduled.measured else None)
-        most = total if scheduled.measured else len(scheduled.stacks)
-        settings = Keep(folder.resolve(), planned.run.checkpoint_every, planned.run.export, planned.run.references)
+        most = (total if scheduled.measured else len(scheduled.stacks)) or len(left)
+        run = planned.run
+        settings = Keep(folder.resolve(), run.checkpoint_every, run.export, run.references, yardsticks=False)
         engine = executor.open(most, device, bar.advance, settings)
+        later = Yardsticks(engine, run.references, journal.folder / "kept", complete, told)
         try:
-            complete = drive(engine, supply, keep, lambda: bar.to(kept), scheduled.claims, bar.tick)
+            for record in left:
+                later.ask(trials[record.trial], record)
+            whole = drive(engine, supply, keep, lambda: bar.to(kept), scheduled.claims, bar.tick, later)
         finally:
             engine.close()
-        if complete:
-            bar.to(total)
-    return complete
+            later.close()
+        if whole:
+            bar.to(bar.total)
+    return whole

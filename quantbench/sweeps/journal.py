@@ -17,6 +17,7 @@ from typing import IO
 
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.files import writing
+from quantbench.results.completions import COMPLETIONS, Completion, completed, read_completions
 from quantbench.results.records import Record, latest, read_records, write_records
 from quantbench.terminal import say
 
@@ -99,6 +100,16 @@ class Journal:
         with writing(path):
             write_records(path, records)
 
+    def complete(self, found: Sequence[Completion]) -> None:
+        """Keep limits and references of trials whose records are there. Raises NotWritten, QuantBenchError.
+
+        They can be found again, and are not waited for until they are on the disk.
+        """
+        path = self.folder / COMPLETIONS
+        with writing(path), _open_own(path) as file:
+            # A line that a crash cut must not take the next one with it.
+            file.write("\n" + "\n".join(one.line() for one in found) + "\n")
+
     def part(self, trials: Sequence[str]) -> Path:
         """The file of a stack of these trials."""
         return self.folder / f"{hashlib.sha256(chr(10).join(trials).encode()).hexdigest()[:16]}.json"
@@ -106,7 +117,8 @@ class Journal:
     def read(self, parts: Iterable[Path] | None = None) -> dict[str, Record]:
         """All records by trial, or those of some parts: of a trial's records the last one that is no failure, else the last.
 
-        A file that is damaged is named, and its trials are not among the records.
+        Limits and references that were found later are in them. A file that is damaged is named, and its trials are not among
+        the records.
         """
         found: list[list[Record]] = []
         for path in sorted(self.folder.glob("*.json") if parts is None else parts, key=_written):
@@ -114,7 +126,7 @@ class Journal:
                 found.append(read_records(path))
             except (OSError, ValueError) as error:
                 say(f"{path}: is damaged ({error}); its trials are trained again", error=True)
-        return latest(found)
+        return completed(latest(found), read_completions(self.folder / COMPLETIONS))
 
     def close(self, complete: bool) -> None:
         """Let go; remove the journal when the tables hold all of it."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from quantbench.limits import Sandwich, sandwich
 from quantbench.simulators import Simulator
 from quantbench.streams import Streams
+from quantbench.training import found as known
 
 FRAMES = 8192
 """Frames that bounds are fitted to; those of the evaluation judge them."""
@@ -64,8 +65,9 @@ def _find(simulator: Simulator, seed: int) -> Bounds:
     fitted, judged = simulator.draw(world, streams, FRAMES, "bounds"), simulator.evaluation(world, streams)
     if fitted.target is not fitted.input:
         return Bounds(None, "no bounds: the target is not the input")
+    frames = fitted.target[0].numpy(), judged.target[0].numpy()
     try:
-        found = sandwich(fitted.target[0].numpy(), judged.target[0].numpy(), runs=judged.runs)
+        found = known.bounds(*frames, judged.runs, lambda: sandwich(*frames, runs=judged.runs))
     except ValueError as error:
         return Bounds(None, f"no bounds: {error}")
     assumed = "" if judged.runs is None else ", if frames far apart in time are independent"

@@ -15,12 +15,14 @@ class Keep:
         checkpoint_every: steps between checkpoints; 0 for none.
         export: whether reconstructions and weights are written.
         references: whether each trial is compared with what a known quantizer reaches.
+        yardsticks: whether limits and references are found right after the training; a sweep has that done beside it.
     """
 
     folder: Path | None = None
     checkpoint_every: int = 0
     export: bool = False
     references: bool = True
+    yardsticks: bool = True
 
 
 NOTHING = Keep()

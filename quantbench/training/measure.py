@@ -6,13 +6,14 @@ import math
 
 from quantbench.training.bounds import Row
 from quantbench.training.evaluate import evaluate
+from quantbench.training.keep import NOTHING, Keep
 from quantbench.training.phases import PHASES, Told, silent
 from quantbench.training.stack import Outcome, Stack
 from quantbench.training.trainer import Training
 from quantbench.training.yardsticks import yardsticks
 
 
-def measure(training: Training, references: bool = True, told: Told = silent) -> list[Outcome]:
+def measure(training: Training, keep: Keep = NOTHING, told: Told = silent) -> list[Outcome]:
     """What became of every trial. One whose distortion exploded in the last step has diverged, too."""
     told(PHASES.measuring, 0)
     stack, steps = training.stack, float(training.stack.train.steps)
@@ -20,19 +21,21 @@ def measure(training: Training, references: bool = True, told: Told = silent) ->
     measured["encoder_std_start"] = training.encoder_std_start
     measured["encoder_growth"] = measured["encoder_std"] / training.encoder_std_start
     measured["gradient_norm"] = training.norm
-    told(PHASES.measuring, 0.5)
+    told(PHASES.measuring, 0.5 if keep.yardsticks else 1.0)
     columns = {name: values.tolist() for name, values in measured.items()}
     shared = _bits(stack) | {"step_seconds": training.stepping / stack.train.steps / len(stack.seeds)}
     rows: list[Row] = [{name: values[trial] for name, values in columns.items()} | shared for trial in range(len(stack.seeds))]
-    known = yardsticks(stack, training.world, training.held_out, rows, references, told)
+    if keep.yardsticks:
+        found = yardsticks(stack, training.world, training.held_out, rows, keep.references, told)
+        rows = [row | more for row, more in zip(rows, found, strict=True)]
     outcomes = []
     for trial, trained in enumerate(training.outcomes):
-        metrics, diverged, mse = rows[trial] | known[trial] | trained.metrics, trained.diverged, columns["mse"][trial]
+        metrics, diverged, mse = rows[trial] | trained.metrics, trained.diverged, columns["mse"][trial]
         if diverged is None and not mse <= stack.train.explode * float(training.power[trial]):  # not for NaN either
             diverged = training.divergence.exploded(trial, mse, "after the last step")
             metrics["diverged_step"] = steps
         metrics["steps"] = metrics.setdefault("diverged_step", None) or steps
-        outcomes.append(Outcome({name: _known(value) for name, value in metrics.items()}, trained.curves, diverged))
+        outcomes.append(Outcome(known(metrics), trained.curves, diverged))
     return outcomes
 
 
@@ -46,5 +49,6 @@ def _bits(stack: Stack) -> Row:
     return bits
 
 
-def _known(value: float | str | None) -> float | str | None:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def known(row: Row) -> Row:
+    """A row in which what is not finite is not known."""
+    return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}

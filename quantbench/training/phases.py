@@ -13,7 +13,7 @@ class Phases(NamedTuple):
     warm_start: str = "warm start"
     training: str = "training"
     measuring: str = "measuring"
-    references: str = "references"
+    references: str = "limits and references"
     auditing: str = "auditing"
 
 

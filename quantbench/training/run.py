@@ -43,7 +43,7 @@ def train(stack: Stack, report: Report = lambda steps: None, keep: Keep = NOTHIN
         training = begin(stack, keep.folder)
         told(PHASES.training, 0)
         training.advance(report=report)
-    outcomes = measure(training, keep.references, told)
+    outcomes = measure(training, keep, told)
     if keep.folder and keep.export:
         export(training.model, training.held_out, training.streams, keep.folder)
     for outcome in outcomes:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
-from quantbench.components import State
+import torch
+
+from quantbench.components import State, joined
 from quantbench.limits import Limit, Unknown, kmeans, scalar_quantizers
 from quantbench.limits.densities import Density
 from quantbench.simulators import Frames, Simulator
 from quantbench.streams import Streams
+from quantbench.training import found
 from quantbench.training.bounds import Row, bounded
 from quantbench.training.phases import PHASES, Told, silent
 from quantbench.training.stack import Stack
@@ -34,11 +39,45 @@ class Reference(NamedTuple):
 SWITCHED_OFF = Reference(None, "switched off (references=false)")
 
 
+class Source:
+    """The source of one trial: whose world it is, and the frames that judge.
+
+    Args:
+        simulator: as it is in a stack.
+        trial: which one of the world's.
+        frames: gives the evaluation frames; asked only where they are needed.
+    """
+
+    def __init__(self, simulator: Simulator, seed: int, world: State, trial: int, frames: Callable[[], Frames]) -> None:
+        self.simulator, self.seed, self.world, self.trial, self._frames = simulator, seed, world, trial, frames
+
+    @classmethod
+    def of(cls, simulator: Simulator, seed: int) -> Source:
+        """As the CPU draws it, whatever the trial was trained on."""
+        alone: Simulator = joined([simulator], torch.device("cpu"))
+        streams = Streams([seed])
+        world = alone.world(streams)
+        return cls(alone, seed, world, 0, lambda: alone.evaluation(world, streams))
+
+    @cached_property
+    def limit(self) -> Limit | Unknown:
+        return self.simulator.limit(self.world, self.trial)
+
+    @property
+    def density(self) -> Density | None:
+        return self.limit.density if isinstance(self.limit, Limit) else None
+
+    @cached_property
+    def target(self) -> kmeans.Frames:
+        """What a decoder should give for each frame, (frames, features)."""
+        found: kmeans.Frames = self._frames().target[self.trial].cpu().numpy()
+        return found
+
+
 def yardsticks(
     stack: Stack, world: State, held_out: Frames, measured: list[Row], references: bool = True, told: Told = silent
 ) -> list[Row]:
-    """``limit_mse``, ``limit_process_mse``, ``gap_db`` and ``excess_bits``, or ``lower_mse`` and ``upper_mse`` where no limit
-    is known; ``reference_mse``; and the notes of every trial.
+    """What ``limits_of`` and ``reference_of`` say of every trial.
 
     Args:
         held_out: the evaluation frames, on which a reference is measured too.
@@ -49,16 +88,26 @@ def yardsticks(
     rows = []
     for trial, metrics in enumerate(measured):
         told(PHASES.references, 0)
-        reference = _reference(stack, world, held_out, trial, metrics) if references else SWITCHED_OFF
-        limit = stack.simulator.limit(world, trial)
-        row = (
-            bounded(stack.simulator, stack.seeds[trial], limit.reason, metrics.get("spent_bits"), references)
-            if isinstance(limit, Unknown)
-            else _limit(limit, metrics)
-        )
-        rows.append(row | {"reference_mse": reference.mse, "reference_note": reference.note})
+        source = Source(stack.simulator, stack.seeds[trial], world, trial, lambda: held_out)
+        rows.append(limits_of(source, metrics, references) | reference_of(source, metrics, references))
         told(PHASES.references, 0.5 / len(measured))
     return rows
+
+
+def limits_of(source: Source, metrics: Row, references: bool = True) -> Row:
+    """``limit_mse``, ``limit_process_mse``, ``gap_db`` and ``excess_bits``, or ``lower_mse`` and ``upper_mse`` where no limit
+    is known; and ``limit_note``."""
+    limit = source.limit
+    if isinstance(limit, Unknown):
+        return bounded(source.simulator, source.seed, limit.reason, metrics.get("spent_bits"), references)
+    with found.solved(limit):
+        return _limit(limit, metrics)
+
+
+def reference_of(source: Source, metrics: Row, references: bool = True) -> Row:
+    """``reference_mse`` and ``reference_note``."""
+    reference = _reference(source, metrics) if references else SWITCHED_OFF
+    return {"reference_mse": reference.mse, "reference_note": reference.note}
 
 
 def _limit(limit: Limit, metrics: Row) -> Row:
@@ -84,34 +133,35 @@ def _limit(limit: Limit, metrics: Row) -> Row:
     return row
 
 
-def _reference(stack: Stack, world: State, held_out: Frames, trial: int, metrics: Row) -> Reference:
+def _reference(source: Source, metrics: Row) -> Reference:
     """The best known quantizer of frames at the trial's nominal rate."""
-    simulator, bits = stack.simulator, metrics.get("rate_bits")
-    limit = simulator.limit(world, trial)
-    density = limit.density if isinstance(limit, Limit) else None
+    simulator, bits = source.simulator, metrics.get("rate_bits")
     if not isinstance(bits, float):
-        return _entropy_coded(density, metrics.get("spent_bits"), simulator.target_dim)
+        return _entropy_coded(source.density, metrics.get("spent_bits"), simulator.target_dim)
     if simulator.waveform_rate is not None:
         return Reference(None, "no reference is known for waveforms")
     if simulator.side_dim:
         return Reference(None, "no reference uses side information")
     codes = round(2**bits) if bits < 64 else 0
-    if simulator.exact and codes >= held_out.target.shape[1]:
+    if simulator.exact and codes >= len(source.target):
         return Reference(0.0, "one code a symbol")
-    if density is not None and simulator.target_dim == 1 and 1 <= codes <= scalar_quantizers.MOST_LEVELS:
-        return Reference(scalar_quantizers.lloyd_max(density, codes).mse, f"Lloyd-Max, {codes} levels")
-    if simulator.exact and held_out.target.shape[1] * codes > MOST_WORK:
+    if source.density is not None and simulator.target_dim == 1 and 1 <= codes <= scalar_quantizers.MOST_LEVELS:
+        return Reference(_lloyd_max(source.density, codes), f"Lloyd-Max, {codes} levels")
+    if simulator.exact and len(source.target) * codes > MOST_WORK:
         return Reference(None, "k-means would take too long for so many symbols and codes")
     if 1 <= codes <= kmeans.MOST_CODES:
-        return _kmeans(stack, world, held_out, trial, codes)
+        return _kmeans(source, codes)
     levels = 2 ** (bits / simulator.target_dim)
-    if density is not None and levels >= 2 and abs(levels - round(levels)) < 1e-6:
-        mse = scalar_quantizers.lloyd_max(density, round(levels)).mse
-        return Reference(mse, f"Lloyd-Max, {round(levels)} levels a feature")
+    if source.density is not None and levels >= 2 and abs(levels - round(levels)) < 1e-6:
+        return Reference(_lloyd_max(source.density, round(levels)), f"Lloyd-Max, {round(levels)} levels a feature")
     most = kmeans.MOST_CODES if simulator.exact else MOST_FRAMES // kmeans.FEWEST_A_CODE
     if 1 <= codes <= most:
-        return _kmeans(stack, world, held_out, trial, codes)
+        return _kmeans(source, codes)
     return Reference(None, f"k-means is run up to {most} codes")
+
+
+def _lloyd_max(density: Density, levels: int) -> float:
+    return found.number(f"lloyd_max {density.name} {levels}", lambda: scalar_quantizers.lloyd_max(density, levels).mse)
 
 
 def _entropy_coded(density: Density | None, spent: object, dim: int) -> Reference:
@@ -120,7 +170,7 @@ def _entropy_coded(density: Density | None, spent: object, dim: int) -> Referenc
         return Reference(None, "no reference is known for this rate")
     # To a hundredth of a bit, so that what was found serves other trials too.
     bits = min(max(math.floor(100 * spent / dim) / 100, lowest), highest)
-    mse = scalar_quantizers.entropy_coded(density, bits).mse
+    mse = found.number(f"entropy_coded {density.name} {bits!r}", lambda: scalar_quantizers.entropy_coded(density, bits).mse)
     return Reference(mse * 2.0 ** (2 * (bits - spent / dim)), "entropy-coded scalar quantizer")
 
 
@@ -130,30 +180,38 @@ _codebooks: dict[tuple[str, int, int], kmeans.Frames | None] = {}
 """Likewise; a source without random parts of its own has one for all seeds."""
 
 
-def _kmeans(stack: Stack, world: State, held_out: Frames, trial: int, codes: int) -> Reference:
+def _kmeans(source: Source, codes: int) -> Reference:
     """K-means on every symbol of a finite source, otherwise on frames drawn for it; by mini-batch where that takes long."""
-    simulator, seed = stack.simulator, stack.seeds[trial]
-    source = f"{type(simulator).__qualname__} {vars(simulator)}"
-    if (source, seed, codes) not in _references:
-        target = held_out.target[trial].cpu().numpy()
+    simulator, seed = source.simulator, source.seed
+    name = f"{type(simulator).__qualname__} {vars(simulator)}"
+    if (name, seed, codes) not in _references:
+        target = source.target
         restarts = max(1, min(SYMBOL_RESTARTS, MOST_WORK // (len(target) * codes))) if simulator.exact else kmeans.RESTARTS
         count = len(target) if simulator.exact else _reference_frames(codes)
         passes = _passes(count, target.shape[1], codes, restarts, simulator.exact)
         if passes is None:
             return Reference(None, f"k-means of {codes} codes is left out: it takes more than {MOST_SECONDS} s on one core")
         if simulator.exact:
-            codebook: kmeans.Frames | None = kmeans.kmeans(target, codes, seed, restarts)
+            codebook: kmeans.Frames | None = _full(target, codes, seed, restarts)
         else:
-            codebook = _codebook(source, simulator, 0 if simulator.shared_world else seed, codes, passes)
+            codebook = _codebook(name, simulator, 0 if simulator.shared_world else seed, codes, passes)
         note = f"k-means, {codes} codes"
         if passes:
             note += f", by mini-batch: {passes} passes over {count / codes:.0f} frames a code"
-        _references[source, seed, codes] = (
+        _references[name, seed, codes] = (
             Reference(None, "no reference: the target is not the input")
             if codebook is None
             else Reference(kmeans.distortion(target, codebook), note)
         )
-    return _references[source, seed, codes]
+    return _references[name, seed, codes]
+
+
+def _full(frames: kmeans.Frames, codes: int, seed: int, restarts: int) -> kmeans.Frames:
+    return found.codebook("kmeans", frames, codes, seed, restarts, lambda: kmeans.kmeans(frames, codes, seed, restarts))
+
+
+def _minibatch(frames: kmeans.Frames, codes: int, seed: int, passes: int) -> kmeans.Frames:
+    return found.codebook("minibatch", frames, codes, seed, passes, lambda: kmeans.minibatch(frames, codes, seed, passes))
 
 
 def _reference_frames(codes: int) -> int:
@@ -178,9 +236,8 @@ def _codebook(source: str, simulator: Simulator, seed: int, codes: int, passes: 
     if (source, seed, codes) not in _codebooks:
         streams = Streams([seed])
         frames = simulator.draw(simulator.world(streams), streams, _reference_frames(codes), "reference")
-        target = frames.target[0].numpy()
-        found = None
+        target, made = frames.target[0].numpy(), None
         if frames.target is frames.input:
-            found = kmeans.minibatch(target, codes, seed, passes) if passes else kmeans.kmeans(target, codes, seed)
-        _codebooks[source, seed, codes] = found
+            made = _minibatch(target, codes, seed, passes) if passes else _full(target, codes, seed, kmeans.RESTARTS)
+        _codebooks[source, seed, codes] = made
     return _codebooks[source, seed, codes]

@@ -59,8 +59,8 @@ def test_a_line_says_how_far_it_is_and_what_is_done(clock, capsys):
         bar.to(6)  # work was lost
         assert capsys.readouterr().err == "6 of 96 trials, 16 min 40 s, about 4.2 h left (training)\n"
         clock.now += 1000
-        bar.advance(90, "references")
-        assert capsys.readouterr().err == "96 of 96 trials, 33 min 20 s (references)\n"
+        bar.advance(90, "limits and references")
+        assert capsys.readouterr().err == "96 of 96 trials, 33 min 20 s (limits and references)\n"
 
 
 def test_a_hidden_one_says_nothing(clock, capsys):
@@ -85,7 +85,9 @@ def test_a_trial_is_done_only_when_it_is_measured():
     told = []
     run_stack(stack, "cpu", lambda trials, phase: told.append((trials, phase)))
     share = {phase: sum(trials for trials, one in told if one == phase) for _, phase in told}
-    assert share == {name: pytest.approx(part) for name, part in {"training": 1.8, "measuring": 0.1, "references": 0.1}.items()}
+    assert share == {
+        name: pytest.approx(part) for name, part in {"training": 1.8, "measuring": 0.1, "limits and references": 0.1}.items()
+    }
 
 
 def test_a_long_preparation_is_told(tmp_path, monkeypatch, capsys):

@@ -265,7 +265,7 @@ def test_references_can_be_switched_off(monkeypatch):
 def test_what_comes_after_the_last_step_is_told_until_it_is_done():
     told = []
     trained(Gaussian(frame_dim=2), VectorQuantizer(codes=4), told=lambda phase, share: told.append((phase, share)))
-    assert list(dict.fromkeys(phase for phase, _ in told)) == ["training", "measuring", "references"]
+    assert list(dict.fromkeys(phase for phase, _ in told)) == ["training", "measuring", "limits and references"]
     assert sum(share for _, share in told) == pytest.approx(1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -44,6 +45,8 @@ class Engine:
         journals: whether records of a finished stack are in the journal already.
         leaves: whether the driver leaves once all is submitted; jobs go on without it.
         poll_seconds: how often to poll.
+        helpers: how many further processes this machine has cores for, beside or in the place of stacks; 0 where all else is
+            done by this process, between stacks.
     """
 
     capacity: int = 1
@@ -51,6 +54,11 @@ class Engine:
     journals: bool = False
     leaves: bool = False
     poll_seconds: float = 0.2
+    helpers: int = 0
+
+    def spare(self, busy: int) -> int:
+        """How many jobs the helpers may have while so many stacks train; without an end where stacks leave them their cores."""
+        return sys.maxsize
 
     def submit(self, stack: Sequence[Trial], alone: bool = False) -> Future[list[Record]]:
         """Train a stack. The future raises WorkerDied when the stack was lost with its worker.

@@ -48,6 +48,7 @@ class DaskEngine(Engine):
         self.client, self.cluster, self.least = client, cluster, least
         self.capacity, self.asked = max(least, threads_of(client)), time.monotonic()
         self.device, self.advance, self.keep, self.job = device, advance, keep, job
+        self.helpers = cores()  # of the driver's machine, which has the records: no worker is kept from its stacks
         self.folders = own_folders()
         self.running: dict[str, Any] = {}  # Dask forgets a task when nobody holds its future
         self.lock = threading.Lock()
@@ -63,6 +64,10 @@ class DaskEngine(Engine):
         self.running[key] = remote
         remote.add_done_callback(lambda done: self._settle(done, future, len(stack)))
         return future
+
+    def spare(self, busy: int) -> int:
+        # Workers of this machine compute on the same cores.
+        return super().spare(busy) if self.cluster is None else self.capacity - busy
 
     def _settle(self, remote: Any, future: Future[list[Record]], trials: int) -> None:
         """Give what became of a task to ``future``; runs in a thread of Dask's."""

@@ -13,8 +13,8 @@ from quantbench.training import NOTHING, Keep
 
 
 class InlineEngine(Engine):
-    def __init__(self, device: str, advance: Advance, keep: Keep, job: Job) -> None:
-        self.device, self.advance, self.keep, self.job = device, advance, keep, job
+    def __init__(self, device: str, advance: Advance, keep: Keep, job: Job, helpers: int = 0) -> None:
+        self.device, self.advance, self.keep, self.job, self.helpers = device, advance, keep, job, helpers
         keep_memory()
 
     def submit(self, stack: Sequence[Trial], alone: bool = False) -> Future[list[Record]]:

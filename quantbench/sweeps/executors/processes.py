@@ -9,14 +9,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -32,6 +32,8 @@ from quantbench.sweeps.worker import Advance, Job, keep_memory, run_stack
 from quantbench.training import NOTHING, Keep
 from quantbench.training.phases import PHASES
 
+Result = TypeVar("Result")
+
 RESTART_SECONDS = 10.0
 """How long to try for a new pool after one broke."""
 
@@ -41,15 +43,17 @@ _phase: Any = None
 
 
 class ProcessEngine(Engine):
-    def __init__(self, workers: int, device: str, advance: Advance, keep: Keep, job: Job) -> None:
+    def __init__(self, workers: int, device: str, advance: Advance, keep: Keep, job: Job = run_stack) -> None:
         children_import_safely()
         self.capacity, self.device, self.advance, self.keep, self.job = workers, device, advance, keep, job
+        self.shares = find_device(device).type == "cpu"  # whether helpers would take the cores of stacks
+        self.helpers = workers if self.shares else max(1, cores() - workers)
         # A fork server imports torch once and forks clean workers from it: they start at once and share its memory.
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         self.context = multiprocessing.get_context(method)
         self.forks = method == "forkserver"
         if self.forks:
-            self.context.set_forkserver_preload(["quantbench.sweeps.worker"])
+            self.context.set_forkserver_preload(["quantbench.sweeps.find"])  # and the worker with it
         self.lifeline, self.life = self.context.Pipe(duplex=False)
         self.pool = self._pool()
 
@@ -66,20 +70,27 @@ class ProcessEngine(Engine):
         )
 
     def submit(self, stack: Sequence[Trial], alone: bool = False) -> Future[list[Record]]:
+        return self.call(_run, self.job, tuple(stack), self.device, self.keep)
+
+    def call(self, function: Callable[..., Result], *given: Any) -> Future[Result]:
+        """What a function gives in a worker. The future raises WorkerDied when it was lost with it."""
         deadline = time.monotonic() + RESTART_SECONDS
         while True:
             try:
                 with held(), without_main():  # this may start a worker
-                    submitted = self.pool.submit(_run, self.job, tuple(stack), self.device, self.keep)
+                    submitted = self.pool.submit(function, *given)
                 break
             except (BrokenProcessPool, OSError):  # the latter where pool or fork server end as a worker is started
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)  # the system may need a moment to tell that the fork server is gone
                 self.pool = self._pool()
-        future: Future[list[Record]] = Future()
+        future: Future[Result] = Future()
         submitted.add_done_callback(lambda finished: _pass_on(finished, future))
         return future
+
+    def spare(self, busy: int) -> int:
+        return self.capacity - busy if self.shares else super().spare(busy)
 
     def poll(self) -> None:
         now = self.done.get_obj().value  # without the lock, for the same reason
@@ -93,7 +104,7 @@ class ProcessEngine(Engine):
             worker.terminate()
 
 
-def _pass_on(finished: Future[list[Record]], future: Future[list[Record]]) -> None:
+def _pass_on(finished: Future[Result], future: Future[Result]) -> None:
     """Give the result of ``finished`` to ``future``; a broken pool becomes WorkerDied."""
     if finished.cancelled():
         future.cancel()
@@ -124,9 +135,11 @@ class Processes(Executor):
         return self.workers or (1 if device.type == "cuda" else cores())
 
     def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING, job: Job = run_stack) -> Engine:
-        workers = min(self.workers_on(find_device(device)), stacks)
+        found = find_device(device)
+        workers = min(self.workers_on(found), stacks)
         if workers == 1:
-            return InlineEngine(device, advance, keep, job)
+            # One stack at a time needs no other process; on a GPU it leaves all cores but this one to helpers.
+            return InlineEngine(device, advance, keep, job, 0 if found.type == "cpu" else cores() - 1)
         return ProcessEngine(workers, device, advance, keep, job)
 
 

@@ -18,6 +18,7 @@ import torch
 from quantbench import imports
 from quantbench.components import at_least, component
 from quantbench.errors import ConfigError
+from quantbench.results.completions import lacks
 from quantbench.results.progress import JOBS
 from quantbench.sweeps.executors.base import Claim, Engine, Executor, WorkerDied
 from quantbench.sweeps.executors.slurm import queue
@@ -232,8 +233,8 @@ class SlurmEngine(Engine):
         names = {path.name for path in self.journal.folder.iterdir()}
         for task, job in list(self.jobs.items()):
             for stack in [stack for stack in job.stacks if stack.part.name in names]:
-                self._take(stack)
-                job.stacks.remove(stack)
+                if self._take(stack, last=task not in found.active):
+                    job.stacks.remove(stack)
             if not job.stacks:
                 del self.jobs[task]
             elif task in found.active:
@@ -243,14 +244,24 @@ class SlurmEngine(Engine):
             else:
                 self._bury(self.jobs.pop(task))
 
-    def _take(self, stack: _Stack) -> None:
-        """Give the records of a stack to its future; where its part is damaged, have it trained again."""
+    def _take(self, stack: _Stack, last: bool) -> bool:
+        """Give the records of a stack to its future; where its part is damaged, have it trained again.
+
+        Args:
+            last: whether its job is gone. Until then it may still find limits and references, and write the part once more.
+
+        Returns:
+            whether there is nothing more to wait for.
+        """
         records = self.journal.read([stack.part])
-        if all(trial.id in records for trial in stack.trials):
-            self.advance(len(stack.trials), PHASES.training)
-            stack.future.set_result([records[trial.id] for trial in stack.trials])
-        else:
+        if not all(trial.id in records for trial in stack.trials):
             self.waiting.append(stack)
+            return True
+        if not last and any(lacks(record) for record in records.values()):
+            return False
+        self.advance(len(stack.trials), PHASES.training)
+        stack.future.set_result([records[trial.id] for trial in stack.trials])
+        return True
 
     def _bury(self, job: _Job) -> None:
         """The stacks that a lost job trained at its end may have ended it; the others are sent again."""
