@@ -51,7 +51,8 @@ def run_task(path: Path) -> None:
             say(f"finished {len(stack)} trials, {stack[0].id} first")
         checkpoint.path(run, [record.trial for record in new]).unlink(missing_ok=True)
 
-    workers = task["cpus"] if find_device(device).type == "cpu" else 1
+    # A node may show GPUs that the job did not ask for.
+    workers = task["cpus"] if find_device(device).type == "cpu" else max(1, task.get("gpus", 0))
     settings = Keep(run, task["checkpoint_every"], task["export"], task["references"])
     engine = Processes(workers=workers).open(len(stacks), device, unheard, settings)
     try:
