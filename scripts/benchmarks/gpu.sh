@@ -56,8 +56,14 @@ if [[ -n $lacking ]]; then
     echo "$python lacks: $lacking; scripts/benchmarks/gpu_wheels.sh fetches wheels on a machine with a network, for --wheels" >&2
     exit 2
 fi
-if [[ $device == cuda* ]] && ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-    echo "no GPU for PyTorch $("$python" -c 'import torch; print(torch.__version__)'): this machine has none, or no driver that fits" >&2
-    exit 2
+if [[ $device == cuda* ]]; then
+    "$python" - <<'END' || exit 2
+import sys
+
+import torch
+
+if not torch.cuda.is_available():
+    sys.exit(f"no GPU for PyTorch {torch.__version__}: this machine has none, or no driver that fits")
+END
 fi
 "$python" scripts/benchmarks/gpu_report.py "$file" --device "$device" "${words[@]}"

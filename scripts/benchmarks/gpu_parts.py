@@ -117,7 +117,10 @@ def throughput(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def sweep(options: argparse.Namespace) -> dict[str, Any]:
-    """A sweep as the command line runs it, from imports to tables; ended early, what it had finished by then."""
+    """A sweep as the command line runs it, from imports to tables; ended early, what it had finished by then.
+
+    Where several workers train, phases are of the process that drives them, and what they took is beside.
+    """
     phases = Phases()
     phases.watch()
     runs, trials = options.file.parent / "runs", options.trials
@@ -138,6 +141,10 @@ def sweep(options: argparse.Namespace) -> dict[str, Any]:
     return found | {
         "status": {str(name): int(count) for name, count in table["status"].value_counts().items()},
         "trial_steps_per_second": round(float(trained["steps"].sum()) / seconds),
+        "seconds_of_workers": {
+            "stacks": round(float(trained["seconds"].sum()), 2),
+            "steps": round(float((trained["step_seconds"] * trained["steps"]).sum()), 2),
+        },
         "stack_sizes": {str(int(size)): int(count) for size, count in trained["stack_size"].value_counts().items()},
         "devices": {str(name): int(count) for name, count in trained["device"].value_counts().items()},
         "peak_memory_mb": float(trained["peak_memory_mb"].max()),

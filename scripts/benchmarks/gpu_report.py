@@ -78,9 +78,10 @@ class Report:
 
     def measure(self, part: Part) -> None:
         """Measure a part, and note what became of it."""
-        seconds = min(part.seconds, self.end - time.monotonic() - PATIENCE)
-        if seconds < SHORTEST:
+        left = self.end - time.monotonic() - PATIENCE
+        if left < SHORTEST:
             return
+        seconds = min(part.seconds, left)
         found, began = self.work / f"{len(list(self.work.iterdir()))}.json", time.monotonic()
         status, error = run(self._command(part, found, seconds), seconds)
         noted = {"status": status, "seconds": round(time.monotonic() - began, 1)}
@@ -122,7 +123,14 @@ def run(command: list[str], seconds: float) -> tuple[str, str]:
     Told to end, it may still write what it has; after that it is ended with all that it started.
     """
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, cwd=HERE.parents[1], start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            cwd=HERE.parents[1],
+            start_new_session=True,
+            preexec_fn=hear,
+        )
         late = False
         try:
             process.wait(seconds)
@@ -140,6 +148,11 @@ def run(command: list[str], seconds: float) -> tuple[str, str]:
     if not late and process.returncode == 0:
         return DONE, ""
     return (LATE if late else FAILED), text
+
+
+def hear() -> None:
+    """Let a process be told to end, though a shell that works in the background made this one deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def tests(file: Path) -> dict[str, Any]:
