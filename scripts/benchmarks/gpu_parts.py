@@ -138,8 +138,10 @@ def sweep(options: argparse.Namespace) -> dict[str, Any]:
     (folder,) = {path.parent for path in runs.rglob("results.csv")}
     table = read_results(folder)
     trained = table[table["status"].isin(["completed", "diverged"])]
+    found["status"] = {str(name): int(count) for name, count in table["status"].value_counts().items()}
+    if trained.empty:
+        return found
     return found | {
-        "status": {str(name): int(count) for name, count in table["status"].value_counts().items()},
         "trial_steps_per_second": round(float(trained["steps"].sum()) / seconds),
         "seconds_of_workers": {
             "stacks": round(float(trained["seconds"].sum()), 2),
