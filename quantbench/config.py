@@ -50,7 +50,7 @@ class RunSettings(Component):
         experiment: a name; results go to ``output/experiment``.
         name: of the run's folder there, which must be a new one; null for the time and a few random letters.
         seed: of all random numbers of a trial.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        device: ``auto``, ``cpu``, ``cuda`` (every GPU that PyTorch sees) or ``cuda:N`` (one).
         output: folder of all results.
         checkpoint_every: optimizer steps between checkpoints of every training in the run's folder, so that a long one can
             be resumed, rounded up to the 8 batches that are drawn at a time; 0 for none.

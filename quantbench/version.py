@@ -1,8 +1,23 @@
-"""The version of the package that is installed."""
+"""The version of the package, whether or not it is installed."""
 
+import tomllib
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
-try:
-    __version__ = version("quantbench")
-except PackageNotFoundError:  # a checkout on the path that nothing installed
-    __version__ = "0+not.installed"
+
+def find_version(root: Path) -> str:
+    """The version of the checkout at ``root``; where there is none, of the package that is installed."""
+    try:
+        with (root / "pyproject.toml").open("rb") as file:
+            project = tomllib.load(file)["project"]
+        if project["name"] == "quantbench":
+            return str(project["version"])
+    except (OSError, ValueError, KeyError):  # no checkout, or another project's folder that the package was copied to
+        pass
+    try:
+        return version("quantbench")
+    except PackageNotFoundError:
+        return "0+not.installed"
+
+
+__version__ = find_version(Path(__file__).resolve().parents[1])

@@ -51,3 +51,13 @@ def test_a_device_that_is_not_there_is_told_with_those_that_are(gpus, name, coun
     with pytest.raises(ConfigError) as error:
         find_device(name)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_the_gpu_of_a_mac_is_refused_with_the_reason(gpus, monkeypatch, count):
+    gpus(count)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    for name in ("mps", "mps:0"):
+        with pytest.raises(ConfigError, match=rf"^device={name}: Apple's GPUs have no double precision, .*; use device=cpu$"):
+            find_device(name)
+    assert find_device("auto") == torch.device("cuda" if count else "cpu")

@@ -5,31 +5,75 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from importlib.metadata import version
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 
 from quantbench import kernels
+from quantbench.devices import workers_devices
 from quantbench.paths import config_folder
 from quantbench.version import __version__
 
+PACKAGES = {"torch": "torch", "numpy": "numpy", "pandas": "pandas", "hydra-core": "hydra", "omegaconf": "omegaconf"}
+"""Packages by the name under which they are installed, and the module that each has."""
+PATIENCE_SECONDS = 10
+
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, device, threads and git revision of a run."""
-    packages = ("torch", "numpy", "pandas", "hydra-core", "omegaconf")
+    """Versions, device, what computes there, threads and git revision of a run."""
     return {
         "quantbench": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: version(name) for name in packages},
+        "packages": {name: _version(name, module) for name, module in PACKAGES.items()},
         "device": str(device),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "cuda": cuda(device) if device.type == "cuda" else None,
         "cores": os.cpu_count(),
         "threads_per_worker": 1,
-        "kernels": kernels.ready() or " by ".join(filter(None, ["compiled", kernels.own_compiler()])),
+        "kernels": "PyTorch's for CUDA" if device.type == "cuda" else _kernels(),
         "git_revision": _git_revision(),
     }
+
+
+def cuda(device: torch.device) -> dict[str, Any]:
+    """The GPUs on which a run with this device trains, what drives them, and where they round to TF32.
+
+    ``tf32`` is PyTorch's flag as this process has it, for products and for convolutions; ``train.precision=tf32`` sets both for
+    its trainings alone.
+    """
+    names = [torch.cuda.get_device_name(torch.device(one)) for one in workers_devices(device)]
+    return {
+        "gpus": names,
+        "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "driver": _driver(),
+        "version": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        "tf32": {"products": torch.backends.cuda.matmul.allow_tf32, "convolutions": torch.backends.cudnn.allow_tf32},
+    }
+
+
+def _kernels() -> str:
+    """What computes the hot parts on a CPU, or why PyTorch does."""
+    return kernels.ready() or " by ".join(filter(None, ["compiled", kernels.own_compiler()]))
+
+
+def _version(name: str, module: str) -> str | None:
+    """The version of a package that is installed, or lies on the path; None where it does not say."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        found = getattr(import_module(module), "__version__", None)
+        return None if found is None else str(found)
+
+
+def _driver() -> str | None:
+    """Version of the GPU's driver; None where nvidia-smi does not say."""
+    found = _asked(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
+    return found.splitlines()[0].strip() if found else None
 
 
 def _git_revision() -> str | None:
@@ -37,8 +81,13 @@ def _git_revision() -> str | None:
     root = config_folder().parent
     if not (root / ".git").exists():
         return None
+    return _asked(["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"])
+
+
+def _asked(command: Sequence[str]) -> str | None:
+    """What a command prints; None where it cannot."""
     try:
-        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS)
     except (OSError, subprocess.SubprocessError):
         return None
+    return found.stdout.strip()

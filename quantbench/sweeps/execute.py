@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from quantbench.devices import find_device, workers_devices
 from quantbench.errors import ConfigError, NotWritten, QuantBenchError
 from quantbench.results.completions import Completion, completed, lacks
 from quantbench.results.load import of_table
@@ -90,6 +92,11 @@ def _execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal,
         raise SweepFailed(message, folder)
 
 
+def sharing_one(device: str, workers: int) -> int:
+    """How many of so many workers train on one device at the same time, where there are most."""
+    return math.ceil(workers / len(workers_devices(find_device(device))))
+
+
 def _train(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, records: dict[str, Record]) -> bool:
     """Train what a plan says, and find the limits and references of all that is trained; False where jobs still do."""
     total, trials = scheduled.trials, {trial.id: trial for trial in planned.trials}
@@ -99,7 +106,7 @@ def _train(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, r
     executor, device = make_executor(planned.executor), planned.run.device
     if not total:
         executor, device = executor if isinstance(executor, Inline) else Processes(), "cpu"
-    sharing = 1 if executor.outlives else scheduled.workers or 1  # of a GPU; jobs have one each
+    sharing = 1 if executor.outlives else sharing_one(device, scheduled.workers or 1)  # jobs have GPUs of their own
     kept = 0
 
     def keep(new: list[Record], written: bool) -> None:

@@ -20,7 +20,8 @@ def outline(planned: Plan, scheduled: Schedule) -> str:
     skipped = sum(trial.skipped is not None for trial in planned.trials)
     stacks = len(scheduled.stacks)
     text = f"{planned.run.experiment}: {len(planned.trials)} trials "
-    text += f"of {stacks} shapes, in stacks whose size is measured on the GPU" if scheduled.measured else f"in {stacks} stacks"
+    shapes = len({stack[0].shape for stack in scheduled.stacks})
+    text += f"of {shapes} shapes, in stacks whose size is measured on the GPU" if scheduled.measured else f"in {stacks} stacks"
     return f"{text}, {skipped} skipped" if skipped else text
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from quantbench.config import build_stack
-from quantbench.devices import find_device
+from quantbench.devices import find_device, workers_devices
 from quantbench.results.schema import Status
 from quantbench.sweeps.balance import evenly
 from quantbench.sweeps.trial import Record, Trial
@@ -68,9 +68,15 @@ def _try(measure: Measure, size: int) -> tuple[float, int] | None:
 def size_on_gpu(trials: Sequence[Trial], name: str, workers: int) -> int:
     """How many of these trials, all of one shape, to train together on the GPU ``name``, by measurement.
 
-    What the trials find is not touched: the measured trainings are thrown away, and random numbers belong to a training.
+    Of several GPUs the smallest is measured, for a stack must fit whichever trains it. What the trials find is not touched: the
+    measured trainings are thrown away, and random numbers belong to a training.
+
+    Args:
+        workers: how many share a GPU.
     """
-    device = find_device(name)
+    device, *others = map(torch.device, workers_devices(find_device(name)))
+    if others:
+        device = min(device, *others, key=lambda one: torch.cuda.get_device_properties(one).total_memory)
 
     def measure(size: int) -> tuple[float, int]:
         return probe(build_stack([trial.config for trial in trials[:size]], device))

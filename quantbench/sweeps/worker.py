@@ -117,7 +117,18 @@ def _too_large(trial: Trial, device: str, error: BaseException) -> str:
 
 
 def _train(trials: Sequence[Trial], device: str, advance: Advance, keep: Keep) -> list[Record]:
-    found = find_device(device)
+    with current(find_device(device)) as found:
+        return _train_on(found, trials, advance, keep)
+
+
+@contextmanager
+def current(device: torch.device) -> Iterator[torch.device]:
+    """Make a GPU the one that is meant by whoever names none, as a module of another package may."""
+    with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+        yield device
+
+
+def _train_on(found: torch.device, trials: Sequence[Trial], advance: Advance, keep: Keep) -> list[Record]:
     began = time.process_time()
     forget_peak(found)
     stack = build_stack([trial.config for trial in trials], found, tuple(trial.id for trial in trials))

@@ -139,7 +139,7 @@ class Yardsticks:
     def _submit(self, job: _Job) -> None:
         if self._helpers is None:
             with held():
-                self._helpers = ProcessEngine(self.engine.helpers, "cpu", unheard, NOTHING)
+                self._helpers = ProcessEngine(self.engine.helpers, ["cpu"], unheard, NOTHING)
         try:
             future = self._helpers.call(find, job.key[0], job.asks, self.references, self._place())
         except (BrokenProcessPool, OSError) as error:  # the system allows no further process

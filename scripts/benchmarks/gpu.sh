@@ -1,34 +1,69 @@
 #!/usr/bin/env bash
-# What this version does on a GPU, in one JSON file: the machine, the versions, the CUDA tests, the throughput, and a sweep of
-# 10,000 trials. Sets up .venv first. Exit code 2 without a GPU, 1 when anything failed (the file says what).
+# What this version does on a GPU, in one JSON file, which is written anew after each part: the machine, the CUDA tests, agreement
+# with the CPU, throughput by workload and stack size, a sweep with its phases. Exit code 2 where nothing can be measured, 1 where
+# a part failed or found no time (the file says which).
 #
-#     scripts/benchmarks/gpu.sh [FILE]    # outputs/gpu.json
+#     scripts/benchmarks/gpu.sh [--minutes N] [FILE]                     # sets up .venv first; 8 minutes, outputs/gpu.json
+#     scripts/benchmarks/gpu.sh --system-site [--wheels DIR] [FILE]      # with the PyTorch that PYTHON (python3) has; no download
 #
-# TRIALS and STEPS change the sweep (10000 trials of 4000 steps).
+# --wheels DIR: what that Python lacks, as scripts/benchmarks/gpu_wheels.sh fetches it elsewhere; nothing is installed for good.
+# --device, --parts, --trials, --steps, --tiny go to gpu_report.py. `--device cpu --tiny` tries the script itself.
 set -euo pipefail
+from=$PWD
 cd "$(dirname "$0")/../.."
-file=${1:-outputs/gpu.json}
-trials=${TRIALS:-10000}
-steps=${STEPS:-4000}
 
-if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L 2>/dev/null | grep -q GPU; then
-    echo "no GPU: nvidia-smi finds none on this machine; this benchmark needs one" >&2
+system_site=; wheels=; device=cuda; file=; words=()
+while (($#)); do
+    case $1 in
+        --system-site) system_site=yes ;;
+        --wheels) wheels=$(cd "$from" && cd "$2" && pwd); shift ;;
+        --device) device=$2; shift ;;
+        --tiny) words+=("$1") ;;
+        --minutes|--parts|--trials|--steps) words+=("$1" "$2"); shift ;;
+        -*) echo "$1: no such option; see the head of $0" >&2; exit 2 ;;
+        *) file=$1 ;;
+    esac
+    shift
+done
+[[ -z $file || $file == /* ]] || file=$from/$file
+file=${file:-$PWD/outputs/gpu.json}
+
+if [[ -n $wheels && -z $system_site ]]; then
+    echo "--wheels: is for --system-site; without it, scripts/setup.sh downloads what is needed" >&2
     exit 2
 fi
-scripts/setup.sh test
-python=.venv/bin/python
-if ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-    echo "no GPU for PyTorch: $("$python" -c 'import torch; print(torch.__version__)') in .venv has no CUDA, or no driver that fits" >&2
-    exit 2
-fi
-
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$python" -m pytest tests/training/test_cuda.py --junitxml="$work/tests.xml" || true
-"$python" scripts/benchmarks/throughput.py --device cuda --json "$work/throughput.json" || true
-start=$(date +%s.%N)
-"$python" -m quantbench run -m device=cuda output="$work/runs" simulator=codeword simulator.frame_dim=16 simulator.bits=8 \
-    quantizer=vq quantizer.codes=256 quantizer.commitment=1 gradient=ste train.steps="$steps" "seed=range(0,$trials)" || true
-end=$(date +%s.%N)
-mkdir -p "$(dirname "$file")"
-"$python" scripts/benchmarks/gpu_report.py "$work" "$start" "$end" "$file"
+if [[ -n $system_site ]]; then
+    python=${PYTHON:-python3}
+    if [[ -n $wheels ]]; then
+        "$python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps --target "$work/site" "$wheels"/*.whl
+    fi
+    export PYTHONPATH=$PWD${wheels:+:$work/site}${PYTHONPATH:+:$PYTHONPATH}
+else
+    scripts/setup.sh test
+    python=.venv/bin/python
+fi
+
+lacking=$("$python" - <<'END'
+from importlib.util import find_spec
+
+needed = "torch hydra omegaconf numpy pandas yaml tqdm constriction threadpoolctl safetensors scipy rich"
+print(*(name for name in needed.split() if find_spec(name) is None))
+END
+)
+if [[ -n $lacking ]]; then
+    echo "$python lacks: $lacking; scripts/benchmarks/gpu_wheels.sh fetches wheels on a machine with a network, for --wheels" >&2
+    exit 2
+fi
+if [[ $device == cuda* ]]; then
+    "$python" - <<'END' || exit 2
+import sys
+
+import torch
+
+if not torch.cuda.is_available():
+    sys.exit(f"no GPU for PyTorch {torch.__version__}: this machine has none, or no driver that fits")
+END
+fi
+"$python" scripts/benchmarks/gpu_report.py "$file" --device "$device" "${words[@]}"

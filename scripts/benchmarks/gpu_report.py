@@ -1,83 +1,200 @@
-"""Gathers what gpu.sh measured into one JSON file.
+"""Measures what this version does on a GPU, part by part, in order of worth, into one JSON file.
 
-    python scripts/benchmarks/gpu_report.py WORK START END FILE
+    python scripts/benchmarks/gpu_report.py FILE [--minutes 8] [--device cuda] [--trials N] [--steps N] [--tiny]
 
-WORK holds ``tests.xml``, ``throughput.json`` and the folder ``runs`` of one sweep, which went from START to END (seconds).
-Exit code 1 when a test or a trial failed, or something is missing.
+FILE is written anew after each part: what a later part breaks, or has no time for, costs nothing that is there. It says of
+every part whether it is done, failed, ran out of time or was not begun. Exit code 1 where not all are done.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
 import os
-import platform
+import signal
+import subprocess
 import sys
+import tempfile
+import time
 import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from quantbench import __version__
-from quantbench.results.tables import read_results
-
-
-def machine() -> dict[str, Any]:
-    """The machine and the versions."""
-    gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-    return {
-        "gpus": [{"name": gpu.name, "memory_gib": round(gpu.total_memory / 2**30, 1)} for gpu in gpus],
-        "cores": os.cpu_count(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-        "quantbench": __version__,
-    }
+HERE = Path(__file__).resolve().parent
+TESTS = "tests/training/test_cuda.py"
+DONE, FAILED, LATE, LEFT_OUT = "done", "failed", "out of time", "not begun: no time left"
+PATIENCE = 15
+"""Seconds in which a part that is told to end writes what it has."""
+SHORTEST = 10
+"""Seconds of which something may come."""
+MOST_TRIALS, SLOW_TRIAL = 10_000, 0.15
+"""Of a sweep; and seconds of CPU that each of its trials costs beside its steps, for its source's limit."""
 
 
-def tests(path: Path) -> dict[str, int] | None:
-    """How many tests passed, failed and were skipped; None where they did not end."""
-    if not path.exists():
-        return None
-    suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
+@dataclass(frozen=True)
+class Part:
+    """Something to measure.
+
+    Attributes:
+        words: for gpu_parts.py; none for the tests.
+        seconds: that it may take at most.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    seconds: float
+
+
+def parts(options: argparse.Namespace) -> list[Part]:
+    """What is measured, the most telling first."""
+    measured = [
+        Part("machine", ("machine",), 60),
+        Part("tests", (), 150),
+        Part("agreement with the CPU", ("agreement",), 90),
+        Part("throughput of vq", ("throughput", "--workload=vq"), 60),
+        Part("sweep", ("sweep",), 180),
+        *(Part(f"throughput of {one}", ("throughput", f"--workload={one}"), 60) for one in ("fsq", "soft_to_hard", "rvq")),
+    ]
+    return [one for one in measured if not options.parts or one.name.split()[0] in options.parts.split(",")]
+
+
+class Report:
+    """The file, and how long all may take."""
+
+    def __init__(self, options: argparse.Namespace, work: Path) -> None:
+        self.options, self.work = options, work
+        self.end = time.monotonic() + 60 * options.minutes
+        self.content: dict[str, Any] = {
+            "began": datetime.now(UTC).isoformat(timespec="seconds"),
+            "minutes": options.minutes,
+            "device": options.device,
+            "tiny": options.tiny,
+            "complete": False,
+            "parts": {one.name: {"status": LEFT_OUT} for one in parts(options)},
+        }
+
+    def measure(self, part: Part) -> None:
+        """Measure a part, and note what became of it."""
+        left = self.end - time.monotonic() - PATIENCE
+        if left < SHORTEST:
+            return
+        seconds = min(part.seconds, left)
+        found, began = self.work / f"{len(list(self.work.iterdir()))}.json", time.monotonic()
+        status, error = run(self._command(part, found, seconds), seconds)
+        noted = {"status": status, "seconds": round(time.monotonic() - began, 1)}
+        figures = (tests(found) if not part.words else json.loads(found.read_text())) if found.exists() else None
+        if part.name == "tests" and status == FAILED and figures and figures["failed"]:
+            error = ""  # the names of the tests say more
+        self.content["parts"][part.name] = noted | {"found": figures} | ({"error": error} if error else {})
+
+    def _command(self, part: Part, found: Path, seconds: float) -> list[str]:
+        if not part.words:
+            return [sys.executable, "-m", "pytest", TESTS, "-q", "-p", "no:cacheprovider", f"--junitxml={found}"]
+        command = [sys.executable, str(HERE / "gpu_parts.py"), *part.words[:1], str(found), *part.words[1:]]
+        command += [f"--device={self.options.device}", *(["--tiny"] if self.options.tiny else [])]
+        if part.name == "sweep":
+            command += [f"--trials={self._trials(seconds)}", f"--steps={self._steps()}"]
+        return command
+
+    def _steps(self) -> int:
+        return int(self.options.steps or (20 if self.options.tiny else 1000))
+
+    def _trials(self, seconds: float) -> int:
+        """As many trials as fill a good half of the time, by the best rate that was measured."""
+        if self.options.trials or self.options.tiny:
+            return int(self.options.trials or 8)
+        rows = ((self.content["parts"].get("throughput of vq") or {}).get("found") or {}).get("stacks", [])
+        rate = max((row.get("trial_steps_per_second", 0) for row in rows), default=0) or 1000
+        return max(64, min(MOST_TRIALS, int(0.6 * seconds / (self._steps() / rate + SLOW_TRIAL))))
+
+    def write(self) -> None:
+        self.options.file.parent.mkdir(parents=True, exist_ok=True)
+        new = self.options.file.with_name(f"{self.options.file.name}.new")
+        new.write_text(json.dumps(self.content, indent=2) + "\n")
+        new.replace(self.options.file)
+
+
+def run(command: list[str], seconds: float) -> tuple[str, str]:
+    """Run a command for so long; what became of it, and the end of what it complained of.
+
+    Told to end, it may still write what it has; after that it is ended with all that it started.
+    """
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            command,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            cwd=HERE.parents[1],
+            start_new_session=True,
+            preexec_fn=hear,
+        )
+        late = False
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            late = True
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        said.seek(0)
+        text = said.read().decode(errors="replace")[-3000:]
+    if not late and process.returncode == 0:
+        return DONE, ""
+    return (LATE if late else FAILED), text
+
+
+def hear() -> None:
+    """Let a process be told to end, though a shell that works in the background made this one deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def tests(file: Path) -> dict[str, Any]:
+    """How many tests passed, failed and were skipped, and which failed with what."""
+    suites = list(ElementTree.parse(file).getroot().iter("testsuite"))
     count = {name: sum(int(suite.get(name, 0)) for suite in suites) for name in ("tests", "failures", "errors", "skipped")}
     failed = count["failures"] + count["errors"]
-    return {"passed": count["tests"] - failed - count["skipped"], "failed": failed, "skipped": count["skipped"]}
-
-
-def sweep(runs: Path, seconds: float) -> dict[str, Any] | None:
-    """The sweep of many trials; None where it wrote no table."""
-    folders = [path.parent for path in runs.rglob("results.csv")]
-    if not folders:
-        return None
-    (folder,) = folders
-    table = read_results(folder)
-    trained = table[table["status"].isin(["completed", "diverged"])]
-    return {
-        "trials": len(table),
-        "status": {str(name): int(count) for name, count in table["status"].value_counts().items()},
-        "wall_seconds": round(seconds, 1),
-        "trial_steps_per_second": round(float(trained["steps"].sum()) / seconds),
-        "stack_sizes": {str(int(size)): int(count) for size, count in trained["stack_size"].value_counts().items()},
-        "mse": float(trained["mse"].mean()),
-        "environment": json.loads((folder / "environment.json").read_text()),
+    bad = {
+        str(case.get("name")): str(one.get("message"))[:500]
+        for suite in suites
+        for case in suite.iter("testcase")
+        for one in case
+        if one.tag in ("failure", "error")
     }
+    passed = count["tests"] - failed - count["skipped"]
+    return {"passed": passed, "failed": failed, "skipped": count["skipped"], "failures": bad}
 
 
 def main() -> int:
-    work, start, end, file = Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4])
-    throughput = work / "throughput.json"
-    found: dict[str, Any] = {
-        "machine": machine(),
-        "tests": tests(work / "tests.xml"),
-        "throughput": json.loads(throughput.read_text()) if throughput.exists() else None,
-        "sweep": sweep(work / "runs", end - start),
-    }
-    file.write_text(json.dumps(found, indent=2) + "\n")
-    print(f"{file}: tests {found['tests']}, sweep {found['sweep'] and found['sweep']['wall_seconds']} s")
-    whole = all(value is not None for value in found.values())
-    return 0 if whole and not found["tests"]["failed"] and not found["sweep"]["status"].get("failed") else 1
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument(
+        "--parts", default="", help="some of: machine, tests, agreement, throughput, sweep; all where not given"
+    )
+    parser.add_argument("--trials", type=int, help="of the sweep; else as many as there is time for, up to 10,000")
+    parser.add_argument("--steps", type=int, help="of each of them; 1000 where not given")
+    parser.add_argument("--tiny", action="store_true", help="sizes to try the script itself with")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        report = Report(options, Path(work))
+        report.write()
+        for part in parts(options):
+            report.measure(part)
+            report.write()
+            became = report.content["parts"][part.name]
+            print(f"{part.name}: {became['status']}" + (f", {became['seconds']} s" if "seconds" in became else ""), flush=True)
+    report.content["complete"] = all(one["status"] == DONE for one in report.content["parts"].values())
+    report.write()
+    print(options.file)
+    return 0 if report.content["complete"] else 1
 
 
 if __name__ == "__main__":

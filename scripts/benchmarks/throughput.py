@@ -68,9 +68,11 @@ class VQP(nn.Module):
 
 
 def vqp(workload: str) -> nn.Module | None:
-    """The same quantizer in that package, as its documentation sets it up; None where it has none."""
-    import vector_quantize_pytorch as package
-
+    """The same quantizer in that package, as its documentation sets it up; None where it has none, or is not installed."""
+    try:
+        import vector_quantize_pytorch as package
+    except ImportError:
+        return None
     if workload == "vq":
         return VQP(package.VectorQuantize(dim=LATENT, codebook_size=256, rotation_trick=False, commitment_weight=1.0), True)
     if workload == "rvq":
@@ -253,7 +255,7 @@ def main() -> None:
         options.repeats = 1
     keep_memory()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, ", end="")
-    print(f"kernels: {kernels.ready() or 'compiled'}")
+    print("kernels: " + ((kernels.ready() or "compiled") if options.device == "cpu" else "PyTorch's for CUDA"))
     results = {}
     for workload in options.workloads.split(","):
         results[workload] = measure_workload(workload, options)

@@ -120,7 +120,7 @@ def test_the_death_of_a_helper_costs_its_own_columns_alone(tmp_path, capsys):
 
 def test_on_a_gpu_all_other_cores_help_and_on_the_cpu_those_without_a_stack(monkeypatch):
     monkeypatch.setattr(processes, "cores", lambda: 16)
-    on_cpu = processes.ProcessEngine(4, "cpu", unheard, BESIDE)
+    on_cpu = processes.ProcessEngine(4, ["cpu"], unheard, BESIDE)
     assert (on_cpu.helpers, [on_cpu.spare(busy) for busy in (0, 3, 4)]) == (4, [4, 1, 0])
     on_cpu.close()
     assert Processes(workers=1).open(9, "cpu", unheard).helpers == 0

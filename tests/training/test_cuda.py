@@ -108,3 +108,11 @@ def test_a_sweep_on_a_gpu_finds_its_stack_size(small_run):
     assert set(table["status"]) == {"completed"}
     assert set(table["device"]) == {"cuda"}
     assert table["stack_size"].min() >= 32
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_a_sweep_trains_on_every_gpu(small_run):
+    folder = small_run("device=cuda", "executor=processes", "-m", "gradient=ste,mste", "seed=range(0,40)")
+    table = read_results(folder)
+    assert set(table["status"]) == {"completed"}
+    assert set(table["device"]) == {f"cuda:{i}" for i in range(torch.cuda.device_count())}

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 
 from quantbench.components import at_least, component
-from quantbench.devices import find_device
+from quantbench.devices import find_device, workers_devices
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.install import how_to_install
 from quantbench.signals import wind_up
 from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
-from quantbench.sweeps.executors.processes import cores
+from quantbench.sweeps.executors.processes import workers_here
 from quantbench.sweeps.interrupts import without_ctrl_c
 from quantbench.sweeps.remote import DEATH, join_driver, own_folders
 from quantbench.sweeps.trial import Record, Trial
@@ -42,12 +42,18 @@ FETCH_SECONDS = 60
 
 
 class DaskEngine(Engine):
-    """Keeps one stack a thread of the cluster submitted, which may grow and shrink, but ``least`` stacks at any time."""
+    """Keeps one stack a thread of the cluster submitted, which may grow and shrink, but ``least`` stacks at any time.
 
-    def __init__(self, client: Any, cluster: Any, least: int, device: str, advance: Advance, keep: Keep, job: Job) -> None:
+    Args:
+        devices: that the workers of this machine share out; of other workers, each finds out what the only one is for it.
+    """
+
+    def __init__(
+        self, client: Any, cluster: Any, least: int, devices: Sequence[str], advance: Advance, keep: Keep, job: Job
+    ) -> None:
         self.client, self.cluster, self.least = client, cluster, least
         self.capacity, self.asked = max(least, threads_of(client)), time.monotonic()
-        self.device, self.advance, self.keep, self.job = device, advance, keep, job
+        self.devices, self.advance, self.keep, self.job = tuple(devices), advance, keep, job
         self.helpers = cores()  # of the driver's machine, which has the records: no worker is kept from its stacks
         self.folders = own_folders()
         self.running: dict[str, Any] = {}  # Dask forgets a task when nobody holds its future
@@ -59,7 +65,7 @@ class DaskEngine(Engine):
             raise QuantBenchError("executor=dask: the connection to the scheduler is lost; finished stacks are kept")
         key = f"quantbench-{stack[0].id}-{uuid.uuid4().hex}"
         future: Future[list[Record]] = Future()
-        sent = (self.job, tuple(stack), self.device, self.keep, self.folders, __version__)
+        sent = (self.job, tuple(stack), self.devices, self.keep, self.folders, __version__)
         remote = self.client.submit(_run, *sent, key=key, pure=False)
         self.running[key] = remote
         remote.add_done_callback(lambda done: self._settle(done, future, len(stack)))
@@ -128,8 +134,8 @@ class Dask(Executor):
     Attributes:
         stack_size: as for every executor; null has it measured on a GPU of the driver's machine, where there is one.
         address: of a scheduler that runs already, as ``tcp://host:8786``; null starts a cluster of this machine, one
-            single-threaded process a core.
-        workers: number of processes of a cluster of this machine; null for one a core (on a GPU: one). With an address, how
+            single-threaded process a core, or a GPU.
+        workers: number of processes of a cluster of this machine; null for one a core, or one a GPU. With an address, how
             many stacks are submitted at a time though the cluster has fewer threads: one that grows on demand needs that.
     """
 
@@ -147,7 +153,7 @@ class Dask(Executor):
         return [self.address] if self.address else []  # a scheduler can run code here
 
     def workers_on(self, device: torch.device) -> int | None:
-        return self.workers or (None if self.address else 1 if device.type == "cuda" else cores())
+        return self.workers or (None if self.address else workers_here(device))
 
     def ready(self, device: torch.device) -> int:
         _require_distributed()
@@ -159,13 +165,14 @@ class Dask(Executor):
     def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING, job: Job = run_stack) -> Engine:
         _silence()
         if self.address is None:
-            workers = min(self.workers_on(find_device(device)) or 1, stacks)
-            client, cluster = _start_here(workers)
+            found = find_device(device)
+            client, cluster = _start_here(min(self.workers_on(found) or 1, stacks))
+            devices = workers_devices(found)
         else:
-            client, cluster = connect(self.address), None
+            client, cluster, devices = connect(self.address), None, [device]
         if client.dashboard_link:
             say(f"Dask's dashboard: {client.dashboard_link}", error=True)
-        return DaskEngine(client, cluster, self.workers or 1, device, advance, keep, job)
+        return DaskEngine(client, cluster, self.workers or 1, devices, advance, keep, job)
 
 
 def _require_distributed() -> None:
@@ -276,7 +283,16 @@ def threads_of(client: Any) -> int:
     return sum(client.nthreads().values())
 
 
-def _run(job: Job, stack: tuple[Trial, ...], device: str, keep: Keep, folders: list[str], version: str) -> list[Record]:
+def _run(
+    job: Job, stack: tuple[Trial, ...], devices: Sequence[str], keep: Keep, folders: list[str], version: str
+) -> list[Record]:
     join_driver(folders, version)
     keep_memory()
-    return job(stack, device, unheard, keep)
+    return job(stack, devices[_number() % len(devices)] if len(devices) > 1 else devices[0], unheard, keep)
+
+
+def _number() -> int:
+    """The number of this worker in a cluster that QuantBench started; it keeps it when it is started again."""
+    from distributed import get_worker
+
+    return int(get_worker().name)

@@ -1,4 +1,4 @@
-"""One single-threaded worker process per core."""
+"""One single-threaded worker process per core, or one per GPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import torch
 
 from quantbench.components import at_least, component
-from quantbench.devices import find_device
+from quantbench.devices import find_device, workers_devices
 from quantbench.imports import children_import_safely
 from quantbench.signals import held
 from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
@@ -40,13 +40,17 @@ RESTART_SECONDS = 10.0
 _progress: Any = None
 """In a worker: trials done, summed over all workers, in shared memory; and, beside it, the phase that began last."""
 _phase: Any = None
+_device = ""
+"""In a worker: where it trains, from its first stack to its last."""
 
 
 class ProcessEngine(Engine):
-    def __init__(self, workers: int, device: str, advance: Advance, keep: Keep, job: Job = run_stack) -> None:
+    """Workers of this machine; each has one of the devices, in turn, for as long as it lives."""
+
+    def __init__(self, workers: int, devices: Sequence[str], advance: Advance, keep: Keep, job: Job = run_stack) -> None:
         children_import_safely()
-        self.capacity, self.device, self.advance, self.keep, self.job = workers, device, advance, keep, job
-        self.shares = find_device(device).type == "cpu"  # whether helpers would take the cores of stacks
+        self.capacity, self.devices, self.advance, self.keep, self.job = workers, devices, advance, keep, job
+        self.shares = find_device(devices[0]).type == "cpu"  # whether helpers would take the cores of stacks
         self.helpers = workers if self.shares else max(1, cores() - workers)
         # A fork server imports torch once and forks clean workers from it: they start at once and share its memory.
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -65,12 +69,11 @@ class ProcessEngine(Engine):
         self.done = self.context.Value("d", 0.0)
         self.phase = self.context.RawValue("i", 0)
         self.seen = 0.0
-        return ProcessPoolExecutor(
-            self.capacity, self.context, initializer=_start_worker, initargs=(self.done, self.phase, self.lifeline)
-        )
+        shared = (self.done, self.phase, self.lifeline, tuple(self.devices), self.context.Value("i", 0))
+        return ProcessPoolExecutor(self.capacity, self.context, initializer=_start_worker, initargs=shared)
 
     def submit(self, stack: Sequence[Trial], alone: bool = False) -> Future[list[Record]]:
-        return self.call(_run, self.job, tuple(stack), self.device, self.keep)
+        return self.call(_run, self.job, tuple(stack), self.keep)
 
     def call(self, function: Callable[..., Result], *given: Any) -> Future[Result]:
         """What a function gives in a worker. The future raises WorkerDied when it was lost with it."""
@@ -118,10 +121,10 @@ def _pass_on(finished: Future[Result], future: Future[Result]) -> None:
 
 @component
 class Processes(Executor):
-    """One worker process per core, each with one thread.
+    """One worker process per core, each with one thread; on GPUs, one per GPU.
 
     Attributes:
-        workers: number of processes; null for one a core (on a GPU: one).
+        workers: number of processes; null for one a core, or one a GPU. More of them share the GPUs out evenly.
     """
 
     workers: int | None = None
@@ -132,7 +135,7 @@ class Processes(Executor):
             at_least("executor.workers", self.workers, 1)
 
     def workers_on(self, device: torch.device) -> int:
-        return self.workers or (1 if device.type == "cuda" else cores())
+        return self.workers or workers_here(device)
 
     def open(self, stacks: int, device: str, advance: Advance, keep: Keep = NOTHING, job: Job = run_stack) -> Engine:
         found = find_device(device)
@@ -140,7 +143,7 @@ class Processes(Executor):
         if workers == 1:
             # One stack at a time needs no other process; on a GPU it leaves all cores but this one to helpers.
             return InlineEngine(device, advance, keep, job, 0 if found.type == "cpu" else cores() - 1)
-        return ProcessEngine(workers, device, advance, keep, job)
+        return ProcessEngine(workers, workers_devices(found), advance, keep, job)
 
 
 @contextmanager
@@ -162,8 +165,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start_worker(done: Any, phase: Any, lifeline: Connection) -> None:
-    global _progress, _phase
+def workers_here(device: torch.device) -> int:
+    """How many workers of this machine a device is worth: one a core, or one a GPU."""
+    return len(workers_devices(device)) if device.type == "cuda" else cores()
+
+
+def _start_worker(done: Any, phase: Any, lifeline: Connection, devices: Sequence[str], started: Any) -> None:
+    global _progress, _phase, _device
+    with started.get_lock():
+        _device = devices[started.value % len(devices)]
+        started.value += 1
     _progress, _phase = done, phase
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
     keep_memory()
@@ -177,10 +188,10 @@ def _die_with(lifeline: Connection) -> None:
     os._exit(1)
 
 
-def _run(job: Job, stack: tuple[Trial, ...], device: str, keep: Keep) -> list[Record]:
+def _run(job: Job, stack: tuple[Trial, ...], keep: Keep) -> list[Record]:
     def advance(trials: float, phase: str) -> None:
         with _progress.get_lock():
             _progress.value += trials
             _phase.value = PHASES.index(phase)
 
-    return job(stack, device, advance, keep)
+    return job(stack, _device, advance, keep)

@@ -47,7 +47,7 @@ class Slurm(Executor):
         time: minutes that a job may take.
         memory: of a job, as ``4GB``; null for the cluster's default.
         cpus: cores of a job; on the CPU it trains as many stacks at a time.
-        gpus: GPUs of a job's node.
+        gpus: GPUs of a job's node; a job trains as many stacks at a time, each on one of them.
         wait: whether the driver stays until all is done.
         options: further options of sbatch by their long names, as ``{constraint: a100}``.
         poll_seconds: how often a waiting driver looks at the queue.
@@ -97,7 +97,7 @@ class Slurm(Executor):
         return ["slurm", *(["executor.options"] if self.options else [])]
 
     def workers_on(self, device: torch.device) -> int:
-        return self.jobs * (self.cpus if device.type == "cpu" else 1)
+        return self.jobs * (self.gpus or (self.cpus if device.type == "cpu" else 1))
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -216,7 +216,7 @@ class SlurmEngine(Engine):
             for stack in stacks:
                 stack.part = self.journal.part([trial.id for trial in stack.trials])  # a claim's may have held more trials
                 stack.part.unlink(missing_ok=True)  # a stack is done when its part is there, so that of an earlier failure goes
-            write_task(path, [stack.trials for stack in stacks], self.device, self.keep, self.settings.cpus)
+            write_task(path, [stack.trials for stack in stacks], self.device, self.keep, self.settings.cpus, self.settings.gpus)
         imports.children_import_safely()  # sbatch hands the environment on
         words = [sys.executable, "-P", "-m", "quantbench.sweeps.executors.slurm.job"]
         number = queue.submit(batch, words, paths, self.settings.parameters, self.settings.jobs, self.logs)
@@ -265,7 +265,7 @@ class SlurmEngine(Engine):
 
     def _bury(self, job: _Job) -> None:
         """The stacks that a lost job trained at its end may have ended it; the others are sent again."""
-        together = 1 if self.settings.gpus else self.settings.cpus
+        together = self.settings.gpus or self.settings.cpus
         for stack in job.stacks[:together]:
             reason = "its Slurm job ended before it was finished, twice (executor.time? executor.memory?)"
             stack.future.set_exception(WorkerDied(f"{reason}; see {self.logs}"))

@@ -74,7 +74,8 @@ def run_task(path: Path) -> None:
             if lacks(record):
                 later.ask(trials[record.trial], record)
 
-    workers = task["cpus"] if find_device(device).type == "cpu" else 1
+    # A node may show GPUs that the job did not ask for.
+    workers = task["cpus"] if find_device(device).type == "cpu" else max(1, task.get("gpus", 0))
     settings = Keep(run, task["checkpoint_every"], task["export"], task["references"], yardsticks=False)
     engine = Processes(workers=workers).open(len(stacks) or len(found), device, unheard, settings)
     later = Yardsticks(engine, task["references"], journal.folder / "kept", complete)

@@ -17,11 +17,12 @@ from quantbench.training import Keep, TrainSettings
 from quantbench.version import __version__
 
 
-def write_task(path: Path, stacks: Sequence[Sequence[Trial]], device: str, keep: Keep, cpus: int) -> None:
+def write_task(path: Path, stacks: Sequence[Sequence[Trial]], device: str, keep: Keep, cpus: int, gpus: int = 0) -> None:
     """Write what a job needs to know. Raises QuantBenchError.
 
     Args:
         cpus: how many stacks to train at a time where they are trained on the CPU.
+        gpus: that the job asked for, each of which trains a stack at a time; 0 where it asked for none, and uses one at most.
     """
     content = {
         "version": __version__,
@@ -29,6 +30,7 @@ def write_task(path: Path, stacks: Sequence[Sequence[Trial]], device: str, keep:
         "run": str(keep.folder),
         "device": device,
         "cpus": cpus,
+        "gpus": gpus,
         "checkpoint_every": keep.checkpoint_every,
         "export": keep.export,
         "references": keep.references,
