@@ -1,0 +1,255 @@
+"""Steps as graphs: written down once, and run again without Python.
+
+On a GPU a stack of few trials waits for its kernels to be launched. A graph of all of them is launched at once. Each kind of
+step is taken three times before it pays: as it is, watched for operations that no graph can hold; while it is written down;
+and from then on by running the graph. What is not tensor operations stays outside: batches, random numbers, schedules and
+learning rates are written into the graph's tensors before each run.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from quantbench.errors import brief
+from quantbench.simulators import Frames
+from quantbench.streams import Streams
+from quantbench.terminal import say
+from quantbench.traced import Trace
+from quantbench.training.capturable import Watching
+from quantbench.training.stack import Stack
+from quantbench.training.step import Inputs, Step
+
+MOST_KINDS = 12
+"""Kinds of step that have a graph; with more, hardly any would be run twice."""
+
+Run = Callable[[], None]
+
+
+class Capture(Protocol):
+    """Makes graphs."""
+
+    bytes: int
+    """Memory that the graphs hold."""
+
+    def warm(self, run: Run) -> None:
+        """Run something as it will be when it is written down, but once."""
+
+    def __call__(self, run: Run) -> Run:
+        """Write down what ``run`` does, and do it once; gives what does it again, on the same tensors."""
+
+
+class CudaCapture:
+    """CUDA graphs, on a stream and in a memory pool of their own, which all kinds of step share: none runs beside another."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.bytes = device, 0
+        self._stream, self._pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
+
+    def warm(self, run: Run) -> None:
+        now = torch.cuda.current_stream(self.device)
+        self._stream.wait_stream(now)
+        with torch.cuda.stream(self._stream):
+            run()
+        now.wait_stream(self._stream)
+
+    def __call__(self, run: Run) -> Run:
+        gc.collect()
+        torch.cuda.empty_cache()
+        before = torch.cuda.memory_reserved(self.device)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+            run()
+        self.bytes += max(0, torch.cuda.memory_reserved(self.device) - before)
+        graph.replay()
+        return graph.replay
+
+
+def capture_for(stack: Stack) -> Capture | None:
+    """What makes graphs of a stack's steps; None where they are taken as they are."""
+    wanted = stack.train.graph == "auto" and stack.device.type == "cuda"
+    return CudaCapture(stack.device) if wanted else None
+
+
+class Drawn(Streams):
+    """Random numbers that are drawn outside of a graph, into tensors of it.
+
+    Streams that are themselves tensor operations, and say so by ``capturable``, need none of this: see ``drawing``.
+    """
+
+    def __init__(self, streams: Streams, trace: Trace) -> None:
+        self.device, self.trials = streams.device, streams.trials
+        self._streams, self._trace = streams, trace
+        self._kept: list[tuple[Tensor, Callable[[], Tensor]]] = []
+        self._place: int | None = None
+
+    def again(self) -> None:
+        """Give the same tensors again, from the first on."""
+        self._place = 0
+
+    def refresh(self) -> None:
+        """Draw all numbers anew, in their order."""
+        for tensor, draw in self._kept:
+            tensor.copy_(draw())
+
+    def normal(self, purpose: str, *shape: int) -> Tensor:
+        return self._of(lambda: self._streams.normal(purpose, *shape))
+
+    def uniform(self, purpose: str, *shape: int) -> Tensor:
+        return self._of(lambda: self._streams.uniform(purpose, *shape))
+
+    def integers(self, purpose: str, high: int, *shape: int) -> Tensor:
+        return self._of(lambda: self._streams.integers(purpose, high, *shape))
+
+    def permutations(self, purpose: str, length: int) -> Tensor:
+        return self._of(lambda: self._streams.permutations(purpose, length))
+
+    def rotations(self, purpose: str, *shape: int, dim: int) -> Tensor:
+        return self._of(lambda: self._streams.rotations(purpose, *shape, dim=dim))
+
+    def _of(self, draw: Callable[[], Tensor]) -> Tensor:
+        if self._place is None or self._place == len(self._kept):  # after an error, a step is taken again, and goes on
+            with self._trace.outside():
+                self._kept.append((draw(), draw))
+            self._place = None if self._place is None else len(self._kept)
+            return self._kept[-1][0]
+        self._place += 1
+        return self._kept[self._place - 1][0]
+
+
+@dataclass
+class _Kind:
+    """One kind of step: what it is given, and its graph once there is one."""
+
+    trace: Trace
+    drawn: Drawn
+    given: Inputs
+    run: Run | None = field(default=None)
+
+    def again(self, step: int) -> None:
+        self.trace.again(step)
+        self.drawn.again()
+
+
+class Graphs:
+    """Takes the steps of a training, as graphs where that can be.
+
+    Args:
+        progress: of a step's number.
+
+    Attributes:
+        reason: why steps are taken as they are, from now on; None where they are graphs.
+    """
+
+    def __init__(self, one: Step, capture: Capture, progress: Callable[[int], float]) -> None:
+        self.one, self.capture, self.progress = one, capture, progress
+        self.reason: str | None = None
+        self._kinds: list[_Kind] = []
+        self._frames: Frames | None = None
+        self._rate: Tensor | None = None
+        self._loss = torch.zeros_like(one.norm)
+
+    def take(self, given: Inputs) -> Tensor:
+        """``Step.take``; what it gives stays right until the next step."""
+        if self.reason is not None:
+            return self.one.take(given)
+        self._hold(given)
+        kind = next((kind for kind in self._kinds if kind.trace.holds(given.number)), None)
+        if kind is None:
+            return self._begin(given)
+        kind.trace.refresh(given.number)
+        kind.drawn.refresh()
+        if kind.run is None:
+            self._write(kind, given.number)
+        else:
+            kind.run()
+        return self._loss
+
+    def _hold(self, given: Inputs) -> None:
+        """Put a batch and the learning rates into the graphs' tensors."""
+        if self._frames is None:
+            every = (given.frames.input, given.frames.target, given.frames.side)
+            copies = [None if one is None else one.clone() for one in every]
+            assert copies[0] is not None
+            assert copies[1] is not None
+            self._frames = Frames(copies[0], copies[1], copies[2])
+            self._rate = None if given.rate is None else given.rate.clone()
+            return
+        self._frames.input.copy_(given.frames.input)
+        self._frames.target.copy_(given.frames.target)
+        if self._frames.side is not None and given.frames.side is not None:
+            self._frames.side.copy_(given.frames.side)
+        if self._rate is not None and given.rate is not None:
+            self._rate.copy_(given.rate)
+
+    def _begin(self, given: Inputs) -> Tensor:
+        """Take the first step of a kind as it is, and find out whether a graph can hold it."""
+        watching = Watching()
+        trace = Trace(given.number, watching.paused)
+        drawn = Drawn(given.streams, trace)
+        assert self._frames is not None
+        own = Inputs(
+            self._frames,
+            trace.number(lambda step: step),  # type: ignore[arg-type] # it acts as a number
+            trace.number(self.progress),  # type: ignore[arg-type]
+            self._rate,
+            drawn,
+        )
+        kind = _Kind(trace, drawn, own)
+        before = [tensor.detach().clone() for tensor in self.one.tensors()]
+        try:
+            with watching:
+                self.capture.warm(lambda: self._run(kind))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            self._restore(before)
+            self._give_up(f"{type(error).__name__}: {brief(error)}")
+            drawn.again()
+            return self.one.take(replace(given, streams=drawn))
+        if watching.refused:
+            self._give_up("; ".join(f"{who} {why}" for who, why in watching.refused.items()))
+        elif len(self._kinds) == MOST_KINDS:
+            classes = ", ".join(trace.deciding)
+            self._give_up(f"{classes}: its steps are of more than {MOST_KINDS} kinds, by what it decides by progress or step")
+        else:
+            self._kinds.append(kind)
+        return self._loss
+
+    def _write(self, kind: _Kind, step: int) -> None:
+        """Take a step while it is written down."""
+        kind.again(step)
+        try:
+            kind.run = self.capture(lambda: self._run(kind))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            self._give_up(f"{type(error).__name__}: {brief(error)}")
+            kind.again(step)
+            self._run(kind)
+
+    def _run(self, kind: _Kind) -> None:
+        self._loss.copy_(self.one.take(kind.given))
+
+    @torch.no_grad()
+    def _restore(self, before: list[Tensor]) -> None:
+        for tensor, old in zip(self.one.tensors(), before, strict=True):
+            tensor.copy_(old)
+
+    def _give_up(self, reason: str) -> None:
+        self.reason = reason
+        self._kinds.clear()
+        stack = self.one.stack
+        _tell(f"{type(stack.quantizer).__name__}, {type(stack.gradient).__name__}", reason)
+
+
+@cache
+def _tell(classes: str, reason: str) -> None:
+    """Say it once."""
+    say(f"train.graph=auto: steps of {classes} are not run as graphs, but as they are: {reason}", error=True)
