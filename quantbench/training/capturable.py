@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from quantbench.traced import asking
@@ -35,6 +36,29 @@ REFUSED = {
 """Operations that have the CPU wait for the GPU, or a size that is not known before; by name."""
 
 
+RANDOM = frozenset(
+    {"bernoulli", "bernoulli_", "exponential_", "multinomial", "native_dropout", "normal", "normal_", "poisson", "rand"}
+    | {"rand_like", "randint", "randint_like", "randn", "randn_like", "random_", "randperm", "uniform_"}
+)
+"""Operations that draw, from a generator that a graph does not have."""
+
+READING = frozenset({"tolist", "numpy", "cpu", "__array__", "item"})
+"""Methods that read a tensor, on a CPU unseen by the dispatcher."""
+
+
+class _Reading(TorchFunctionMode):
+    def __init__(self, watching: Watching) -> None:
+        super().__init__()
+        self.watching = watching
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__name__", "") in READING:
+            self.watching.note(WAITS)
+        return func(*args, **(kwargs or {}))
+
+
 class Watching(TorchDispatchMode):
     """Notes, of all operations within it, those that a graph cannot hold.
 
@@ -45,7 +69,21 @@ class Watching(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.refused: dict[str, str] = {}
-        self._on = True
+        self._on, self._reading = True, _Reading(self)
+
+    def __enter__(self) -> Watching:
+        self._reading.__enter__()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._reading.__exit__(*error)
+
+    def note(self, why: str) -> None:
+        """A graph cannot hold what is done now."""
+        if self._on:
+            self.refused.setdefault(asking(), why)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -63,10 +101,10 @@ class Watching(TorchDispatchMode):
         if not self._on:
             return func(*args, **kwargs)
         if why := refusal(func, args, kwargs):
-            self.refused.setdefault(asking(), why)
+            self.note(why)
         found = func(*args, **kwargs)
         if isinstance(found, Tensor) and any(one.device != found.device and one.dim() for one in tensors_in(args)):
-            self.refused.setdefault(asking(), COPIES)
+            self.note(COPIES)
         return found
 
 
@@ -75,7 +113,7 @@ def refusal(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | 
     name = func.overloadpacket.__name__
     if name in REFUSED:
         return REFUSED[name]
-    if kwargs.get("generator") is not None:
+    if name in RANDOM:
         return DRAWS
     if name in ("index", "index_put", "index_put_", "_index_put_impl_"):
         return SHAPES if any(one.dtype == torch.bool for one in args[1] if isinstance(one, Tensor)) else None
