@@ -103,7 +103,7 @@ class Watching(TorchDispatchMode):
         if why := refusal(func, args, kwargs):
             self.note(why)
         found = func(*args, **kwargs)
-        if isinstance(found, Tensor) and any(one.device != found.device and one.dim() for one in tensors_in(args)):
+        if isinstance(found, Tensor) and any(one.device != found.device for one in tensors_in(args)):
             self.note(COPIES)
         return found
 

@@ -12,7 +12,7 @@ import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ from quantbench.terminal import say
 from quantbench.traced import Trace
 from quantbench.training.capturable import Watching
 from quantbench.training.stack import Stack
-from quantbench.training.step import Inputs, Step
+from quantbench.training.step import Inputs, Step, progress_at
 
 MOST_KINDS = 12
 """Kinds of step that have a graph; with more, hardly any would be run twice."""
@@ -64,7 +64,10 @@ class CudaCapture:
         torch.cuda.empty_cache()
         before = torch.cuda.memory_reserved(self.device)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+        with (
+            torch.cuda.device(self.device),
+            torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
+        ):
             run()
         self.bytes += max(0, torch.cuda.memory_reserved(self.device) - before)
         graph.replay()
@@ -140,15 +143,12 @@ class _Kind:
 class Graphs:
     """Takes the steps of a training, as graphs where that can be.
 
-    Args:
-        progress: of a step's number.
-
     Attributes:
         reason: why steps are taken as they are, from now on; None where they are graphs.
     """
 
-    def __init__(self, one: Step, capture: Capture, progress: Callable[[int], float]) -> None:
-        self.one, self.capture, self.progress = one, capture, progress
+    def __init__(self, one: Step, capture: Capture) -> None:
+        self.one, self.capture = one, capture
         self.reason: str | None = None
         self._kinds: list[_Kind] = []
         self._frames: Frames | None = None
@@ -193,14 +193,11 @@ class Graphs:
         watching = Watching()
         trace = Trace(given.number, watching.paused)
         drawn = Drawn(given.streams, trace)
+        steps = self.one.stack.train.steps
+        number: Any = trace.number(lambda step: step)
+        progress: Any = trace.number(lambda step: progress_at(step, steps))
         assert self._frames is not None
-        own = Inputs(
-            self._frames,
-            trace.number(lambda step: step),  # type: ignore[arg-type] # it acts as a number
-            trace.number(self.progress),  # type: ignore[arg-type]
-            self._rate,
-            drawn,
-        )
+        own = Inputs(self._frames, number, progress, self._rate, drawn)
         kind = _Kind(trace, drawn, own)
         before = [tensor.detach().clone() for tensor in self.one.tensors()]
         try:
@@ -227,9 +224,7 @@ class Graphs:
         kind.again(step)
         try:
             kind.run = self.capture(lambda: self._run(kind))
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
+        except Exception as error:  # of memory, too: what takes one step may not take a graph and an evaluation
             self._give_up(f"{type(error).__name__}: {brief(error)}")
             kind.again(step)
             self._run(kind)

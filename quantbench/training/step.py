@@ -39,6 +39,11 @@ class Inputs:
     streams: Streams
 
 
+def progress_at(step: int, steps: int) -> float:
+    """How far a training of so many steps is at one of them, 0 to 1."""
+    return (step - 1) / max(1, steps - 1)
+
+
 class Step:
     """Forward, losses, backward, divergence, optimizer, and what the quantizer changes by itself.
 

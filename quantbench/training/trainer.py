@@ -23,7 +23,7 @@ from quantbench.training.model import Model
 from quantbench.training.optimizer import Adam
 from quantbench.training.scaling import LossScales
 from quantbench.training.stack import Outcome, Stack
-from quantbench.training.step import Inputs, Step
+from quantbench.training.step import Inputs, Step, progress_at
 
 BATCHES_AHEAD = 8
 """Batches drawn at a time; fixed, for the frames depend on it."""
@@ -73,7 +73,7 @@ class Training:
         self.encoder_std_start = torch.full((trials,), math.nan, device=stack.device)
         adams = (self.adam, self.critic_adam)
         self.one = Step(stack, self.model, adams, self.scales, self.divergence)
-        self.graphs = Graphs(self.one, capture, self._progress) if capture is not None else None
+        self.graphs = Graphs(self.one, capture) if capture is not None else None
         self.step, self.stepping = 0, 0.0
         self.ahead: Frames | None = None
 
@@ -108,13 +108,21 @@ class Training:
             loss = self._step(self.step + 1, self._next_batch())
             self.step += 1
             self._note(self.step, self.one.diverged)
+            logs = self.step % settings.log_every == 0 or self.step == settings.steps
+            reports = self.step % REPORT_EVERY == 0 or self.step == last
+            if logs or reports:
+                self._learn()  # which waits for a GPU, as a part of the steps' time
             self.stepping += time.perf_counter() - began
-            if self.step % settings.log_every == 0 or self.step == settings.steps:
+            if logs:
                 self._log({"loss": loss, "gradient_norm": self.norm})
-            if self.step % REPORT_EVERY == 0 or self.step == last:
-                self._learn()
+            if reports:
                 report(self.step - reported)
                 reported = self.step
+
+    @property
+    def graph_bytes(self) -> int:
+        """Memory that graphs of steps hold."""
+        return 0 if self.graphs is None else self.graphs.capture.bytes
 
     @property
     def norm(self) -> Tensor:
@@ -161,7 +169,7 @@ class Training:
 
     def _progress(self, step: int) -> float:
         """How far the training is at a step, 0 to 1."""
-        return (step - 1) / max(1, self.stack.train.steps - 1)
+        return progress_at(step, self.stack.train.steps)
 
     def _frozen(self, step: int) -> bool:
         """Whether the encoder stays as it is at a step."""
@@ -217,7 +225,6 @@ class Training:
 
     def _log(self, training: dict[str, Tensor]) -> None:
         """Add a point to the curves of the trials that still train."""
-        self._learn()
         if not (self.step and self._frozen(self.step)):  # a decoder may be learning from the codebook that there is
             self._refit()
         measured = evaluate(self.model, self.curve_frames, self.streams)
