@@ -124,7 +124,8 @@ class SGA(OnGrid):
     def _temperature(self, moment: Moment, level: Tensor) -> Tensor | float:
         if self.anneal == "share":
             return self.temperature.at(moment.progress)
-        return moving(moment.step, lambda step: min(HOTTEST, HOTTEST * math.exp(-COOLING * (step - HOT_STEPS))), level)
+        found: Tensor | float = moving(moment.step, _hot, level)
+        return found
 
     def rounded(self, level: Tensor, clamped: Tensor, hard: Tensor, moment: Moment) -> Tensor:
         temperature = self._temperature(moment, level)
@@ -135,6 +136,11 @@ class SGA(OnGrid):
         # The difference of two Gumbel variables is logistic; a softmax over two is a sigmoid of the difference.
         logistic = drawn.log() - torch.log1p(-drawn)
         return below + torch.sigmoid(((down - up) / temperature + logistic) / temperature)
+
+
+def _hot(step: int) -> float:
+    """SGA's temperature at a step."""
+    return min(HOTTEST, HOTTEST * math.exp(-COOLING * (step - HOT_STEPS)))
 
 
 def soft_round(values: Tensor, alpha: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class _Reading(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-class Watching(TorchDispatchMode):
+class Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes, of all operations within it, those that a graph cannot hold.
 
     Attributes:
@@ -67,17 +67,17 @@ class Watching(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.refused: dict[str, str] = {}
         self._on, self._reading = True, _Reading(self)
 
     def __enter__(self) -> Watching:
         self._reading.__enter__()
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._reading.__exit__(*error)
 
     def note(self, why: str) -> None:

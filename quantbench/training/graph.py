@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
 
@@ -19,10 +19,10 @@ from torch import Tensor
 
 from quantbench.errors import brief
 from quantbench.simulators import Frames
-from quantbench.streams import Streams
 from quantbench.terminal import say
 from quantbench.traced import Trace
 from quantbench.training.capturable import Watching
+from quantbench.training.drawn import Drawn
 from quantbench.training.stack import Stack
 from quantbench.training.step import Inputs, Step, progress_at
 
@@ -50,7 +50,8 @@ class CudaCapture:
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.bytes = device, 0
-        self._stream, self._pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle()
 
     def warm(self, run: Run) -> None:
         now = torch.cuda.current_stream(self.device)
@@ -78,52 +79,6 @@ def capture_for(stack: Stack) -> Capture | None:
     """What makes graphs of a stack's steps; None where they are taken as they are."""
     wanted = stack.train.graph == "auto" and stack.device.type == "cuda"
     return CudaCapture(stack.device) if wanted else None
-
-
-class Drawn(Streams):
-    """Random numbers that are drawn outside of a graph, into tensors of it.
-
-    Streams that are themselves tensor operations, and say so by ``capturable``, need none of this: see ``drawing``.
-    """
-
-    def __init__(self, streams: Streams, trace: Trace) -> None:
-        self.device, self.trials = streams.device, streams.trials
-        self._streams, self._trace = streams, trace
-        self._kept: list[tuple[Tensor, Callable[[], Tensor]]] = []
-        self._place: int | None = None
-
-    def again(self) -> None:
-        """Give the same tensors again, from the first on."""
-        self._place = 0
-
-    def refresh(self) -> None:
-        """Draw all numbers anew, in their order."""
-        for tensor, draw in self._kept:
-            tensor.copy_(draw())
-
-    def normal(self, purpose: str, *shape: int) -> Tensor:
-        return self._of(lambda: self._streams.normal(purpose, *shape))
-
-    def uniform(self, purpose: str, *shape: int) -> Tensor:
-        return self._of(lambda: self._streams.uniform(purpose, *shape))
-
-    def integers(self, purpose: str, high: int, *shape: int) -> Tensor:
-        return self._of(lambda: self._streams.integers(purpose, high, *shape))
-
-    def permutations(self, purpose: str, length: int) -> Tensor:
-        return self._of(lambda: self._streams.permutations(purpose, length))
-
-    def rotations(self, purpose: str, *shape: int, dim: int) -> Tensor:
-        return self._of(lambda: self._streams.rotations(purpose, *shape, dim=dim))
-
-    def _of(self, draw: Callable[[], Tensor]) -> Tensor:
-        if self._place is None or self._place == len(self._kept):  # after an error, a step is taken again, and goes on
-            with self._trace.outside():
-                self._kept.append((draw(), draw))
-            self._place = None if self._place is None else len(self._kept)
-            return self._kept[-1][0]
-        self._place += 1
-        return self._kept[self._place - 1][0]
 
 
 @dataclass
@@ -192,7 +147,7 @@ class Graphs:
         """Take the first step of a kind as it is, and find out whether a graph can hold it."""
         watching = Watching()
         trace = Trace(given.number, watching.paused)
-        drawn = Drawn(given.streams, trace)
+        drawn, begun = Drawn(given.streams, trace), given.streams.state()
         steps = self.one.stack.train.steps
         number: Any = trace.number(lambda step: step)
         progress: Any = trace.number(lambda step: progress_at(step, steps))
@@ -206,10 +161,12 @@ class Graphs:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
-            self._restore(before)
+            with torch.no_grad():
+                for tensor, old in zip(self.one.tensors(), before, strict=True):
+                    tensor.copy_(old)
+            given.streams.restore(begun)
             self._give_up(f"{type(error).__name__}: {brief(error)}")
-            drawn.again()
-            return self.one.take(replace(given, streams=drawn))
+            return self.one.take(given)
         if watching.refused:
             self._give_up("; ".join(f"{who} {why}" for who, why in watching.refused.items()))
         elif len(self._kinds) == MOST_KINDS:
@@ -231,11 +188,6 @@ class Graphs:
 
     def _run(self, kind: _Kind) -> None:
         self._loss.copy_(self.one.take(kind.given))
-
-    @torch.no_grad()
-    def _restore(self, before: list[Tensor]) -> None:
-        for tensor, old in zip(self.one.tensors(), before, strict=True):
-            tensor.copy_(old)
 
     def _give_up(self, reason: str) -> None:
         self.reason = reason

@@ -8,13 +8,14 @@ import torch
 
 from quantbench import kernels
 from quantbench.components import component
-from quantbench.gradients import STE, Own, Schedule, SoftToHard, WarmUp
+from quantbench.gradients import STE, Noise, Own, Schedule, SoftToHard, WarmUp
 from quantbench.quantizers import FSQ, Residual, VectorQuantizer
 from quantbench.streams import Streams
 from quantbench.sweeps.catalogue import default_component
 from quantbench.traced import Trace, moving
-from quantbench.training import graph
+from quantbench.training import graph, trainer
 from quantbench.training.capturable import Watching
+from quantbench.training.drawn import Drawn
 from quantbench.training.trainer import Training
 from tests.training.recorder import Recorder
 from tests.training.test_every_choice import DIMS, GRADIENTS, QUANTIZERS, SMALL, quantizer_of, stack
@@ -27,7 +28,7 @@ NOT_AS_GRAPHS = {
 } | {f"vqp_{name}": "External asks a tensor for a number" for name in ("diveq", "fsp", "fsq", "lfq", "rfsq", "rotation", "rvq")}
 NOT_AS_GRAPHS |= {f"vqp_{name}": NOT_AS_GRAPHS["external"] for name in ("simvq", "vq")}
 """And why; all other choices are."""
-SOME_QUANTIZERS = ("vq", "tcq", "vqp_fsq")
+SOME_QUANTIZERS = ("vq", "tcq")
 SOME_GRADIENTS = (("vp_small", VectorQuantizer), ("sga", FSQ), ("gumbel_softmax", VectorQuantizer))
 
 
@@ -226,9 +227,32 @@ def test_schedules_are_the_same_numbers():
         assert trace.holds(99)
 
 
+class Counting(Streams):
+    """Streams that are tensor operations, with a position that is a tensor."""
+
+    capturable = True
+
+    def __init__(self, seeds, device="cpu"):
+        super().__init__(seeds, device)
+        self.position = torch.zeros(())
+
+    def normal(self, purpose, *shape):
+        if purpose != "gradient noise":
+            return super().normal(purpose, *shape)
+        place = torch.arange(math.prod(shape), dtype=torch.float32).view(1, *shape)
+        self.position += 1
+        return torch.sin(12.9898 * place + 78.233 * self.position).expand(self.trials, *shape)
+
+
+def test_streams_of_tensor_operations_are_a_part_of_the_graph(monkeypatch):
+    monkeypatch.setattr(trainer, "Streams", Counting)
+    noise = Noise(distribution="gaussian")
+    assert check(stack(SMALL[VectorQuantizer], noise), 1).one.model.streams.position == 12
+
+
 def test_drawn_numbers_are_those_of_the_streams():
     own, other = Streams([1, 2]), Streams([1, 2])
-    drawn = graph.Drawn(own, Trace(1))
+    drawn = Drawn(own, Trace(1))
     kept = [drawn.normal("a", 3), drawn.integers("b", 9, 2), drawn.uniform("a", 3)]
     for _ in range(3):
         expected = [other.normal("a", 3), other.integers("b", 9, 2), other.uniform("a", 3)]
