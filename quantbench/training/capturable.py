@@ -72,13 +72,13 @@ class Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._on, self._reading = True, _Reading(self)
 
     def __enter__(self) -> Watching:
-        self._reading.__enter__()
+        self._reading.__enter__()  # type: ignore[no-untyped-call]
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)  # type: ignore[no-untyped-call]
-        self._reading.__exit__(*error)
+        self._reading.__exit__(*error)  # type: ignore[no-untyped-call]
 
     def note(self, why: str) -> None:
         """A graph cannot hold what is done now."""

@@ -108,7 +108,7 @@ def test_a_graph_of_a_strategy_does_what_its_steps_do(gradient, kind):
     assert one.graphs.reason is None
     assert other.graphs is None
     for here, there in zip(one.outcomes, other.outcomes, strict=True):
-        values = [dict((name, value) for step, name, value in each.curves if step == 12)["mse"] for each in (here, there)]
+        values = [{name: value for step, name, value in each.curves if step == 12}["mse"] for each in (here, there)]
         assert values[0] == pytest.approx(values[1], rel=0.02)
 
 

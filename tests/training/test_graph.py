@@ -117,9 +117,10 @@ def test_other_settings_train_alike_as_graphs(case):
     assert check(WHOLES[case]()).reason is None
 
 
-def test_a_trial_that_diverges_is_frozen_at_its_step_and_told_of_later():
+@pytest.mark.parametrize("gradient", ["ste", "vp_small"])  # which has a memory
+def test_a_trial_that_diverges_is_frozen_at_its_step_and_told_of_later(gradient):
     """Its neighbours, the step, the reason, and the trial as it was are those of steps that are waited for."""
-    whole = stack(SMALL[VectorQuantizer], STE())
+    whole = stack(SMALL[VectorQuantizer], default_component("gradient", gradient))
     train = dataclasses.replace(whole.train, lr=torch.tensor([1e-3, 30.0, 1e30]), explode=5.0)
     training = check(dataclasses.replace(whole, train=train), 1).one
     assert training.divergence.frozen.tolist() == [False, True, True]
