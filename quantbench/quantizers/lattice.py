@@ -112,7 +112,7 @@ class VoronoiCode:
         centroid: mean of the codes, (dim,).
     """
 
-    def __init__(self, lattice: str, levels: int, device: torch.device) -> None:
+    def __init__(self, lattice: str, levels: int, device: torch.device = CPU) -> None:
         self.lattice, self.levels, self.dim = lattice, levels, DIMENSIONS[lattice]
         self.basis = generator(lattice)
         self.inverse = torch.linalg.inv(self.basis)
