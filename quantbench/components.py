@@ -7,7 +7,7 @@ that the training hands in. Every tensor has the trial axis first.
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cache, partial
@@ -16,11 +16,12 @@ from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform, get_t
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from torch.utils.weak import WeakIdKeyDictionary
 
 from quantbench import kernels
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
-from quantbench.precision import whole
+from quantbench.precision import current, whole
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,9 @@ def over_trials(hint: Any) -> OverTrials | None:
     return next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, OverTrials)), None)
 
 
+_largest: MutableMapping[Tensor, float] = WeakIdKeyDictionary()
+"""The largest of each tensor of settings, as long as there is that tensor."""
+
 One = TypeVar("One", bound=Component)
 
 
@@ -114,6 +118,7 @@ def joined(ones: Sequence[One], device: torch.device | str = "cpu") -> One:
             values[field.name] = joined(each, device)
         elif lies := over_trials(hints(cls)[field.name]):
             values[field.name] = torch.tensor(each, dtype=torch.float32, device=device).view(lies.shape)
+            _largest[values[field.name]] = float(max(each))
         elif other := next(([one] for one in each if one != each[0]), None):
             raise ConfigError(f"{cls.__name__}.{field.name}={each[0]}, {other[0]}: trials of one stack must have the same")
         else:
@@ -162,6 +167,22 @@ def at_most(name: str, value: Any, highest: float) -> None:
 def between(name: str, value: Any, low: float, high: float) -> None:
     """Raise ConfigError unless ``low <= value <= high``."""
     _must(name, value, "lie", f"between {low:g} and {high:g}", low <= value <= high)
+
+
+def constant(numbers: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """``torch.tensor`` of numbers, or tuples of them, that stay the same, made once: on a GPU it would be copied each time."""
+    return _constant(numbers, dtype, device, current())
+
+
+@cache
+def _constant(numbers: Any, dtype: torch.dtype, device: torch.device, precision: str) -> Tensor:
+    """In a precision: it is rounded as everything is that is made in it."""
+    return torch.tensor(numbers, dtype=dtype, device=device)
+
+
+def largest(setting: Tensor) -> float:
+    """The largest of a stack's values of a setting; known without asking the device."""
+    return _largest[setting] if setting in _largest else float(setting.max())
 
 
 def trial_mean(values: Tensor) -> Tensor:

@@ -127,6 +127,12 @@ def _rounding(mode: _Rounding | None) -> Iterator[None]:
         _active.reset(before)
 
 
+def current() -> str:
+    """The precision in which this moment's operations are computed: one of ``LOW``, or ``float32``."""
+    mode = _active.get()
+    return "float32" if mode is None else next(name for name, kind in LOW.items() if kind is mode.kind)
+
+
 @contextmanager
 def computing(precision: str) -> Iterator[None]:
     """Whatever is computed within this context is computed in a precision: ``float32``, ``tf32``, or one of ``LOW``."""

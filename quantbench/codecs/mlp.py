@@ -40,8 +40,15 @@ class PReLU(torch.autograd.Function):
 @whole
 def prelu(x: Tensor, slope: Tensor) -> Tensor:
     """The activation as one operation."""
+    if x.is_cuda:
+        return prelu_of_torch(x, slope)
     activated: Tensor = PReLU.apply(x, slope)  # type: ignore[no-untyped-call]
     return activated
+
+
+def prelu_of_torch(x: Tensor, slope: Tensor) -> Tensor:
+    """``PReLU`` by torch's own, trials as channels: on a GPU one pass forward and one backward, not two and five."""
+    return torch.prelu(x.reshape(1, len(x), -1), slope.flatten()).view(x.shape)
 
 
 @component

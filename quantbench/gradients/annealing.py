@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quantbench.components import Factor, PerTrial, State, above, at_least, between, component
+from quantbench.components import Factor, PerTrial, State, above, at_least, between, component, largest
 from quantbench.gradients.base import Gradient
 from quantbench.gradients.sampled import one_hot
 from quantbench.gradients.schedule import Schedule
@@ -105,7 +105,7 @@ class IndexPropagation(Gradient):
 
     def loss(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code, received: Tensor, moment: Moment) -> Tensor:
         loss = self.loss_weight * moment.error(received, latents)
-        if not bool((self.entropy_weight > 0).any()):
+        if not largest(self.entropy_weight) > 0:
             return loss
         logs = torch.log_softmax(quantizer.logits(state, latents, self.entropy_temperature), dim=-1)
         shares = logs.exp()

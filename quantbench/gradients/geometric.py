@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from quantbench.components import Factor, State, at_least, component, take
 from quantbench.gradients.base import Gradient
 from quantbench.gradients.perturbation import length
+from quantbench.gradients.sampled import marked
 from quantbench.quantizers.base import CODEBOOK, Code, Moment, Quantizer
 from quantbench.quantizers.search import nearest
 
@@ -118,7 +119,7 @@ def _middle(a: Tensor, b: Tensor) -> Tensor:
     """The unit vector half-way between two; any one across ``a`` where they are opposite."""
     total = a + b
     size = length(total)
-    axis = nn.functional.one_hot(a.abs().argmin(-1), a.shape[-1]).to(a.dtype)
+    axis = marked(a.abs().argmin(-1), a)
     across = nn.functional.normalize(axis - _dot(axis, a) * a, dim=-1)
     return torch.where(size > OPPOSITE, total / size, across)
 

@@ -13,6 +13,7 @@ from quantbench.components import State, component
 from quantbench.gradients.base import Gradient
 from quantbench.gradients.schedule import Schedule
 from quantbench.quantizers.base import GRID, Code, Moment, Quantizer
+from quantbench.traced import moving
 
 NEARLY_ONE = 1 - 1e-5
 SMALLEST_ALPHA = 1e-3
@@ -120,13 +121,14 @@ class SGA(OnGrid):
     def check(self) -> None:
         self.temperature.check_above("gradient.temperature", 0)
 
-    def _temperature(self, moment: Moment) -> Tensor | float:
+    def _temperature(self, moment: Moment, level: Tensor) -> Tensor | float:
         if self.anneal == "share":
             return self.temperature.at(moment.progress)
-        return min(HOTTEST, HOTTEST * math.exp(-COOLING * (moment.step - HOT_STEPS)))
+        found: Tensor | float = moving(moment.step, _hot, level)
+        return found
 
     def rounded(self, level: Tensor, clamped: Tensor, hard: Tensor, moment: Moment) -> Tensor:
-        temperature = self._temperature(moment)
+        temperature = self._temperature(moment, level)
         below = torch.floor(clamped.detach())
         share = clamped - below
         down, up = torch.atanh(share.clamp_max(NEARLY_ONE)), torch.atanh((1 - share).clamp_max(NEARLY_ONE))
@@ -134,6 +136,11 @@ class SGA(OnGrid):
         # The difference of two Gumbel variables is logistic; a softmax over two is a sigmoid of the difference.
         logistic = drawn.log() - torch.log1p(-drawn)
         return below + torch.sigmoid(((down - up) / temperature + logistic) / temperature)
+
+
+def _hot(step: int) -> float:
+    """SGA's temperature at a step."""
+    return min(HOTTEST, HOTTEST * math.exp(-COOLING * (step - HOT_STEPS)))
 
 
 def soft_round(values: Tensor, alpha: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from quantbench.components import State, at_least, component
 from quantbench.gradients.base import Gradient
@@ -173,7 +173,12 @@ def relaxed(quantizer: Quantizer, state: State, latents: Tensor, course: Schedul
 
 def one_hot(scores: Tensor) -> Tensor:
     """1 at the largest score, 0 elsewhere."""
-    return nn.functional.one_hot(scores.argmax(-1), scores.shape[-1]).to(scores.dtype)
+    return marked(scores.argmax(-1), scores)
+
+
+def marked(index: Tensor, like: Tensor) -> Tensor:
+    """1 at an index (...), 0 elsewhere, in the shape of ``like``, (..., number)."""
+    return (index.unsqueeze(-1) == torch.arange(like.shape[-1], device=like.device)).to(like.dtype)
 
 
 def reinmax(logits: Tensor, drawn: Tensor, temperature: Tensor | float = 1.0) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from quantbench.components import Component, Factor, above, between, component
 from quantbench.errors import ConfigError
+from quantbench.traced import Traced
 
 Shape = Literal["constant", "linear", "exponential", "cosine", "logarithmic"]
 
@@ -51,11 +52,13 @@ class Schedule(Component):
 
     def at(self, progress: float) -> Tensor:
         """The value at a share ``progress`` (0 to 1) of the training, (trials, 1, 1)."""
+        if self.shape == "constant":
+            return self.start
+        if isinstance(progress, Traced):
+            return progress.tensor(self.at)
         width = self.finish - self.begin
         share = (progress - self.begin) / width if width else float(progress >= self.finish)
         share = min(max(share, 0.0), 1.0)
-        if self.shape == "constant":
-            return self.start
         if self.shape == "exponential":
             return self.start * (self.end / self.start) ** share
         if self.shape == "cosine":

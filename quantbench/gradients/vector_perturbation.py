@@ -6,7 +6,19 @@ import torch
 from torch import Tensor, nn
 
 from quantbench import kernels
-from quantbench.components import Factor, PerTrial, State, above, at_least, between, component, over_chunks, trial_error
+from quantbench.components import (
+    Factor,
+    PerTrial,
+    State,
+    above,
+    at_least,
+    between,
+    component,
+    largest,
+    over_chunks,
+    take,
+    trial_error,
+)
 from quantbench.gradients.base import Gradient
 from quantbench.quantizers.base import CODEBOOK, KMEANS, Code, Moment, Quantizer
 from quantbench.streams import Streams
@@ -116,7 +128,7 @@ class VP(Gradient):
         variance = centred.square().sum(1, keepdim=True) / others
         zero = torch.zeros_like(mean)
         loss = self.mean_weight * trial_error(mean, zero) + self.variance_weight * trial_error(variance, zero + 1)
-        if bool((self.skewness_weight + self.kurtosis_weight > 0).any()):
+        if largest(self.skewness_weight) > 0 or largest(self.kurtosis_weight) > 0:
             score = centred / variance.clamp_min(SMALLEST_STD**2).sqrt()
             square = score.square()
             loss = loss + self.skewness_weight * trial_error(moment.mean(square * score).unsqueeze(1), zero)
@@ -127,12 +139,17 @@ class VP(Gradient):
 def remember(memory: State, latents: Tensor, chosen: Tensor) -> None:
     """Put the chosen latents (trials, frames) into a queue, in place, over the oldest that are there."""
     queue, start = memory["queue"], memory["next"]
-    size = queue.shape[1]
+    size, frames = queue.shape[1], chosen.shape[1]
     count = chosen.sum(1)
     first = (count - size).clamp_min(0)  # of more than there is room for, the last stay
-    place = chosen.cumsum(1) - 1 - first.unsqueeze(1)
-    trial, frame = (chosen & (place >= 0)).nonzero(as_tuple=True)
-    queue[trial, (start[trial] + place[trial, frame]) % size] = latents[trial, frame].to(queue.dtype)
+    # Without a size that depends on numbers: all places that may be written to are, those beyond with what is there.
+    place = torch.arange(min(size, frames), device=queue.device)
+    order = (~chosen).to(torch.uint8).sort(dim=1, stable=True).indices  # the chosen first
+    frame = order.gather(1, (first.unsqueeze(1) + place).clamp_max(frames - 1))
+    slot = (start.unsqueeze(1) + place) % size
+    written = (place < (count - first).unsqueeze(1)).unsqueeze(-1)
+    new = torch.where(written, take(latents, frame).to(queue.dtype), take(queue, slot))
+    queue.scatter_(1, slot.unsqueeze(-1).expand_as(new), new)
     start.copy_((start + count - first) % size)
 
 

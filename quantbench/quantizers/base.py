@@ -49,7 +49,8 @@ class Moment:
     """When a bottleneck acts, and where its noise comes from.
 
     Attributes:
-        progress: 0 at the first step of the training, 1 at the last and while evaluating.
+        progress: 0 at the first step of the training, 1 at the last and while evaluating. While a step is captured as a
+            graph, it and ``step`` are ``traced.Traced``, which act as numbers.
         streams: random numbers.
         purpose: the stream to draw from.
         training: whether a training step asks.

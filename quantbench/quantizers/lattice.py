@@ -17,6 +17,7 @@ from quantbench.quantizers.lattice_points import DIMENSIONS, generator, nearest_
 from quantbench.quantizers.search import nearest
 from quantbench.streams import Streams
 
+CPU = torch.device("cpu")
 LARGEST_TABLE = 4096
 """Codes up to which they are enumerated, and the nearest one is searched among all."""
 SHRINKINGS = 24
@@ -83,20 +84,20 @@ class Lattice(Committed):
         state["step"].copy_(unit_step(self.levels) * centred.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-6))
 
     def quantize(self, state: State, latents: Tensor) -> Code:
-        code = voronoi_code(self.lattice, self.levels)
+        code = voronoi_code(self.lattice, self.levels, latents.device)
         natural = code.unit / state["step"] * latents.detach()
-        blocks = natural.nan_to_num(0.0, 0.0, 0.0).reshape(len(latents), -1, code.dim) + code.centroid.to(latents.device)
+        blocks = natural.nan_to_num(0.0, 0.0, 0.0).reshape(len(latents), -1, code.dim) + code.centroid
         indices = code.encode(blocks).reshape(latents.shape)
         return Code(self.decode(state, indices), indices)
 
     def decode(self, state: State, indices: Tensor) -> Tensor:
-        code = voronoi_code(self.lattice, self.levels)
-        points = code.decode(indices.reshape(len(indices), -1, code.dim)) - code.centroid.to(indices.device)
+        code = voronoi_code(self.lattice, self.levels, indices.device)
+        points = code.decode(indices.reshape(len(indices), -1, code.dim)) - code.centroid
         return points.reshape(indices.shape) * (state["step"] / code.unit)
 
     def dither(self, state: State, latents: Tensor, moment: Moment) -> Tensor:
-        code = voronoi_code(self.lattice, self.levels)
-        drawn = moment.uniform(latents).reshape(-1, code.dim).double() @ code.basis.to(latents.device)
+        code = voronoi_code(self.lattice, self.levels, latents.device)
+        drawn = moment.uniform(latents).reshape(-1, code.dim).double() @ code.basis
         inside = (drawn - nearest_point(self.lattice, drawn)).to(latents.dtype)
         return inside.reshape(latents.shape) * (state["step"] / code.unit)
 
@@ -111,7 +112,7 @@ class VoronoiCode:
         centroid: mean of the codes, (dim,).
     """
 
-    def __init__(self, lattice: str, levels: int) -> None:
+    def __init__(self, lattice: str, levels: int, device: torch.device = CPU) -> None:
         self.lattice, self.levels, self.dim = lattice, levels, DIMENSIONS[lattice]
         self.basis = generator(lattice)
         self.inverse = torch.linalg.inv(self.basis)
@@ -127,16 +128,19 @@ class VoronoiCode:
         else:
             drawn = torch.randint(levels, (LARGEST_TABLE, self.dim), generator=torch.Generator().manual_seed(0))
             self.centroid = self._points(drawn).mean(0)
+        for name, value in list(vars(self).items()):
+            if isinstance(value, Tensor):
+                setattr(self, name, value.to(device))
 
     def encode(self, x: Tensor) -> Tensor:
         """Indices, (trials, blocks, dim), of points (trials, blocks, dim) in natural coordinates."""
         if self.table is not None:
-            table = self.table.to(x).expand(len(x), -1, -1)
-            return self.numbers.to(x.device)[nearest(table, x)]
+            table = self.table.expand(len(x), -1, -1)
+            return self.numbers[nearest(table, x)]
         flat = x.reshape(-1, self.dim).double()
         indices, inside = self._indices(flat)
         left = (~inside).nonzero().flatten()
-        centre = self.offset.to(x.device)
+        centre = self.offset
         shrunk = flat[left] - centre
         for _ in range(SHRINKINGS):
             if not len(left):
@@ -156,22 +160,22 @@ class VoronoiCode:
         """Points in natural coordinates of indices (..., dim)."""
         if self.table is not None:
             weights = self.levels ** torch.arange(self.dim - 1, -1, -1, device=indices.device)
-            return self.table.to(indices.device)[(indices * weights).sum(-1)]
+            return self.table[(indices * weights).sum(-1)]
         return self._points(indices)
 
     def _points(self, indices: Tensor) -> Tensor:
-        x = indices.double() @ self.basis.to(indices.device)
-        region = nearest_point(self.lattice, (x - self.offset.to(x.device)) / self.levels)
+        x = indices.double() @ self.basis
+        region = nearest_point(self.lattice, (x - self.offset) / self.levels)
         return (x - self.levels * region).float()
 
     def _indices(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Indices of the nearest lattice points, and whether these are codes."""
         point = nearest_point(self.lattice, x)
-        indices = torch.round(point @ self.inverse.to(x.device)).long().remainder(self.levels)
+        indices = torch.round(point @ self.inverse).long().remainder(self.levels)
         return indices, ((self._points(indices) - point).abs() < 1e-3).all(-1)
 
 
 @lru_cache(maxsize=16)
-def voronoi_code(lattice: str, levels: int) -> VoronoiCode:
+def voronoi_code(lattice: str, levels: int, device: torch.device = CPU) -> VoronoiCode:
     """The code, made once."""
-    return VoronoiCode(lattice, levels)
+    return VoronoiCode(lattice, levels, device)

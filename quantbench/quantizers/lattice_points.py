@@ -8,6 +8,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from quantbench.components import constant
 from quantbench.quantizers.search import first_minimum
 
 DIMENSIONS = {"Z": 1, "A2": 2, "D4": 4, "E8": 8, "Leech": 24}
@@ -67,7 +68,7 @@ def nearest_point(name: str, points: Tensor) -> Tensor:
         return (torch.cat([_nearest_leech(part) for part in torch.split(flat, CHUNK)]) / 8**0.5).view(points.shape)
     # A2 and E8 are two rectangular lattices, resp. two of type D8: one at the origin, one at the middle of its cells.
     if name == "A2":
-        cell = points.new_tensor([1.0, 3.0**0.5])
+        cell = constant((1.0, 3.0**0.5), points.dtype, points.device)
         found = [((points - shift) / cell).round() * cell + shift for shift in (0 * cell, cell / 2)]
     else:
         found = [_nearest_d(points - shift) + shift for shift in (0.0, 0.5)]

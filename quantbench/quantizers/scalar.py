@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from quantbench.components import PerTrial, State, above, at_least, component, trial_mean
+from quantbench.components import PerTrial, State, above, at_least, component, constant, trial_mean
 from quantbench.errors import ConfigError
 from quantbench.quantizers.base import DITHER, GRID, SOFT, WHOLE, Code, Committed, Grid, Moment
 from quantbench.streams import Streams
@@ -43,13 +43,13 @@ class PerDimension(Committed):
 
     def logits(self, state: State, latents: Tensor, temperature: Tensor) -> Tensor:
         grid = self.grid(latents)
-        levels = _levels(grid)
+        levels = self._levels(grid)
         logits = -(latents.unsqueeze(-1) - levels).square() / temperature.unsqueeze(-1)
         return logits.masked_fill(levels > grid.highest[:, None] + grid.step[:, None] / 2, -math.inf)
 
     def mixture(self, state: State, weights: Tensor) -> Tensor:
         # The trailing axis is short: summed level by level, every trial's numbers are the same in any stack.
-        levels = _levels(self.grid(weights[..., 0]))
+        levels = self._levels(self.grid(weights[..., 0]))
         return sum((weights[..., i] * levels[:, i] for i in range(1, levels.shape[1])), weights[..., 0] * levels[:, 0])
 
     def dither(self, state: State, latents: Tensor, moment: Moment) -> Tensor:
@@ -57,13 +57,12 @@ class PerDimension(Committed):
 
     def _counts(self, latents: Tensor) -> Tensor:
         """Levels per dimension, (dim,)."""
-        return torch.tensor(self.alphabet(latents.shape[-1]), dtype=latents.dtype, device=latents.device)
+        return constant(tuple(self.alphabet(latents.shape[-1])), latents.dtype, latents.device)
 
-
-def _levels(grid: Grid) -> Tensor:
-    """All levels, (dim, largest count)."""
-    number = torch.arange(int(grid.counts.max()), dtype=grid.step.dtype, device=grid.step.device)
-    return grid.lowest[:, None] + grid.step[:, None] * number
+    def _levels(self, grid: Grid) -> Tensor:
+        """All levels, (dim, largest count)."""
+        number = torch.arange(max(self.alphabet(len(grid.counts))), dtype=grid.step.dtype, device=grid.step.device)
+        return grid.lowest[:, None] + grid.step[:, None] * number
 
 
 @component

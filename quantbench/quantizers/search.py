@@ -14,6 +14,9 @@ from quantbench.precision import whole
 
 DISTANCES_PER_TRIAL = 2**18
 """Distances held at a time, so that a large evaluation set against a large codebook stays small in memory."""
+DISTANCES_ON_A_GPU = 2**22
+"""Distances of all trials together that are held at a time on a GPU: 16 MiB, which its cache holds, so that no table of them
+goes to its memory and back."""
 CODES_AT_A_TIME = 4096
 """Codes of a larger codebook are searched part by part, so that products stay products of matrices, not of a few rows."""
 
@@ -50,6 +53,10 @@ def nearest(codebook: Tensor, latents: Tensor) -> Tensor:
     """Index of the nearest codeword of each latent, (trials, frames); the first one of equals."""
     if kernels.usable(codebook, latents):
         return kernels.nearest(codebook, latents)
+    return _on_device(_nearest, codebook, latents)
+
+
+def _nearest(codebook: Tensor, latents: Tensor) -> Tensor:
     one = codebook.new_ones(1, 1, 1)
     if codebook.shape[1] > CODES_AT_A_TIME:
         mean = codebook.mean(1, keepdim=True)
@@ -60,10 +67,34 @@ def nearest(codebook: Tensor, latents: Tensor) -> Tensor:
 
 def largest_product(codebook: Tensor, latents: Tensor) -> Tensor:
     """Index of the codeword with the largest inner product with each latent, (trials, frames); the first one of equals."""
+    return _on_device(_largest_product, codebook, latents)
+
+
+def _largest_product(codebook: Tensor, latents: Tensor) -> Tensor:
     if codebook.shape[1] > CODES_AT_A_TIME:
         return _least_of_parts([_negative_products(part) for part in _parts(codebook)], latents)
     found = _negative_products(codebook)
     return over_chunks(lambda part: first_minimum(found(part)), latents, DISTANCES_PER_TRIAL // codebook.shape[1])
+
+
+Search = Callable[[Tensor, Tensor], Tensor]
+"""From codewords (trials, codes, dim) and latents (trials, frames, dim) to indices (trials, frames)."""
+
+
+def _on_device(search: Search, codebook: Tensor, latents: Tensor) -> Tensor:
+    """A search, on a GPU of few trials at a time."""
+    if not latents.is_cuda:
+        return search(codebook, latents)
+    of_trial = min(DISTANCES_PER_TRIAL, latents.shape[1] * min(codebook.shape[1], CODES_AT_A_TIME))
+    return by_trials(search, codebook, latents, max(1, DISTANCES_ON_A_GPU // of_trial))
+
+
+def by_trials(search: Search, codebook: Tensor, latents: Tensor, count: int) -> Tensor:
+    """A search of ``count`` trials at a time."""
+    if len(latents) <= count:
+        return search(codebook, latents)
+    pairs = zip(torch.split(codebook, count), torch.split(latents, count), strict=True)
+    return torch.cat([search(*pair) for pair in pairs])
 
 
 def weighed(function: Scores, latents: Tensor, codes: int) -> Tensor:
@@ -75,6 +106,8 @@ def weighed(function: Scores, latents: Tensor, codes: int) -> Tensor:
 @whole
 def first_minimum(values: Tensor) -> Tensor:
     """``values.argmin(-1)``, the first of equals; by whole-tensor operations, which are faster on the CPU."""
+    if values.is_cuda:  # where they would cost a pass over memory each
+        return values.argmin(-1)
     count = values.shape[-1]
     above = torch.sub(values, values.amin(-1, keepdim=True)).sign_()  # 0 at a minimum, 1 elsewhere
     place = above.mul_(count).add_(torch.arange(count, dtype=values.dtype, device=values.device))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quantbench.components import PerTrial, State, component
+from quantbench.components import PerTrial, State, component, constant
 from quantbench.errors import ConfigError
 from quantbench.quantizers.base import WHOLE, Code, Committed
 from quantbench.quantizers.lattice import unit_step
@@ -13,8 +13,8 @@ from quantbench.streams import Streams
 
 # By state: the subset and the next state of its two branches (Ungerboeck's trellises).
 TRELLISES = {
-    4: [((0, 0), (2, 1)), ((1, 2), (3, 3)), ((2, 0), (0, 1)), ((3, 2), (1, 3))],
-    8: [
+    4: (((0, 0), (2, 1)), ((1, 2), (3, 3)), ((2, 0), (0, 1)), ((3, 2), (1, 3))),
+    8: (
         ((0, 0), (2, 1)),
         ((1, 2), (3, 3)),
         ((2, 4), (0, 5)),
@@ -23,7 +23,7 @@ TRELLISES = {
         ((3, 2), (1, 3)),
         ((0, 4), (2, 5)),
         ((1, 6), (3, 7)),
-    ],
+    ),
 }
 SUBSETS = 4
 
@@ -100,7 +100,7 @@ class TrellisCoded(Committed):
         ways = following.flatten().argsort(stable=True).view(self.states, 2)
         offsets = torch.arange(SUBSETS, device=place.device)
         cost = torch.full((*place.shape[:2], self.states), torch.inf, dtype=place.dtype, device=place.device)
-        cost[..., 0] = 0
+        cost[..., 0].fill_(0)
         taken, members = [], []
         for x in place.unbind(-1):
             member = torch.round((x.unsqueeze(-1) - offsets) / SUBSETS).clamp(0, self.levels // 2 - 1)
@@ -120,5 +120,5 @@ class TrellisCoded(Committed):
 
     def _trellis(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Subset and next state of every state's two branches, (states, 2) each."""
-        trellis = torch.tensor(TRELLISES[self.states], device=device)
+        trellis = constant(TRELLISES[self.states], torch.long, device)
         return trellis[..., 0], trellis[..., 1]

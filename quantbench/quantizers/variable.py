@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from quantbench.components import Factor, PerTrial, State, above, at_least, between, component, product, total
+from quantbench.components import Factor, PerTrial, State, above, at_least, between, component, constant, product, total
 from quantbench.entropy import entropy
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
@@ -211,7 +211,7 @@ class VRVQ(Quantizer):
     def _further(self, state: State) -> Tensor:
         """The further symbol of every slot, (slots,): the number of its codes."""
         codes = self.stage.alphabet(state["weight0"].shape[1]) * self.stages
-        return torch.tensor(codes, device=state["weight0"].device)
+        return constant(tuple(codes), torch.long, state["weight0"].device)
 
     def _marked(self, state: State, indices: Tensor, mask: Tensor) -> Tensor:
         """Indices with the further symbol in the slots of stages that do not code a frame."""

@@ -276,7 +276,7 @@ class VectorQuantizer(CodebookQuantizer):
                 codebook = self.codebook(state)
                 anchors = take(latents, self._search(latents, codebook))
                 self._place_all(state, rules.towards(state["usage"], codebook, anchors, self.restart))
-            elif step % self.restart_every == 0 or self.restart_by == "idle":
+            elif self.restart_by == "idle" or step % self.restart_every == 0:
                 self._restart(state, latents, streams)
 
     def _means(self, state: State) -> Tensor:

@@ -59,12 +59,18 @@ def _absolute(value: Any) -> Any:
     return os.path.abspath(value) if isinstance(value, str) and value and not value.startswith("${") else value
 
 
+HOW = ("graph",)
+"""Settings of ``train`` that say how a step is computed, not what."""
+
+
 def identity(group: str, node: Settings, data: dict[str, str]) -> Settings:
     """The settings of a group that belong to a trial's identity: of data, what it is, and not where.
 
     Args:
         data: takes the fingerprint, by where the data is.
     """
+    if group == "train":
+        return {name: value for name, value in node.items() if name not in HOW}
     if group != "simulator":
         return node
     simulator = instance(group, node)

@@ -13,12 +13,16 @@ from quantbench.training.stack import Stack
 PARTS = ("simulator", "codec", "quantizer", "gradient", "loss", "train")
 
 
+HOW = ("train.graph",)
+"""Settings that say how a step is computed, not what: another training may go on with others."""
+
+
 def configuration(stack: Stack, trial: int) -> dict[str, Any]:
     """Every setting of a trial by its dotted name; ``GROUP`` alone names the class."""
     found: dict[str, Any] = {"seed": stack.seeds[trial], "device": stack.device.type}
     for name in PARTS:
         found |= _settings(getattr(stack, name), trial, name)
-    return found
+    return {name: value for name, value in found.items() if name not in HOW}
 
 
 def _settings(one: Component, trial: int, prefix: str) -> dict[str, Any]:

@@ -216,11 +216,11 @@ class Model:
             return replace(passed, loss=sum(strategy.losses, start=loss))
 
     @torch.no_grad()
-    def update(self, trace: Trace, step: int) -> None:
-        """What the quantizer changes by itself after an optimizer step."""
+    def update(self, trace: Trace, step: int, streams: Streams) -> None:
+        """What the quantizer changes by itself after an optimizer step, with random numbers from ``streams``."""
         detached = [(latents.detach(), code) for latents, code in trace]
         with computing(self.bottleneck):
-            self.stack.quantizer.update(self.quantizer, detached, self.streams, step)
+            self.stack.quantizer.update(self.quantizer, detached, streams, step)
 
     def decode(self, received: Tensor, frames: Frames) -> Tensor:
         """The decoder's output for what it receives."""

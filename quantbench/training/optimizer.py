@@ -50,15 +50,23 @@ class Parameters:
 
 
 class Adam:
-    """Kingma & Ba (2015), arXiv 1412.6980, with a learning rate and a largest gradient norm per trial."""
+    """Kingma & Ba (2015), arXiv 1412.6980, with a learning rate and a largest gradient norm per trial.
 
-    def __init__(self, parameters: Parameters, lr: Tensor, clip: Tensor) -> None:
+    Args:
+        most: steps that some trials may skip: so many corrections are worked out beforehand; 0 where none skips any.
+    """
+
+    def __init__(self, parameters: Parameters, lr: Tensor, clip: Tensor, most: int = 0) -> None:
         self.matrix = parameters.matrix
         self.lr, self.clip = lr.contiguous(), clip if bool((clip > 0).any()) else None
         self.whole = torch.ones_like(self.lr)
         self.mean, self.square = torch.zeros_like(self.matrix), torch.zeros_like(self.matrix)
         self.steps = 0
         self.taken = torch.zeros(len(lr), dtype=torch.long, device=lr.device)
+        self._divisors = torch.ones(2, dtype=lr.dtype, device=lr.device)
+        # One by one: vector instructions may round otherwise than single ones.
+        corrections = [(1 - BETA1**steps, (1 - BETA2**steps) ** 0.5) for steps in range(1, most + 1)]
+        self._corrections = torch.tensor(corrections, dtype=lr.dtype, device=lr.device).view(-1, 2)
 
     def state_dict(self) -> dict[str, Any]:
         """Both moments, not copied, and the number of steps, of all trials and of each where some skip steps."""
@@ -68,11 +76,27 @@ class Adam:
         """Take over what ``state_dict`` gave."""
         self.mean.copy_(state["mean"])
         self.square.copy_(state["square"])
-        self.steps = state["steps"]
+        self.steps = state["steps"] - 1
+        self.count()
         self.taken.copy_(state["taken"])
 
+    def tensors(self) -> list[Tensor]:
+        """All that ``move`` changes, but for the weights."""
+        return [self.mean, self.square, self.taken]
+
+    def count(self) -> None:
+        """One step more: what depends on their number alone, apart from ``move``, which is of tensor operations alone."""
+        self.steps += 1
+        for divisor, value in zip(self._divisors, (BETA1**self.steps - 1, (1 - BETA2**self.steps) ** 0.5), strict=True):
+            divisor.fill_(value)
+
+    def step(self, gradient: Tensor, norm: Tensor, **how: Tensor | None) -> None:
+        """Count a step, and take it; arguments as for ``move``."""
+        self.count()
+        self.move(gradient, norm, **how)
+
     @torch.no_grad()
-    def step(
+    def move(
         self,
         gradient: Tensor,
         norm: Tensor,
@@ -80,7 +104,7 @@ class Adam:
         rate: Tensor | None = None,
         taken: Tensor | None = None,
     ) -> None:
-        """Update the matrix in place.
+        """Update the matrix in place; ``count`` comes before.
 
         Args:
             norm: the gradient's norm per trial, (trials,).
@@ -89,7 +113,6 @@ class Adam:
             taken: trials that take the step, (trials,), at each step or at none; the others stay as they are. All, where
                 not given.
         """
-        self.steps += 1
         scale = None
         if self.clip is not None:
             scale = torch.where((self.clip > 0) & (norm > self.clip), self.clip / norm, 1.0)
@@ -106,13 +129,14 @@ class Adam:
             return
         if scale is not None:
             gradient = gradient * scale.unsqueeze(1)
+        first, second = self._divisors.unbind()
         self.mean.lerp_(gradient, 1 - BETA1)
         self.square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-        denominator = self.square.sqrt().div_((1 - BETA2**self.steps) ** 0.5).add_(EPSILON)
+        denominator = self.square.sqrt().div_(second).add_(EPSILON)
         change = torch.div(self.mean, denominator, out=denominator)
         if frozen is not None:
             change.masked_fill_(frozen, 0)
-        self.matrix.addcmul_(change, lr.unsqueeze(1) / (BETA1**self.steps - 1))
+        self.matrix.addcmul_(change, lr.unsqueeze(1) / first)
 
     def _step_of_some(self, gradient: Tensor, lr: Tensor, frozen: Tensor | None, taken: Tensor) -> None:
         """A step of some trials, each with as many steps behind it as it has taken."""
@@ -120,9 +144,7 @@ class Adam:
         rows = taken.unsqueeze(1)
         self.mean.copy_(torch.where(rows, torch.lerp(self.mean, gradient, 1 - BETA1), self.mean))
         self.square.copy_(torch.where(rows, BETA2 * self.square + (1 - BETA2) * gradient.square(), self.square))
-        # One by one: vector instructions may round otherwise than single ones.
-        corrections = [(1 - BETA1**steps, (1 - BETA2**steps) ** 0.5) for steps in self.taken.clamp_min(1).tolist()]
-        first, second = torch.tensor(corrections, dtype=lr.dtype, device=lr.device).unsqueeze(2).unbind(1)
+        first, second = self._corrections.index_select(0, self.taken.clamp_min(1) - 1).unsqueeze(2).unbind(1)
         change = self.mean / (self.square.sqrt() / second + EPSILON)
         moves = rows if frozen is None else rows & ~frozen
         self.matrix.sub_(torch.where(moves, change * (lr.unsqueeze(1) / first), 0.0))

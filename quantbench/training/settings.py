@@ -34,6 +34,7 @@ class TrainSettings(Component):
             ``tf32``: products of a GPU.
         quantizer_precision: of quantizer and strategy: ``float32``, or the ``same`` as the codec's, the buffers of moving
             averages among it.
+        graph: ``auto``: on a GPU, a step is run as one CUDA graph wherever it can be one; ``off``: never.
     """
 
     sizes = ("batch",)
@@ -48,6 +49,7 @@ class TrainSettings(Component):
     explode: float = 1e3
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
     quantizer_precision: Literal["float32", "same"] = "float32"
+    graph: Literal["auto", "off"] = "auto"
 
     def check(self) -> None:
         for name in ("steps", "batch", "log_every"):

@@ -10,20 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quantbench.components import trial_error, trial_mean, within
+from quantbench.components import trial_mean, within
 from quantbench.errors import ConfigError
-from quantbench.gradients import Moment
-from quantbench.losses import MSE
 from quantbench.metrics import METRICS, declared
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
 from quantbench.training.configuration import PARTS
-from quantbench.training.divergence import DATA, Divergence
+from quantbench.training.divergence import Divergence
 from quantbench.training.evaluate import evaluate
+from quantbench.training.graph import Capture, Graphs, capture_for
 from quantbench.training.model import Model
 from quantbench.training.optimizer import Adam
 from quantbench.training.scaling import LossScales
 from quantbench.training.stack import Outcome, Stack
+from quantbench.training.step import Inputs, Step, progress_at
 
 BATCHES_AHEAD = 8
 """Batches drawn at a time; fixed, for the frames depend on it."""
@@ -44,16 +44,18 @@ class Training:
 
     Args:
         purpose: the stream from which the frames come.
+        capture: what makes graphs of steps; by default what ``train.graph`` says.
     """
 
-    def __init__(self, stack: Stack, purpose: str = "data") -> None:
+    def __init__(self, stack: Stack, purpose: str = "data", capture: Capture | None = None) -> None:
         self.stack, self.purpose = stack, purpose
         trials, settings = len(stack.seeds), stack.train
         self.streams = Streams(stack.seeds, stack.device)
         self.world = stack.simulator.world(self.streams)
         self.model = Model(stack, self.streams)
-        self.adam = Adam(self.model.parameters, settings.lr, settings.clip)
         self.scales = LossScales(trials, stack.device) if settings.precision == "float16" else None
+        most = 0 if self.scales is None else settings.steps
+        self.adam = Adam(self.model.parameters, settings.lr, settings.clip, most)
         self.critic_adam: Adam | None = None
         if (critic := self.model.critic_parameters) is not None:
             self.critic_adam = Adam(critic, torch.full_like(settings.lr, stack.loss.critic_lr), torch.zeros_like(settings.clip))
@@ -64,9 +66,14 @@ class Training:
         known = METRICS | declared(type(part) for name in PARTS for _, part in within(getattr(stack, name), name))
         self.curve_metrics = [name for name, metric in known.items() if metric.curve]
         self.power = trial_mean(self.held_out.target.square())
-        self.divergence = Divergence(self.model, self.power, settings)
+        capture = capture or capture_for(stack)
+        later = capture is not None or stack.device.type == "cuda"
+        self.divergence = Divergence(self.model, self.power, settings, later)
         self.outcomes = [Outcome({}) for _ in stack.seeds]
-        self.norm, self.encoder_std_start = torch.full((2, trials), math.nan, device=stack.device)
+        self.encoder_std_start = torch.full((trials,), math.nan, device=stack.device)
+        adams = (self.adam, self.critic_adam)
+        self.one = Step(stack, self.model, adams, self.scales, self.divergence)
+        self.graphs = Graphs(self.one, capture) if capture is not None else None
         self.step, self.stepping = 0, 0.0
         self.ahead: Frames | None = None
 
@@ -100,15 +107,31 @@ class Training:
                 self._refit()
             loss = self._step(self.step + 1, self._next_batch())
             self.step += 1
+            self._note(self.step, self.one.diverged)
+            logs = self.step % settings.log_every == 0 or self.step == settings.steps
+            reports = self.step % REPORT_EVERY == 0 or self.step == last
+            if logs or reports:
+                self._learn()  # which waits for a GPU, as a part of the steps' time
             self.stepping += time.perf_counter() - began
-            if self.step % settings.log_every == 0 or self.step == settings.steps:
+            if logs:
                 self._log({"loss": loss, "gradient_norm": self.norm})
-            if self.step % REPORT_EVERY == 0 or self.step == last:
+            if reports:
                 report(self.step - reported)
                 reported = self.step
 
+    @property
+    def graph_bytes(self) -> int:
+        """Memory that graphs of steps hold."""
+        return 0 if self.graphs is None else self.graphs.capture.bytes
+
+    @property
+    def norm(self) -> Tensor:
+        """Norm of the gradient of the last step that each trial took, (trials,)."""
+        return self.one.norm
+
     def state_dict(self) -> dict[str, Any]:
         """All that changes in a training, tensors and plain values; as torch's, the tensors are not copied."""
+        self._learn()
         ahead = self.ahead if self.step % BATCHES_AHEAD else None
         return {
             "step": self.step,
@@ -142,7 +165,8 @@ class Training:
         self.divergence.load_state_dict(state["divergence"])
         self.streams.restore(state["streams"])
         self.ahead = None if state["ahead"] is None else Frames(*state["ahead"])
-        self.norm, self.encoder_std_start = state["norm"], state["encoder_std_start"]
+        self.norm.copy_(state["norm"])
+        self.encoder_std_start = state["encoder_std_start"]
         self.outcomes = [
             Outcome(dict(metrics), [tuple(point) for point in curves], diverged)
             for metrics, curves, diverged in state["outcomes"]
@@ -150,7 +174,7 @@ class Training:
 
     def _progress(self, step: int) -> float:
         """How far the training is at a step, 0 to 1."""
-        return (step - 1) / max(1, self.stack.train.steps - 1)
+        return progress_at(step, self.stack.train.steps)
 
     def _frozen(self, step: int) -> bool:
         """Whether the encoder stays as it is at a step."""
@@ -178,68 +202,10 @@ class Training:
 
     def _step(self, step: int, frames: Frames) -> Tensor:
         """One optimizer step on one batch; gives the reconstruction loss, (trials,), of what passed."""
-        model, stack = self.model, self.stack
+        self.one.count()
         progress = self._progress(step)
-        latents = model.prepare(model.encode(frames))
-        moment = Moment(
-            progress,
-            self.streams,
-            frame_loss=model.frame_loss(frames),
-            step=step,
-            item=model.item,
-            features=model.features,
-        )
-        passed = model.pass_through(latents, moment, remember=True)
-        output = model.decode(passed.received, frames)
-        reconstruction = model.loss(output, frames)
-        loss = reconstruction + passed.loss
-        if self.critic_adam is not None:
-            self._train_critic(output.detach(), frames.target)
-            loss = loss + stack.loss.against(model.critic, output, frames.target)
-        gradient, taken = self._gradient(loss)
-        loss = loss.detach()
-        if isinstance(stack.loss, MSE):  # not measured twice
-            distortion = reconstruction.detach() / stack.loss.weight
-        else:
-            distortion = trial_error(output.detach(), frames.target)
-        norm = torch.linalg.vector_norm(gradient, dim=1)
-        self.norm = norm if taken is None else torch.where(taken, norm, self.norm)
-        fine = torch.isfinite(loss + self.norm) if self.scales is None else torch.isfinite(loss) & self.scales.alive
-
-        def made() -> list[tuple[str, Tensor]]:
-            return [
-                *((DATA, data) for data in (frames.input, frames.target, frames.side) if data is not None),
-                ("the encoder's output", latents),
-                ("what the decoder receives", passed.received),
-                ("the decoder's output", output),
-                ("the reconstruction loss", reconstruction),
-                ("the quantizer's loss", passed.loss),
-                ("the loss", loss),
-                ("the gradient", self.norm) if self.scales is None else self.scales.verdict(),
-            ]
-
-        self._note(step, self.divergence.watch(step, distortion, fine, made))
-        frozen = model.encoder if stack.gradient.freezes_encoder(progress) else None
-        self.adam.step(gradient, norm, frozen, self._rate(progress), taken)
-        model.update(passed.trace, step)
-        self.divergence.restore()
-        return reconstruction.detach()
-
-    def _gradient(self, loss: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The gradient of every trial's loss, (trials, numbers), and which trials take this step; None for all."""
-        if self.scales is None:
-            return self.model.gradient(loss), None
-        gradient, finite = self.scales.unscale(self.model.gradient(loss * self.scales.scale))
-        self.scales.update(finite)
-        return gradient, finite
-
-    def _train_critic(self, output: Tensor, target: Tensor) -> None:
-        """One step of the discriminators, before the codec's."""
-        parameters, adam = self.model.critic_parameters, self.critic_adam
-        assert parameters is not None
-        assert adam is not None
-        gradient = parameters.gradient(self.stack.loss.critic(self.model.critic, output, target).sum())
-        adam.step(gradient, torch.linalg.vector_norm(gradient, dim=1))
+        given = Inputs(frames, step, progress, self._rate(progress), self.streams)
+        return self.one.take(given) if self.graphs is None else self.graphs.take(given)
 
     def _rate(self, progress: float) -> Tensor | None:
         """Share of the learning rate at this point of the training, (trials,)."""
@@ -250,9 +216,17 @@ class Training:
     def _note(self, step: int, diverged: dict[int, str]) -> None:
         """Write down which trials diverged at this step."""
         for trial, reason in diverged.items():
-            outcome = self.outcomes[trial]
-            outcome.metrics |= {"diverged_step": float(step), "gradient_norm": float(self.norm[trial])}
-            outcome.diverged = reason
+            self._note_one(step, trial, float(self.norm[trial]), reason)
+
+    def _note_one(self, step: int, trial: int, norm: float, reason: str) -> None:
+        self.outcomes[trial].metrics |= {"diverged_step": float(step), "gradient_norm": norm}
+        self.outcomes[trial].diverged = reason
+
+    def _learn(self) -> None:
+        """Write down which trials have diverged since the last time, where that is learned late."""
+        if self.divergence.later:
+            for found in self.divergence.learn():
+                self._note_one(*found)
 
     def _log(self, training: dict[str, Tensor]) -> None:
         """Add a point to the curves of the trials that still train."""

@@ -50,6 +50,8 @@ WORKLOADS: dict[str, list[str]] = {
     "soft_to_hard": ["quantizer=vq", "quantizer.codes=256", "quantizer.commitment=0", "gradient=soft_to_hard"],
 }
 LARGEST_STACK = {"cpu": 64, "cuda": 1024}
+EAGER = "THROUGHPUT_EAGER"
+"""Environment variable, for workers too: steps of a GPU as they are."""
 WARM = 20
 SECONDS, SHORT = 2.0, 0.5
 """Of each measurement, about."""
@@ -115,7 +117,9 @@ def stack(workload: str, trials: int, device: str) -> Stack:
         else:
             chosen[group] = value
     parts = {group: default_component(group, choice, None, settings[group]) for group, choice in chosen.items()}
-    return Stack.of(**parts, train=TrainSettings(steps=10**6, log_every=10**6), seeds=range(trials), device=device)
+    graph = "off" if os.environ.get(EAGER) else "auto"
+    train = TrainSettings(steps=10**6, log_every=10**6, graph=graph)
+    return Stack.of(**parts, train=train, seeds=range(trials), device=device)
 
 
 def train_alone(workload: str, trials: int, device: str, seconds: float = 0.5) -> Callable[[], float]:
@@ -247,12 +251,15 @@ def main() -> None:
     parser.add_argument("--json", help="write all figures there")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workloads", default=",".join(WORKLOADS))
+    parser.add_argument("--eager", action="store_true", help="steps of a GPU as they are, and not as graphs")
     parser.add_argument("--small", action="store_true", help="half a minute: one repetition, fewer rows")
     parser.add_argument("--whole", action="store_true", help="whole sweeps too")
     parser.add_argument("--steps", type=int, default=1000, help="of a whole sweep")
     options = parser.parse_args()
     if options.small:
         options.repeats = 1
+    if options.eager:
+        os.environ[EAGER] = "1"
     keep_memory()
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, ", end="")
     print("kernels: " + ((kernels.ready() or "compiled") if options.device == "cpu" else "PyTorch's for CUDA"))

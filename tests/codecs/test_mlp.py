@@ -2,6 +2,7 @@ import torch
 from torch import nn
 
 from quantbench.codecs import MLP
+from quantbench.codecs.mlp import prelu, prelu_of_torch
 from quantbench.streams import Streams
 
 
@@ -66,3 +67,15 @@ def test_latents_can_be_rescaled_without_changing_the_codec():
     codec.rescale(weights, factor)
     assert torch.allclose(codec.encode(weights, x), factor[:, None, None] * latents, atol=1e-6)
     assert torch.allclose(codec.decode(weights, codec.encode(weights, x), side, 7), output, atol=1e-5)
+
+
+def test_the_activation_of_a_gpu_is_that_of_a_cpu():
+    generator = torch.Generator().manual_seed(0)
+    x, slope, weights = (torch.randn(shape, generator=generator) for shape in ((3, 5, 8), (3, 1, 1), (3, 5, 8)))
+    found = []
+    for one in (prelu, prelu_of_torch):
+        given = [tensor.clone().requires_grad_() for tensor in (x, slope)]
+        out = one(*given)
+        found.append([out, *torch.autograd.grad((weights * out).sum(), given)])
+    for here, there in zip(*found, strict=True):
+        assert torch.allclose(here, there, atol=1e-6)

@@ -96,3 +96,10 @@ def test_a_strategy_that_keeps_weights_of_too_many_codes_is_refused():
     with pytest.raises(ConfigError, match="at most 16777216 are allowed, 8192 codes"):
         Stack.of(**parts, quantizer=VectorQuantizer(codes=8193), gradient=GumbelST())
     Stack.of(**parts, quantizer=VectorQuantizer(codes=65536), gradient=SoftToHard())
+
+
+def test_a_search_of_few_trials_at_a_time_finds_the_same():
+    generator = torch.Generator().manual_seed(0)
+    codebook, latents = (torch.randn(5, count, 4, generator=generator) for count in (16, 40))
+    for one in (search._nearest, search._largest_product):
+        assert torch.equal(search.by_trials(one, codebook, latents, 2), one(codebook, latents))

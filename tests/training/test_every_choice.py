@@ -40,7 +40,7 @@ def quantizer_of(name, dim):
     return dataclasses.replace(found, codes=16) if hasattr(found, "codes") else found
 
 
-def stack(quantizer, gradient, dim=8, seeds=SEEDS, **settings):
+def stack(quantizer, gradient, dim=8, seeds=SEEDS, device="cpu", **settings):
     given = {"steps": 12, "batch": 24, "log_every": 12, "lr": 3e-3} | settings
     return Stack.of(
         simulator=Codeword(bits=4, frame_dim=6),
@@ -49,7 +49,7 @@ def stack(quantizer, gradient, dim=8, seeds=SEEDS, **settings):
         gradient=gradient,
         train=TrainSettings(**given),
         seeds=seeds,
-        device="cpu",
+        device=device,
     )
 
 

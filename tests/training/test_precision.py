@@ -150,7 +150,7 @@ def test_loss_scales_and_skipped_steps_are_those_of_pytorch(monkeypatch):
     initial = torch.randn(2, 5, generator=generator)
     state = {"w": nn.Parameter(initial.clone())}
     parameters = Parameters([state])
-    adam, scales = Adam(parameters, torch.full((2,), 0.1), torch.zeros(2)), LossScales(2, torch.device("cpu"))
+    adam, scales = Adam(parameters, torch.full((2,), 0.1), torch.zeros(2), most=14), LossScales(2, torch.device("cpu"))
     peers = [nn.Parameter(initial[i].clone()) for i in range(2)]
     optimizers = [torch.optim.Adam([peer], lr=0.1) for peer in peers]
     scalers = [torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=3) for _ in peers]
