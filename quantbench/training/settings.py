@@ -34,6 +34,9 @@ class TrainSettings(Component):
             ``tf32``: products of a GPU.
         quantizer_precision: of quantizer and strategy: ``float32``, or the ``same`` as the codec's, the buffers of moving
             averages among it.
+        fused: ``auto``: a GPU takes the steps of a stack in one kernel of Triton's where it is installed (extra ``gpu``) and the
+            kernel covers the stack (``docs/performance.md``). ``off``: PyTorch's operations. Numbers agree up to rounding. It is
+            off as long as nobody has run it on a GPU.
     """
 
     sizes = ("batch",)
@@ -48,6 +51,7 @@ class TrainSettings(Component):
     explode: float = 1e3
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
     quantizer_precision: Literal["float32", "same"] = "float32"
+    fused: Literal["off", "auto"] = "off"
 
     def check(self) -> None:
         for name in ("steps", "batch", "log_every"):

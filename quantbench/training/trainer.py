@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from quantbench.streams import Streams
 from quantbench.training.configuration import PARTS
 from quantbench.training.divergence import DATA, Divergence
 from quantbench.training.evaluate import evaluate
+from quantbench.training.fused import Fused, misfit, missing
 from quantbench.training.model import Model
 from quantbench.training.optimizer import Adam
 from quantbench.training.scaling import LossScales
@@ -69,6 +71,7 @@ class Training:
         self.norm, self.encoder_std_start = torch.full((2, trials), math.nan, device=stack.device)
         self.step, self.stepping = 0, 0.0
         self.ahead: Frames | None = None
+        self.fused = self._fused()
 
     def start(self) -> None:
         """Start the quantizer from the first latents, and the curves; the codec stays what it is but for its latents' units.
@@ -98,14 +101,40 @@ class Training:
             began = time.perf_counter()
             if self.step and self._frozen(self.step + 1) and not self._frozen(self.step):
                 self._refit()
-            loss = self._step(self.step + 1, self._next_batch())
-            self.step += 1
+            if self.fused is None:
+                loss = self._step(self.step + 1, self._next_batch())
+                self.step += 1
+            else:
+                loss = self._steps(self.fused, last)
             self.stepping += time.perf_counter() - began
             if self.step % settings.log_every == 0 or self.step == settings.steps:
                 self._log({"loss": loss, "gradient_norm": self.norm})
-            if self.step % REPORT_EVERY == 0 or self.step == last:
+            if self.step // REPORT_EVERY > reported // REPORT_EVERY or self.step == last:
                 report(self.step - reported)
                 reported = self.step
+
+    def _fused(self) -> Fused | None:
+        """The fused kernel, where it is asked for and can train this stack."""
+        stack = self.stack
+        if stack.train.fused == "off" or missing(stack.device) or misfit(stack):
+            return None
+        return Fused(stack, self.model, self.adam, self.divergence.largest, BATCHES_AHEAD)
+
+    def _steps(self, fused: Fused, last: int) -> Tensor:
+        """Steps by the fused kernel, up to ``last`` at most; gives the reconstruction loss of the last one, (trials,)."""
+        first, every = self.step, self.stack.train.log_every
+        frames, place = self._batches(), first % BATCHES_AHEAD
+        count = min(last - first, BATCHES_AHEAD - place, every - first % every)
+        shares = [self._rate(self._progress(first + 1 + number)) for number in range(count)]
+        taken = fused.steps(frames, place, count, shares, self.divergence.frozen)
+        for batch in taken.diverged(place, count):
+            step, now = first + 1 + batch - place, taken.states == batch
+            self.norm = torch.where(now, taken.norm[:, batch], self.norm)
+            made = partial(fused.made, frames, batch, step)
+            self._note(step, self.divergence.watch(step, taken.distortion[:, batch], ~now, made))
+        self.norm = torch.where(self.divergence.frozen, self.norm, taken.norm[:, place + count - 1])
+        self.step += count
+        return taken.loss[:, place + count - 1]
 
     def state_dict(self) -> dict[str, Any]:
         """All that changes in a training, tensors and plain values; as torch's, the tensors are not copied."""
@@ -164,12 +193,17 @@ class Training:
         model.refit(stack.simulator.draw(self.world, streams, count, "codebook frames"), streams)
         self.divergence.restore()
 
+    def _batches(self) -> Frames:
+        """The frames that are drawn at a time, with those of the next step."""
+        stack = self.stack
+        if not self.step % BATCHES_AHEAD or self.ahead is None:
+            self.ahead = stack.simulator.draw(self.world, self.streams, BATCHES_AHEAD * stack.train.batch, self.purpose)
+        return self.ahead
+
     def _next_batch(self) -> Frames:
         """The frames of the next step."""
-        stack, place = self.stack, self.step % BATCHES_AHEAD
-        if not place or self.ahead is None:
-            self.ahead = stack.simulator.draw(self.world, self.streams, BATCHES_AHEAD * stack.train.batch, self.purpose)
-        return self.ahead.part(place * stack.train.batch, stack.train.batch)
+        batch = self.stack.train.batch
+        return self._batches().part(self.step % BATCHES_AHEAD * batch, batch)
 
     def _step(self, step: int, frames: Frames) -> Tensor:
         """One optimizer step on one batch; gives the reconstruction loss, (trials,), of what passed."""
