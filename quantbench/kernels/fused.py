@@ -30,22 +30,23 @@ SMALLEST_COUNT = tl.constexpr(1e-5)
 
 @triton.jit
 def first_pass(
-    x_place, target_place, weights, book, latents, gradients, codes, to_weights, grid, weight, S: tl.constexpr
+    x_place, target_place, weights, book, latents, gradients, codes, to_weights, grid, weight, zero, S: tl.constexpr
 ):  # fmt: skip
     """Writes latents, codes, and the gradient by what the decoder received; gives the sums of the squares of the output's and
     of the quantizer's error, and of the decoder's gradients."""
-    decoder = weights + S.decoder
-    w0, b0 = tl.zeros((S.LATENT, S.HIDDEN), tl.float32), tl.zeros((S.HIDDEN,), tl.float32)
-    w1, b1 = tl.zeros((S.HIDDEN, S.HIDDEN), tl.float32), tl.zeros((S.HIDDEN,), tl.float32)
-    w2, b2 = tl.zeros((S.HIDDEN, S.TARGETS), tl.float32), tl.zeros((S.TARGETS,), tl.float32)
-    s0, s1 = tl.zeros((S.HIDDEN,), tl.float32), tl.zeros((S.HIDDEN,), tl.float32)
-    squares, gap = tl.zeros((S.TARGETS,), tl.float32), tl.zeros((S.LATENT,), tl.float32)
+    w0, b0 = tl.full((S.LATENT, S.HIDDEN), 0, tl.float32), tl.full((S.HIDDEN,), 0, tl.float32)
+    w1, b1 = tl.full((S.HIDDEN, S.HIDDEN), 0, tl.float32), tl.full((S.HIDDEN,), 0, tl.float32)
+    w2, b2 = tl.full((S.HIDDEN, S.TARGETS), 0, tl.float32), tl.full((S.TARGETS,), 0, tl.float32)
+    s0, s1 = tl.full((S.HIDDEN,), 0, tl.float32), tl.full((S.HIDDEN,), 0, tl.float32)
+    squares, gap = tl.full((S.TARGETS,), 0, tl.float32), tl.full((S.LATENT,), 0, tl.float32)
     for start in range(0, S.batch, S.TILE):
         frame = start + tl.arange(0, S.TILE)
         inside = (frame < S.batch)[:, None]
+        encoder = weights + start * zero
+        decoder = encoder + S.decoder
         x = network.matrix(x_place + start * S.features, S.batch - start, S.features, S.TILE, S.FEATURES)
-        z0, z1 = network.hidden(x, weights, S.features, S.FEATURES, S)
-        y = network.output(z0, z1, weights, S.features, S.latent, S.LATENT, S)
+        z0, z1 = network.hidden(x, encoder, S.features, S.FEATURES, S)
+        y = network.output(z0, z1, encoder, S.features, S.latent, S.LATENT, S)
         p = bottleneck.prepare(y, grid, S)
         bottleneck.keep_columns(latents, p, frame, S)
         if S.vector:
@@ -78,13 +79,13 @@ def first_pass(
 
 
 @triton.jit
-def second_pass(x_place, weights, book, latents, gradients, codes, to_weights, grid, commitment, S: tl.constexpr):
+def second_pass(x_place, weights, book, latents, gradients, codes, to_weights, grid, commitment, zero, S: tl.constexpr):
     """Writes the encoder's gradients; gives the sum of their squares."""
-    w0, b0 = tl.zeros((S.FEATURES, S.HIDDEN), tl.float32), tl.zeros((S.HIDDEN,), tl.float32)
-    w1, b1 = tl.zeros((S.HIDDEN, S.HIDDEN), tl.float32), tl.zeros((S.HIDDEN,), tl.float32)
-    w2, b2 = tl.zeros((S.HIDDEN, S.LATENT), tl.float32), tl.zeros((S.LATENT,), tl.float32)
-    s0, s1 = tl.zeros((S.HIDDEN,), tl.float32), tl.zeros((S.HIDDEN,), tl.float32)
-    mean, factor = tl.zeros((S.LATENT,), tl.float32), tl.zeros((S.LATENT,), tl.float32)
+    w0, b0 = tl.full((S.FEATURES, S.HIDDEN), 0, tl.float32), tl.full((S.HIDDEN,), 0, tl.float32)
+    w1, b1 = tl.full((S.HIDDEN, S.HIDDEN), 0, tl.float32), tl.full((S.HIDDEN,), 0, tl.float32)
+    w2, b2 = tl.full((S.HIDDEN, S.LATENT), 0, tl.float32), tl.full((S.LATENT,), 0, tl.float32)
+    s0, s1 = tl.full((S.HIDDEN,), 0, tl.float32), tl.full((S.HIDDEN,), 0, tl.float32)
+    mean, factor = tl.full((S.LATENT,), 0, tl.float32), tl.full((S.LATENT,), 0, tl.float32)
     if S.strategy == "mste":
         mean, factor = bottleneck.spread(latents, gradients, codes, book, grid, S)
     for start in range(0, S.batch, S.TILE):
@@ -96,9 +97,10 @@ def second_pass(x_place, weights, book, latents, gradients, codes, to_weights, g
         g += (p - q) * (2.0 / (S.batch * S.latent) * commitment)
         dy = tl.where(inside, bottleneck.prepare_back(g, p, grid, S), 0.0)
         x = network.matrix(x_place + start * S.features, S.batch - start, S.features, S.TILE, S.FEATURES)
-        z0, z1 = network.hidden(x, weights, S.features, S.FEATURES, S)
+        encoder = weights + start * zero
+        z0, z1 = network.hidden(x, encoder, S.features, S.FEATURES, S)
         w0, b0, s0, w1, b1, s1, w2, b2, _ = network.backward(
-            dy, x, z0, z1, weights, S.features, S.latent, w0, b0, s0, w1, b1, s1, w2, b2, S.FEATURES, S.LATENT, S
+            dy, x, z0, z1, encoder, S.features, S.latent, w0, b0, s0, w1, b1, s1, w2, b2, S.FEATURES, S.LATENT, S
         )
     return network.keep(
         to_weights, w0, b0, s0, w1, b1, s1, w2, b2, S.features, S.latent, S.FEATURES, S.LATENT, S
@@ -108,8 +110,8 @@ def second_pass(x_place, weights, book, latents, gradients, codes, to_weights, g
 @triton.jit
 def summed_by_code(code, latents, codes, book, pulls: tl.constexpr, S: tl.constexpr):
     """Of some codes (CODES,): the sum of their latents, or of codeword less latent, (CODES, LATENT), and how many there are."""
-    sums = tl.zeros((S.CODES, S.LATENT), tl.float32)
-    counts = tl.zeros((S.CODES,), tl.float32)
+    sums = tl.full((S.CODES, S.LATENT), 0, tl.float32)
+    counts = tl.full((S.CODES,), 0, tl.float32)
     for start in range(0, S.batch, S.TILE):
         frame = start + tl.arange(0, S.TILE)
         index = tl.load(codes + frame, mask=frame < S.batch, other=-1)
@@ -180,10 +182,10 @@ def moving_averages(latents, codes, book, counts, sums, new, S: tl.constexpr):
         network.keep_matrix(book + first * S.latent, average, S.codes - first, S.latent, S.CODES, S.LATENT)
 
 
-@triton.jit(do_not_specialize=["first", "count"])
+@triton.jit(do_not_specialize=["first", "count", "zero"])
 def train(
     matrix, mean, square, averages, counts, sums, frames, targets, settings, rates, corrections, grid, scratch, codes,
-    reports, states, first, count, S: tl.constexpr,
+    reports, states, first, count, zero, S: tl.constexpr,
 ):  # fmt: skip
     """Takes ``count`` steps of one trial, from batch number ``first`` of those drawn.
 
@@ -195,35 +197,38 @@ def train(
         grid: as ``GRID_ROWS``. scratch: (trials, numbers + 2 LATENT batch), zero at first. codes: (trials, batch), int32.
         reports: (3, trials, ahead): reconstruction loss, distortion and gradient norm of each step taken.
         states: (trials,), int32, ``LIVE`` or another number, for trials that stay as they are; changed in place.
+        zero: 0, which the compiler does not know: places that seem to move with a loop are not computed before it, where those of
+            all weights together would fill the registers.
     """
     trial = tl.program_id(0).to(tl.int64)
     rows = tl.num_programs(0).to(tl.int64) * S.ahead
-    weights = matrix + trial * S.numbers
-    to_weights = scratch + trial * (S.numbers + 2 * S.LATENT * S.batch)
-    latents = to_weights + S.numbers
-    gradients = latents + S.LATENT * S.batch
     codes += trial * S.batch
-    book, to_book = weights + S.book, to_weights + S.book
-    if S.ema:
-        book = averages + trial * (S.codes * S.latent)
     settings += trial * 8
     weight, commitment, codebook_weight = tl.load(settings), tl.load(settings + 1), tl.load(settings + 2)
     clip, largest = tl.load(settings + 4), tl.load(settings + 5)
     state = tl.load(states + trial)
     for place in range(first, first + count):
         if state == LIVE:
+            row = trial * S.numbers + place * zero
+            weights = matrix + row
+            to_weights = scratch + row + trial * (2 * S.LATENT * S.batch)
+            latents = to_weights + S.numbers
+            gradients = latents + S.LATENT * S.batch
+            book = weights + S.book
+            if S.ema:
+                book = averages + (trial * (S.codes * S.latent) + place * zero)
             x = frames + (trial * S.ahead + place) * (S.batch * S.features)
             target = targets + (trial * S.ahead + place) * (S.batch * S.targets)
             squares, gap, found = first_pass(
-                x, target, weights, book, latents, gradients, codes, to_weights, grid, weight, S
+                x, target, weights, book, latents, gradients, codes, to_weights, grid, weight, zero, S
             )  # fmt: skip
             tl.debug_barrier()
-            found += second_pass(x, weights, book, latents, gradients, codes, to_weights, grid, commitment, S)
+            found += second_pass(x, weights, book, latents, gradients, codes, to_weights, grid, commitment, zero, S)
             gap = gap / (S.batch * S.latent)
             own = commitment * gap
             if S.vector:
                 if not S.ema:
-                    found += codebook_pass(latents, codes, book, to_book, codebook_weight, S)
+                    found += codebook_pass(latents, codes, book, to_weights + S.book, codebook_weight, S)
                     own += codebook_weight * gap
             distortion, norm = squares / (S.batch * S.targets), tl.sqrt_rn(found)
             loss = weight * distortion
@@ -235,7 +240,7 @@ def train(
             if (tl.abs(loss + own + norm) < float("inf")) & (distortion <= largest):
                 factor = tl.where((clip > 0) & (norm > clip), clip / norm, 1.0)
                 rate, correction = tl.load(rates + trial * S.ahead + place), tl.load(corrections + place)
-                adam(weights, mean + trial * S.numbers, square + trial * S.numbers, to_weights, factor, rate, correction, S)
+                adam(weights, mean + row, square + row, to_weights, factor, rate, correction, S)
                 if S.ema:
                     statistics, new = trial * S.codes, tl.load(settings + 3)
                     moving_averages(latents, codes, book, counts + statistics, sums + statistics * S.latent, new, S)

@@ -73,10 +73,10 @@ def nearest(latents, frame, book, S: tl.constexpr):
     Differences are squared in float32 whatever the precision of products is, so nothing cancels.
     """
     best = tl.full((S.TILE,), float("inf"), tl.float32)
-    index = tl.zeros((S.TILE,), tl.int32)
+    index = tl.full((S.TILE,), 0, tl.int32)
     for first in range(0, S.codes, S.CODES):
         code = first + tl.arange(0, S.CODES)
-        found = tl.zeros((S.TILE, S.CODES), tl.float32)
+        found = tl.full((S.TILE, S.CODES), 0, tl.float32)
         for d in range(S.latent):
             y = tl.load(latents + d * S.batch + frame, mask=frame < S.batch, other=0.0)
             c = tl.load(book + code * S.latent + d, mask=code < S.codes, other=0.0)
@@ -126,14 +126,14 @@ def measured(p, q, S: tl.constexpr):
 @triton.jit
 def spread(latents, gradients, codes, book, grid, S: tl.constexpr):
     """For MSTE: the mean of what is measured, and by what its distance from there adds to the gradient, (LATENT,) each."""
-    total = tl.zeros((S.LATENT,), tl.float32)
+    total = tl.full((S.LATENT,), 0, tl.float32)
     for start in range(0, S.batch, S.TILE):
         frame = start + tl.arange(0, S.TILE)
         p = columns(latents, frame, S)
         m = measured(p, coded(p, frame, codes, book, grid, S), S)
         total += tl.sum(tl.where((frame < S.batch)[:, None], m, 0.0), 0)
     mean = total / S.batch
-    square, pulled = tl.zeros((S.LATENT,), tl.float32), tl.zeros((S.LATENT,), tl.float32)
+    square, pulled = tl.full((S.LATENT,), 0, tl.float32), tl.full((S.LATENT,), 0, tl.float32)
     for start in range(0, S.batch, S.TILE):
         frame = start + tl.arange(0, S.TILE)
         p = columns(latents, frame, S)

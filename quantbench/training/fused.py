@@ -146,7 +146,7 @@ class Fused:
             *(self.model.parameters.matrix, self.adam.mean, self.adam.square, *averages),
             *(frames.input.contiguous(), frames.target.contiguous()),
             *(self.settings, *self._rates(place, shares), self.grid, self.scratch, self.codes, reports, states),
-            *(place, count, self.shape),
+            *(place, count, 0, self.shape),
             num_warps=WARPS,
             num_stages=1,
         )
