@@ -1,7 +1,7 @@
 """Steps of training a whole trial in one program, in Triton: one program a trial, several steps a call.
 
-A step reads a tile of frames at a time. First pass: encoder, search, decoder, and the decoder's gradients, summed up in
-registers. Second pass: the encoder once more, and its gradients. Then the codebook's gradients, the norm, Adam, moving averages.
+A step goes tile by tile of frames. First pass: encoder, search, decoder, and the decoder's gradients, summed up in registers.
+Second pass: the encoder once more, and its gradients. Then the codebook's gradients, the norm, Adam, moving averages.
 
 Latents, codes and gradients go from one pass to the next through a trial's own part of ``scratch``, and weights are read anew
 for every tile: Triton has no shared memory that a program could name. That is meant to stay in the caches of level one and
@@ -18,7 +18,7 @@ from quantbench.kernels import fused_bottleneck as bottleneck
 from quantbench.kernels import fused_network as network
 
 SETTINGS = ("weight", "commitment", "codebook_weight", "new", "clip", "largest")
-"""Columns of a trial's settings: of the loss, of the quantizer, ``1 - decay``, of Adam, and the distortion that is too large."""
+"""Columns of a trial's settings: of the loss, the quantizer, ``1 - decay``, of Adam, and the distortion that is too large."""
 LIVE = tl.constexpr(-1)
 """State of a trial that trains. That of one that diverged is the place, within this call's batches, where it did."""
 ADAM_BLOCK = tl.constexpr(1024)
@@ -34,6 +34,7 @@ def first_pass(
 ):  # fmt: skip
     """Writes latents, codes, and the gradient by what the decoder received; gives the sums of the squares of the output's and
     of the quantizer's error, and of the decoder's gradients."""
+    decoder = weights + S.decoder
     w0, b0 = tl.full((S.LATENT, S.HIDDEN), 0, tl.float32), tl.full((S.HIDDEN,), 0, tl.float32)
     w1, b1 = tl.full((S.HIDDEN, S.HIDDEN), 0, tl.float32), tl.full((S.HIDDEN,), 0, tl.float32)
     w2, b2 = tl.full((S.HIDDEN, S.TARGETS), 0, tl.float32), tl.full((S.TARGETS,), 0, tl.float32)
@@ -42,11 +43,10 @@ def first_pass(
     for start in range(0, S.batch, S.TILE):
         frame = start + tl.arange(0, S.TILE)
         inside = (frame < S.batch)[:, None]
-        encoder = weights + start * zero
-        decoder = encoder + S.decoder
-        x = network.matrix(x_place + start * S.features, S.batch - start, S.features, S.TILE, S.FEATURES)
-        z0, z1 = network.hidden(x, encoder, S.features, S.FEATURES, S)
-        y = network.output(z0, z1, encoder, S.features, S.latent, S.LATENT, S)
+        skip = start * zero
+        x = network.tile(x_place + start * S.features, S.batch - start, S.features, S.TILE, S.FEATURES)
+        z0, z1 = network.hidden(x, weights, skip, S.features, S.FEATURES, S)
+        y = network.output(z0, z1, weights, skip, S.features, S.latent, S.LATENT, S)
         p = bottleneck.prepare(y, grid, S)
         bottleneck.keep_columns(latents, p, frame, S)
         if S.vector:
@@ -59,16 +59,16 @@ def first_pass(
             q = bottleneck.level(p, grid, S)
             received = q / bottleneck.of_grid(grid, 4, S)
         gap += tl.sum(tl.where(inside, (p - q) * (p - q), 0.0), 0)
-        z0, z1 = network.hidden(received, decoder, S.latent, S.LATENT, S)
-        out = network.output(z0, z1, decoder, S.latent, S.targets, S.TARGETS, S)
-        target = network.matrix(target_place + start * S.targets, S.batch - start, S.targets, S.TILE, S.TARGETS)
+        z0, z1 = network.hidden(received, decoder, skip, S.latent, S.LATENT, S)
+        out = network.output(z0, z1, decoder, skip, S.latent, S.targets, S.TARGETS, S)
+        target = network.tile(target_place + start * S.targets, S.batch - start, S.targets, S.TILE, S.TARGETS)
         error = tl.where(inside, out - target, 0.0)
         squares += tl.sum(error * error, 0)
         dy = error * (2.0 / (S.batch * S.targets) * weight)
         w0, b0, s0, w1, b1, s1, w2, b2, dz0 = network.backward(
-            dy, received, z0, z1, decoder, S.latent, S.targets, w0, b0, s0, w1, b1, s1, w2, b2, S.LATENT, S.TARGETS, S
+            dy, received, z0, z1, decoder, skip, S.latent, S.targets, w0, b0, s0, w1, b1, s1, w2, b2, S.LATENT, S.TARGETS, S
         )
-        g = tl.dot(dz0, network.turned(decoder, S.latent, S.hidden, S.LATENT, S.HIDDEN), input_precision=S.products)
+        g = tl.dot(dz0, network.turned(decoder, skip, S.latent, S.hidden, S.LATENT, S.HIDDEN), input_precision=S.products)
         if not S.vector:
             g = g / bottleneck.of_grid(grid, 4, S)
         bottleneck.keep_columns(gradients, g, frame, S)
@@ -96,11 +96,11 @@ def second_pass(x_place, weights, book, latents, gradients, codes, to_weights, g
         g = bottleneck.pass_back(bottleneck.columns(gradients, frame, S), p, q, mean, factor, grid, S)
         g += (p - q) * (2.0 / (S.batch * S.latent) * commitment)
         dy = tl.where(inside, bottleneck.prepare_back(g, p, grid, S), 0.0)
-        x = network.matrix(x_place + start * S.features, S.batch - start, S.features, S.TILE, S.FEATURES)
-        encoder = weights + start * zero
-        z0, z1 = network.hidden(x, encoder, S.features, S.FEATURES, S)
+        x = network.tile(x_place + start * S.features, S.batch - start, S.features, S.TILE, S.FEATURES)
+        skip = start * zero
+        z0, z1 = network.hidden(x, weights, skip, S.features, S.FEATURES, S)
         w0, b0, s0, w1, b1, s1, w2, b2, _ = network.backward(
-            dy, x, z0, z1, encoder, S.features, S.latent, w0, b0, s0, w1, b1, s1, w2, b2, S.FEATURES, S.LATENT, S
+            dy, x, z0, z1, weights, skip, S.features, S.latent, w0, b0, s0, w1, b1, s1, w2, b2, S.FEATURES, S.LATENT, S
         )
     return network.keep(
         to_weights, w0, b0, s0, w1, b1, s1, w2, b2, S.features, S.latent, S.FEATURES, S.LATENT, S
@@ -166,17 +166,17 @@ def moving_averages(latents, codes, book, counts, sums, new, S: tl.constexpr):
         tl.store(counts + code, after, mask=inside)
         total += tl.sum(after)
         place = sums + first * S.latent
-        old = network.matrix(place, S.codes - first, S.latent, S.CODES, S.LATENT)
+        old = network.tile(place, S.codes - first, S.latent, S.CODES, S.LATENT)
         network.keep_matrix(place, old + new * (added - old), S.codes - first, S.latent, S.CODES, S.LATENT)
     tl.debug_barrier()
     for first in range(0, S.codes, S.CODES):
         code = first + tl.arange(0, S.CODES)
         count = tl.load(counts + code, mask=code < S.codes, other=1.0)
-        average = network.matrix(sums + first * S.latent, S.codes - first, S.latent, S.CODES, S.LATENT)
+        average = network.tile(sums + first * S.latent, S.codes - first, S.latent, S.CODES, S.LATENT)
         if S.smoothing > 0:
             average /= ((count + S.smoothing) / (total + S.codes * S.smoothing) * total)[:, None]
         else:
-            old = network.matrix(book + first * S.latent, S.codes - first, S.latent, S.CODES, S.LATENT)
+            old = network.tile(book + first * S.latent, S.codes - first, S.latent, S.CODES, S.LATENT)
             means = average / tl.maximum(count, SMALLEST_COUNT)[:, None]
             average = tl.where((count > SMALLEST_COUNT)[:, None], means, old)
         network.keep_matrix(book + first * S.latent, average, S.codes - first, S.latent, S.CODES, S.LATENT)
@@ -197,8 +197,7 @@ def train(
         grid: as ``GRID_ROWS``. scratch: (trials, numbers + 2 LATENT batch), zero at first. codes: (trials, batch), int32.
         reports: (3, trials, ahead): reconstruction loss, distortion and gradient norm of each step taken.
         states: (trials,), int32, ``LIVE`` or another number, for trials that stay as they are; changed in place.
-        zero: 0, which the compiler does not know: places that seem to move with a loop are not computed before it, where those of
-            all weights together would fill the registers.
+        zero: 0, which the compiler does not know, for what must not be computed before a loop.
     """
     trial = tl.program_id(0).to(tl.int64)
     rows = tl.num_programs(0).to(tl.int64) * S.ahead
@@ -226,10 +225,9 @@ def train(
             found += second_pass(x, weights, book, latents, gradients, codes, to_weights, grid, commitment, zero, S)
             gap = gap / (S.batch * S.latent)
             own = commitment * gap
-            if S.vector:
-                if not S.ema:
-                    found += codebook_pass(latents, codes, book, to_weights + S.book, codebook_weight, S)
-                    own += codebook_weight * gap
+            if S.vector and not S.ema:
+                found += codebook_pass(latents, codes, book, to_weights + S.book, codebook_weight, S)
+                own += codebook_weight * gap
             distortion, norm = squares / (S.batch * S.targets), tl.sqrt_rn(found)
             loss = weight * distortion
             report = reports + trial * S.ahead + place

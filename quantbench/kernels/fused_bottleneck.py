@@ -1,6 +1,6 @@
 """Quantizers and gradient strategies of the fused step in Triton, for one trial and one tile of frames.
 
-Latents, and the gradients by what the decoder receives, lie column by column, (LATENT, batch): a search reads a column at a time.
+Latents, and the gradients by what the decoder receives, lie column by column, (LATENT, batch): the search reads columns.
 ``grid`` has a row for each of ``GRID_ROWS``, (LATENT,) each. What is computed is said by the class of the same name.
 """
 
@@ -8,15 +8,15 @@ import triton
 import triton.language as tl
 
 GRID_ROWS = ("per", "shift", "scale", "offset", "divisor", "lowest", "step", "top")
-"""A grid quantizer prepares ``p = scale tanh(y / per + shift) - offset``, rounds to ``lowest + step i`` with i from 0 to ``top``,
-and restores by ``/ divisor``; where it does not bound, p is y."""
+"""A grid quantizer prepares ``p = scale tanh(y / per + shift) - offset``, rounds to ``lowest + step i`` with i from 0 to
+``top``, and restores by ``/ divisor``; where it does not bound, p is y."""
 
 SMALLEST_VARIANCE = tl.constexpr(1e-24)
 SMALLEST_SQUARE = tl.constexpr(1e-12)
 SMALLEST_LENGTH = tl.constexpr(1e-6)
 OPPOSITE = tl.constexpr(1e-4)
 ROUND = tl.constexpr(12582912.0)
-"""1.5 * 2**23: a float32 of up to 2**22 becomes a whole number, the even one of two as near, when this is added and taken off."""
+"""1.5 * 2**23: added and taken off, it rounds a float32 of up to 2**22, to the even one of two whole numbers as near."""
 
 
 @triton.jit
@@ -109,10 +109,9 @@ def level(p, grid, S: tl.constexpr):
 def coded(p, frame, codes, book, grid, S: tl.constexpr):
     """The code's values of a tile whose codes are known, (TILE, LATENT)."""
     if S.vector:
-        values = codewords(tl.load(codes + frame, mask=frame < S.batch, other=0), book, S)
+        return codewords(tl.load(codes + frame, mask=frame < S.batch, other=0), book, S)
     else:
-        values = level(p, grid, S)
-    return values
+        return level(p, grid, S)
 
 
 @triton.jit

@@ -117,7 +117,9 @@ class Fused:
     def __init__(self, stack: Stack, model: Model, adam: Adam, largest: Tensor, ahead: int, products: str = "ieee") -> None:
         self.stack, self.model, self.adam = stack, model, adam
         trials, numbers = model.parameters.matrix.shape
-        self.shape = shape_of(stack, ahead, numbers, products)
+        self.shape = shape_of(stack, ahead, products)
+        places = (numbers, model.codec["decoder.weight0"].storage_offset())
+        assert places == (self.shape.numbers, self.shape.decoder), "the kernel takes a trial's numbers to lie in another order"
         self.grid = grid_of(stack.quantizer, self.shape, stack.device)
         self.settings = torch.zeros(trials, 8, device=stack.device)
         quantizer: Any = stack.quantizer
@@ -154,9 +156,9 @@ class Fused:
         return Taken(*reports, states)
 
     def made(self, frames: Frames, batch: int, step: int) -> list[tuple[str, Tensor]]:
-        """What a step computes, in its order, by name, for trials that stopped before it: ``Divergence`` looks where it went wrong.
+        """What a step computes, in its order, by name; right for trials that stopped before it.
 
-        By PyTorch's operations, from the weights as they are.
+        By PyTorch's operations, from the weights as they are: ``Divergence`` looks for what was the first that is not finite.
         """
         model, frames = self.model, frames.part(batch * self.shape.batch, self.shape.batch)
         latents = model.prepare(model.encode(frames))
@@ -196,7 +198,8 @@ def missing(device: torch.device) -> str | None:
 
 def misfit(stack: Stack) -> str | None:
     """Why the fused kernel cannot train a stack, or None."""
-    simulator, codec, quantizer, train = stack.simulator, stack.codec, stack.quantizer, stack.train
+    simulator, codec, train = stack.simulator, stack.codec, stack.train
+    quantizer: Any = stack.quantizer
     if type(codec) is not MLP or simulator.waveform_rate is not None or simulator.side_dim:
         return "the codec must be mlp, without side information"
     if type(stack.loss) is not MSE:
@@ -220,13 +223,17 @@ def misfit(stack: Stack) -> str | None:
     return f"{large}={sizes[large]} is more than {LARGEST[large]}" if large else None
 
 
-def shape_of(stack: Stack, ahead: int, numbers: int, products: str) -> FusedShape:
+def shape_of(stack: Stack, ahead: int, products: str) -> FusedShape:
     """What the kernel is compiled for, to train a stack that fits it."""
-    simulator, codec, quantizer, gradient = stack.simulator, stack.codec, stack.quantizer, stack.gradient
+    simulator, codec, gradient = stack.simulator, stack.codec, stack.gradient
+    quantizer: Any = stack.quantizer
     assert isinstance(codec, MLP)
     vector = isinstance(quantizer, VectorQuantizer)
     features, targets, hidden, latent = simulator.input_dim, simulator.target_dim, codec.hidden, codec.latent_dim
     decoder = _network_numbers(features, hidden, latent)
+    book = decoder + _network_numbers(latent, hidden, targets)
+    ema = vector and quantizer.update_by == "ema"
+    numbers = book + (quantizer.codes * latent if vector and not ema else 0)
     return FusedShape(
         features=features,
         targets=targets,
@@ -234,9 +241,9 @@ def shape_of(stack: Stack, ahead: int, numbers: int, products: str) -> FusedShap
         latent=latent,
         codes=quantizer.codes if vector else 0,
         batch=stack.train.batch,
-        numbers=numbers,
+        numbers=numbers + -numbers % 16,  # as ``Parameters`` fills a row
         decoder=decoder,
-        book=decoder + _network_numbers(latent, hidden, targets),
+        book=book,
         ahead=ahead,
         FEATURES=_filled(features),
         TARGETS=_filled(targets),
@@ -248,7 +255,7 @@ def shape_of(stack: Stack, ahead: int, numbers: int, products: str) -> FusedShap
         strategy=STRATEGIES[type(gradient)],
         vector=vector,
         bounded=not vector and getattr(quantizer, "bound", "tanh") != "none",
-        ema=vector and quantizer.update_by == "ema",
+        ema=ema,
         smoothing=quantizer.smoothing if vector else 0.0,
         of_error=getattr(gradient, "of", "latent") == "error",
         each_dimension=getattr(gradient, "scope", "all") == "dimension",

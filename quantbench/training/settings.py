@@ -34,9 +34,9 @@ class TrainSettings(Component):
             ``tf32``: products of a GPU.
         quantizer_precision: of quantizer and strategy: ``float32``, or the ``same`` as the codec's, the buffers of moving
             averages among it.
-        fused: ``auto``: a GPU takes the steps of a stack in one kernel of Triton's where it is installed (extra ``gpu``) and the
-            kernel covers the stack (``docs/performance.md``). ``off``: PyTorch's operations. Numbers agree up to rounding. It is
-            off as long as nobody has run it on a GPU.
+        fused: ``auto``: on a GPU, one kernel takes the steps of a stack, where Triton is installed (extra ``gpu``) and the
+            kernel covers the stack (``docs/performance.md``). ``off``: PyTorch's operations. Numbers agree up to rounding. Off
+            as long as nobody has measured it on a GPU.
     """
 
     sizes = ("batch",)

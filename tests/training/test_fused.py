@@ -21,8 +21,8 @@ from quantbench.training.trainer import BATCHES_AHEAD, Training
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TOLERANCE = 1e-5
-"""Of weights, codewords and averages. A sum of some hundred float32 is right to about 1e-6 of its terms, and Adam divides by the
-gradient's size: 4e-7 was measured. One step moves a weight by 1e-3, so an error in a formula is a hundred times as large."""
+"""Of weights, codewords and averages. A sum of some hundred float32 is right to about 1e-6 of its terms, and Adam divides by
+the gradient's size: 4e-7 was measured. One step moves a weight by 1e-3, so an error in a formula is a hundred times larger."""
 
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton (extra gpu)")
 
@@ -211,9 +211,9 @@ def test_it_compiles_for_an_h100_where_there_is_none(pair):
         import triton
         from tests.training.test_fused import stack
         from quantbench.kernels.fused import train
-        from quantbench.training.fused import shape_of, numbers_of
+        from quantbench.training.fused import shape_of
         one = stack({pair!r})
-        shape = shape_of(one, 8, numbers_of(one), "ieee")
+        shape = shape_of(one, 8, "ieee")
         kinds = dict.fromkeys(train.arg_names, "*fp32") | dict.fromkeys(("codes", "states"), "*i32")
         kinds |= dict.fromkeys(("first", "count", "zero"), "i32") | {{"S": "constexpr"}}
         source = triton.compiler.ASTSource(train, kinds, {{(len(kinds) - 1,): shape}})
