@@ -122,8 +122,9 @@ class Fused:
         assert places == (self.shape.numbers, self.shape.decoder), "the kernel takes a trial's numbers to lie in another order"
         self.grid = grid_of(stack.quantizer, self.shape, stack.device)
         self.settings = torch.zeros(trials, 8, device=stack.device)
+        loss: Any = stack.loss
         quantizer: Any = stack.quantizer
-        columns = [stack.loss.weight, quantizer.commitment, *[torch.zeros_like(largest)] * 2, stack.train.clip, largest]
+        columns = [loss.weight, quantizer.commitment, *[torch.zeros_like(largest)] * 2, stack.train.clip, largest]
         if self.shape.vector:
             columns[2:4] = [quantizer.codebook_weight, 1 - quantizer.decay.flatten()]
         self.settings[:, : len(columns)] = torch.stack(columns, dim=1)
@@ -153,7 +154,8 @@ class Fused:
             num_stages=1,
         )
         self.adam.steps += count
-        return Taken(*reports, states)
+        loss, distortion, norm = reports
+        return Taken(loss, distortion, norm, states)
 
     def made(self, frames: Frames, batch: int, step: int) -> list[tuple[str, Tensor]]:
         """What a step computes, in its order, by name; right for trials that stopped before it.

@@ -24,7 +24,7 @@ fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$python" -m pytest tests/training/test_cuda.py --junitxml="$work/tests.xml" || true
+"$python" -m pytest tests/training/test_cuda.py tests/training/test_fused.py --junitxml="$work/tests.xml" || true
 "$python" scripts/benchmarks/throughput.py --device cuda --json "$work/throughput.json" || true
 start=$(date +%s.%N)
 "$python" -m quantbench run -m device=cuda output="$work/runs" simulator=codeword simulator.frame_dim=16 simulator.bits=8 \
