@@ -174,7 +174,7 @@ def moving_averages(latents, codes, book, counts, sums, new, S: tl.constexpr):
         count = tl.load(counts + code, mask=code < S.codes, other=1.0)
         average = network.tile(sums + first * S.latent, S.codes - first, S.latent, S.CODES, S.LATENT)
         if S.smoothing > 0:
-            average /= ((count + S.smoothing) / (total + S.codes * S.smoothing) * total)[:, None]
+            average /= ((count + S.smoothing) / (total + S.smoothing * S.codes) * total)[:, None]
         else:
             old = network.tile(book + first * S.latent, S.codes - first, S.latent, S.CODES, S.LATENT)
             means = average / tl.maximum(count, SMALLEST_COUNT)[:, None]

@@ -203,25 +203,47 @@ def test_it_is_off_unless_asked_for_and_needs_a_gpu():
     assert "CUDA" in missing(torch.device("cpu"))
 
 
+FRONT = """
+import triton
+from triton._C.libtriton import ir
+from triton.backends.compiler import GPUTarget
+from triton.compiler.compiler import ASTSource, make_backend
+
+from quantbench.kernels.fused import train
+from quantbench.training.fused import shape_of
+from tests.training.test_fused import PAIRS, stack
+
+target = GPUTarget("cuda", 90, 32)
+backend = make_backend(target)
+kinds = dict.fromkeys(train.arg_names, "*fp32") | dict.fromkeys(("codes", "states"), "*i32")
+kinds |= dict.fromkeys(("first", "count", "zero"), "i32") | {"S": "constexpr"}
+
+
+def source(pair):
+    return ASTSource(train, kinds, {(len(kinds) - 1,): shape_of(stack(pair), 8, "ieee")})
+"""
+EVERY = """
+options = backend.parse_options({"num_warps": 8})
+for pair in PAIRS:
+    context = ir.context()
+    ir.load_dialects(context)
+    backend.load_dialects(context)
+    functions = backend.get_codegen_implementation(options)
+    source(pair).make_ir(target, options, functions, backend.get_module_map(), context)
+print(len(PAIRS))
+"""
+WHOLE = """
+print(len(triton.compile(source("vq by averages"), target=target, options={"num_warps": 8}).asm["cubin"]))
+"""
+
+
 @needs_triton
-@pytest.mark.slow
-@pytest.mark.parametrize("pair", ["vq by averages", "vq rotation", "vq mste", "fsq clipped", "scalar within tanh"])
-def test_it_compiles_for_an_h100_where_there_is_none(pair):
-    program = f"""
-        import triton
-        from tests.training.test_fused import stack
-        from quantbench.kernels.fused import train
-        from quantbench.training.fused import shape_of
-        one = stack({pair!r})
-        shape = shape_of(one, 8, "ieee")
-        kinds = dict.fromkeys(train.arg_names, "*fp32") | dict.fromkeys(("codes", "states"), "*i32")
-        kinds |= dict.fromkeys(("first", "count", "zero"), "i32") | {{"S": "constexpr"}}
-        source = triton.compiler.ASTSource(train, kinds, {{(len(kinds) - 1,): shape}})
-        target = triton.backends.compiler.GPUTarget("cuda", 90, 32)
-        print(len(triton.compile(source, target=target, options={{"num_warps": 8}}).asm["cubin"]))
-    """
-    words = [sys.executable, "-c", "\n".join(line[8:] for line in program.splitlines())]
+@pytest.mark.parametrize("rest", [EVERY, pytest.param(WHOLE, marks=pytest.mark.slow)], ids=["every pair", "to the end"])
+def test_it_compiles_for_an_h100_where_there_is_none(rest):
+    """What the interpreter takes, the compiler may not. Its first half is done in a second, all of it takes minutes."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-    run = subprocess.run(words, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[2])
+    root = Path(__file__).parents[2]
+    words = [sys.executable, "-c", FRONT + rest]
+    run = subprocess.run(words, capture_output=True, text=True, env=environment | {"PYTHONPATH": str(root)}, cwd=root)
     assert run.returncode == 0, run.stderr[-2000:]
-    assert int(run.stdout) > 1000
+    assert int(run.stdout) > 0
