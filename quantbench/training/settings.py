@@ -35,6 +35,9 @@ class TrainSettings(Component):
         quantizer_precision: of quantizer and strategy: ``float32``, or the ``same`` as the codec's, the buffers of moving
             averages among it.
         graph: ``auto``: on a GPU, a step is run as one CUDA graph wherever it can be one; ``off``: never.
+        fused: ``auto``: on a GPU, one kernel takes the steps of a stack, where Triton is installed (extra ``gpu``) and the
+            kernel covers the stack (``docs/performance.md``). ``off``: PyTorch's operations. Numbers agree up to rounding. Off
+            as long as nobody has measured it on a GPU.
     """
 
     sizes = ("batch",)
@@ -50,6 +53,7 @@ class TrainSettings(Component):
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
     quantizer_precision: Literal["float32", "same"] = "float32"
     graph: Literal["auto", "off"] = "auto"
+    fused: Literal["off", "auto"] = "off"
 
     def check(self) -> None:
         for name in ("steps", "batch", "log_every"):

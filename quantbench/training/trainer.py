@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from quantbench.streams import Streams
 from quantbench.training.configuration import PARTS
 from quantbench.training.divergence import Divergence
 from quantbench.training.evaluate import evaluate
+from quantbench.training.fused import Fused, misfit, missing
 from quantbench.training.graph import Capture, Graphs, capture_for
 from quantbench.training.model import Model
 from quantbench.training.optimizer import Adam
@@ -66,8 +68,9 @@ class Training:
         known = METRICS | declared(type(part) for name in PARTS for _, part in within(getattr(stack, name), name))
         self.curve_metrics = [name for name, metric in known.items() if metric.curve]
         self.power = trial_mean(self.held_out.target.square())
-        capture = capture or capture_for(stack)
-        later = capture is not None or stack.device.type == "cuda"
+        fused = stack.train.fused == "auto" and not (missing(stack.device) or misfit(stack))
+        capture = None if fused else capture or capture_for(stack)
+        later = not fused and (capture is not None or stack.device.type == "cuda")
         self.divergence = Divergence(self.model, self.power, settings, later)
         self.outcomes = [Outcome({}) for _ in stack.seeds]
         self.encoder_std_start = torch.full((trials,), math.nan, device=stack.device)
@@ -76,6 +79,7 @@ class Training:
         self.graphs = Graphs(self.one, capture) if capture is not None else None
         self.step, self.stepping = 0, 0.0
         self.ahead: Frames | None = None
+        self.fused = Fused(stack, self.model, self.adam, self.divergence.largest, BATCHES_AHEAD) if fused else None
 
     def start(self) -> None:
         """Start the quantizer from the first latents, and the curves; the codec stays what it is but for its latents' units.
@@ -105,11 +109,14 @@ class Training:
             began = time.perf_counter()
             if self.step and self._frozen(self.step + 1) and not self._frozen(self.step):
                 self._refit()
-            loss = self._step(self.step + 1, self._next_batch())
-            self.step += 1
-            self._note(self.step, self.one.diverged)
+            if self.fused is None:
+                loss = self._step(self.step + 1, self._next_batch())
+                self.step += 1
+                self._note(self.step, self.one.diverged)
+            else:
+                loss = self._steps(self.fused, last)
             logs = self.step % settings.log_every == 0 or self.step == settings.steps
-            reports = self.step % REPORT_EVERY == 0 or self.step == last
+            reports = self.step // REPORT_EVERY > reported // REPORT_EVERY or self.step == last
             if logs or reports:
                 self._learn()  # which waits for a GPU, as a part of the steps' time
             self.stepping += time.perf_counter() - began
@@ -128,6 +135,22 @@ class Training:
     def norm(self) -> Tensor:
         """Norm of the gradient of the last step that each trial took, (trials,)."""
         return self.one.norm
+
+    def _steps(self, fused: Fused, last: int) -> Tensor:
+        """Steps by the fused kernel, up to ``last`` at most; gives the reconstruction loss of the last one, (trials,)."""
+        first, every = self.step, self.stack.train.log_every
+        frames, place = self._batches(), first % BATCHES_AHEAD
+        count = min(last - first, BATCHES_AHEAD - place, every - first % every)
+        shares = [self._rate(self._progress(first + 1 + number)) for number in range(count)]
+        taken = fused.steps(frames, place, count, shares, self.divergence.frozen)
+        for batch in taken.diverged(place, count):
+            step, now = first + 1 + batch - place, taken.states == batch
+            self.norm.copy_(torch.where(now, taken.norm[:, batch], self.norm))
+            made = partial(fused.made, frames, batch, step)
+            self._note(step, self.divergence.watch(step, taken.distortion[:, batch], ~now, made))
+        self.norm.copy_(torch.where(self.divergence.frozen, self.norm, taken.norm[:, place + count - 1]))
+        self.step += count
+        return taken.loss[:, place + count - 1]
 
     def state_dict(self) -> dict[str, Any]:
         """All that changes in a training, tensors and plain values; as torch's, the tensors are not copied."""
@@ -193,12 +216,17 @@ class Training:
         model.refit(stack.simulator.draw(self.world, streams, count, "codebook frames"), streams)
         self.divergence.restore()
 
+    def _batches(self) -> Frames:
+        """The frames that are drawn at a time, with those of the next step."""
+        stack = self.stack
+        if not self.step % BATCHES_AHEAD or self.ahead is None:
+            self.ahead = stack.simulator.draw(self.world, self.streams, BATCHES_AHEAD * stack.train.batch, self.purpose)
+        return self.ahead
+
     def _next_batch(self) -> Frames:
         """The frames of the next step."""
-        stack, place = self.stack, self.step % BATCHES_AHEAD
-        if not place or self.ahead is None:
-            self.ahead = stack.simulator.draw(self.world, self.streams, BATCHES_AHEAD * stack.train.batch, self.purpose)
-        return self.ahead.part(place * stack.train.batch, stack.train.batch)
+        batch = self.stack.train.batch
+        return self._batches().part(self.step % BATCHES_AHEAD * batch, batch)
 
     def _step(self, step: int, frames: Frames) -> Tensor:
         """One optimizer step on one batch; gives the reconstruction loss, (trials,), of what passed."""

@@ -6,7 +6,8 @@
 The workload: codeword source of 8 bits, 16 features, hidden 64, latent 8, batch 256, Adam. `plain` is plain.py beside this
 file; `compiled` is the same under torch.compile; `vqp` has a module of vector-quantize-pytorch as its bottleneck; `processes`
 is one single-threaded process a core, each running `plain`. `quantbench N` is the training of N trials alone, spread over
-the workers as a sweep spreads them; `run N` is all of `quantbench run`, from planning to the tables.
+the workers as a sweep spreads them; `run N` is all of `quantbench run`, from planning to the tables. `fused ieee N` and `fused
+tf32x3 N` are the training of N trials by the fused kernel on a GPU, where it covers the workload.
 
 Each figure is the median of interleaved repetitions, warm. The floor is what the products of a step would take at the rate of
 a large matrix product, measured in the same run. Nothing is judged.
@@ -41,7 +42,8 @@ from quantbench.sweeps.catalogue import default_component
 from quantbench.sweeps.executors.processes import cores
 from quantbench.sweeps.worker import keep_memory
 from quantbench.training import Stack, TrainSettings
-from quantbench.training.trainer import Training
+from quantbench.training.fused import Fused, misfit, missing
+from quantbench.training.trainer import BATCHES_AHEAD, Training
 
 WORKLOADS: dict[str, list[str]] = {
     "vq": ["quantizer=vq", "quantizer.codes=256", "quantizer.commitment=1", "gradient=ste"],
@@ -122,9 +124,11 @@ def stack(workload: str, trials: int, device: str) -> Stack:
     return Stack.of(**parts, train=train, seeds=range(trials), device=device)
 
 
-def train_alone(workload: str, trials: int, device: str, seconds: float = 0.5) -> Callable[[], float]:
-    """A function that trains on for a while and gives trial-steps per second."""
-    training = Training(stack(workload, trials, device))
+def train_alone(workload: str, trials: int, device: str, seconds: float = 0.5, products: str = "") -> Callable[[], float]:
+    """A function that trains on for a while and gives trial-steps per second; by the fused kernel with some ``products``."""
+    training = Training(one := stack(workload, trials, device))
+    if products:
+        training.fused = Fused(one, training.model, training.adam, training.divergence.largest, BATCHES_AHEAD, products)
     training.start()
 
     def go(steps: int) -> float:
@@ -228,6 +232,9 @@ def measure_workload(workload: str, options: argparse.Namespace) -> dict[str, fl
                 rates["processes"].append(measure())
         for trials in sizes[2:3] if options.small else sizes:
             rates[f"quantbench {trials}"].append(alone(workload, trials, device, seconds))
+        if device == "cuda" and not (missing(torch.device(device)) or misfit(stack(workload, 1, device))):
+            for trials, products in ((sizes[2], "ieee"), (sizes[2], "tf32x3")):
+                rates[f"fused {products} {trials}"].append(train_alone(workload, trials, device, seconds, products)())
         torch.compiler.reset()
     if options.whole:
         for trials in sizes:
@@ -241,7 +248,7 @@ def table(found: dict[str, float], workload: str) -> str:
     lines = [f"{workload}: {flops(workload) / 1e6:.1f} Mflop a step, floor {floor:.0f} trial-steps/s"]
     for name, rate in found.items():
         if name != "flop/s":
-            lines.append(f"  {name:<16}{rate:>9.0f} /s{rate / found['plain']:>8.2f} x plain{rate / floor:>8.3f} of the floor")
+            lines.append(f"  {name:<18}{rate:>9.0f} /s{rate / found['plain']:>8.2f} x plain{rate / floor:>8.3f} of the floor")
     return "\n".join(lines)
 
 
