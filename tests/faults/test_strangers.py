@@ -69,7 +69,7 @@ def test_modules_in_the_current_folder_are_not_imported_by_helpers(small_run, tm
     command = [sys.executable, "-c", f"import sys; sys.path.pop(0); from quantbench.cli import main; sys.exit(main({words}))"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     environment["PYTHONPATH"] = str(Path(__file__).parents[2])  # whatever it is for these tests, no relative folder
-    found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    found = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
     assert not [name for name in STANDARD if (tmp_path / name).exists()]
     assert found.returncode == 0, found.stderr
 
@@ -212,7 +212,7 @@ for words in {[[word.format(folder=folder) for word in words] for words in COMMA
     print(words[0], "ends with", main(words), flush=True)
     assert not {{"torch", "hydra", "omegaconf"}} & {{name.partition(".")[0] for name in sys.modules}}, words
 """
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     parts = re.split(r"^(\w+) ends with 0\n", done.stdout, flags=re.MULTILINE)
     assert parts[1::2] == [words[0] for words in COMMANDS]
@@ -256,7 +256,7 @@ def test_nothing_is_read_from_a_pickle(quantbench, tmp_path, monkeypatch):
     assert list((folder / "warm_start").glob("*.safetensors"))
     commands = (["resume", folder], ["diff", folder, folder], ["transfer", folder, folder, "--metric=mse"])
     words = ["\n".join(map(str, one)) for one in commands]
-    done = subprocess.run([sys.executable, "-c", SABOTAGE, *words], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", SABOTAGE, *words], cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert set(read_results(folder)["status"]) == {"completed"}
 
