@@ -1,5 +1,6 @@
 """A results folder that somebody else made: what of it runs, which is nothing that the user did not name."""
 
+import json
 import os
 import re
 import subprocess
@@ -221,7 +222,7 @@ for words in {[[word.format(folder=folder) for word in words] for words in COMMA
 
 
 SABOTAGE = """
-import pickle, sys
+import json, pickle, sys
 import _pickle, numpy, torch
 from quantbench.cli import main
 
@@ -237,7 +238,7 @@ pickle.load = pickle.loads = pickle.Unpickler = _pickle.load = _pickle.loads = _
 numpy.load = only_numbers
 import pandas
 pandas.read_pickle = no
-sys.exit(max(main(words.split("\n")) for words in sys.argv[1:]))
+sys.exit(max(main(words) for words in json.loads(sys.argv[1])))
 """
 
 
@@ -254,9 +255,9 @@ def test_nothing_is_read_from_a_pickle(quantbench, tmp_path, monkeypatch):
     (folder,) = (tmp_path / "outputs" / "default").iterdir()
     assert list((folder / "checkpoints").glob("*.safetensors"))
     assert list((folder / "warm_start").glob("*.safetensors"))
-    commands = (["resume", folder], ["diff", folder, folder], ["transfer", folder, folder, "--metric=mse"])
-    words = ["\n".join(map(str, one)) for one in commands]
-    done = subprocess.run([sys.executable, "-c", SABOTAGE, *words], cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    one = str(folder)
+    commands = json.dumps([["resume", one], ["diff", one, one], ["transfer", one, one, "--metric=mse"]])
+    done = subprocess.run([sys.executable, "-c", SABOTAGE, commands], cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert set(read_results(folder)["status"]) == {"completed"}
 
