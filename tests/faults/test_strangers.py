@@ -295,7 +295,7 @@ def test_what_has_no_end_is_told_and_keeps_nobody_waiting(quantbench, tmp_path, 
     write(results_table(ROWS, []), folder / "results.csv")
     (folder / name).unlink(missing_ok=True)
     IN_VAIN[kind](folder / name)
-    with limited(20):
+    with limited():
         (words,) = (words for words in COMMANDS if words[0] == command)
         code, out, err = quantbench(*[word.format(folder=folder) for word in words])
     assert "Traceback" not in err
@@ -319,7 +319,7 @@ def test_nor_when_a_sweep_is_resumed(quantbench, tmp_path, name, kind):
     (tmp_path / "sweep.yaml").rename(folder / "sweep.yaml")
     (folder / name).unlink(missing_ok=True)
     IN_VAIN[kind](folder / name)
-    with limited(20):
+    with limited():
         code, _, err = quantbench("resume", str(folder))
     assert code == 2
     assert f"{folder / name}: is " in err
@@ -335,7 +335,7 @@ def test_a_choice_that_has_no_end_is_named(quantbench, tmp_path, kind):
     else:
         IN_VAIN["pipe" if kind == "pipe" else "link"](file)
     for words in (["run", "gradient=bad", *SMALL], ["list", "gradient"]):
-        with limited(20):
+        with limited():
             code, _, err = quantbench(*words, "--config-dir", "theirs")
         assert code == 2 or (words[0] == "list" and kind in ("bomb", "nested"))  # which reads the first lines
         assert code == 0 or "bad" in err
