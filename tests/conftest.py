@@ -1,15 +1,40 @@
-import os
+import contextlib
 import signal
-import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from quantbench import signals
 from quantbench.cli import main
+from tests.faults.starter import Starter
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # of a shell that starts the tests in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SMALL = ["train.steps=20", "train.batch=16", "train.log_every=10", "codec.hidden=8", "simulator.bits=3"]
 """Overrides that make a trial of the default configuration take milliseconds."""
+LONGEST = [
+    "training/test_every_choice.py",
+    "results/test_report_browser.py",
+    "sweeps/test_compose.py",
+    "sweeps/test_workers.py",
+    "sweeps/test_runner.py",
+    "faults/test_disks.py",
+    "faults/test_kills.py",
+    "faults/test_strangers.py",
+    "test_cli.py",
+    "sweeps/test_dask.py",
+    "test_wheel.py",
+    "test_face.py",
+]
+"""Files that come first, so that none of them is what the others wait for at the end."""
+
+
+def pytest_collection_modifyitems(items):
+    root = Path(__file__).parent
+    places = {root / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(autouse=True)
@@ -61,21 +86,14 @@ def small_run(quantbench, tmp_path):
     return run
 
 
+@pytest.fixture(scope="session")
+def starter_of_commands(tmp_path_factory):
+    """Imports everything once."""
+    with contextlib.closing(Starter(tmp_path_factory.mktemp("commands"))) as starter:
+        yield starter
+
+
 @pytest.fixture
-def command():
-    """Starts the command line as a process of its own."""
-
-    def start(*words, **settings):
-        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-        return subprocess.Popen(
-            [sys.executable, "-m", "quantbench", *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-            # A shell that starts the tests in the background makes them, and all they start, deaf to Ctrl-C.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            **settings,
-        )
-
-    return start
+def command(starter_of_commands):
+    """Starts the command line as a process of its own, which leads a group of its own; all is imported already."""
+    return starter_of_commands.command

@@ -241,21 +241,16 @@ def find_metric(runs: Results, name: str | None, goal: bool = False) -> Metric:
     Raises:
         ConfigError: a metric that is not known or not measured; where methods are to be ordered, one without a direction.
     """
-    there = [one for one in runs.metrics if one in runs.results and runs.results[one].notna().any()]
-    goals = [one for one in there if runs.metrics[one].sign and not runs.metrics[one].no_goal]
     if name is None:
-        completed = runs.results[runs.results["status"] == Status.COMPLETED]
-        known = [one for one in [*USUAL, *goals] if one in there]
-        usual = [one for one in known if np.isfinite(completed[one].to_numpy(float, na_value=np.nan)).any()]
-        if not usual:
-            raise ConfigError(f"no completed trial has a metric to compare by; there are {', '.join(there) or 'none'}")
-        return runs.metrics[usual[0]]
-    if name not in there:
+        if (usual := _usual(runs)) is None:
+            raise ConfigError(f"no completed trial has a metric to compare by; there are {', '.join(_there(runs)) or 'none'}")
+        return runs.metrics[usual]
+    if not _measured(runs, name):
         what = "the column is empty" if name in runs.metrics and name in runs.results else "no such metric"
-        raise no_such_metric("--metric ", name, goals if goal else there, what)
+        raise no_such_metric("--metric ", name, _goals(runs) if goal else _there(runs), what)
     found = runs.metrics[name]
     if goal and not found.sign:
-        raise ConfigError(f"--metric {name}: whether more of it is better is not known; it is for {', '.join(goals)}")
+        raise ConfigError(f"--metric {name}: whether more of it is better is not known; it is for {', '.join(_goals(runs))}")
     if goal and found.no_goal:
         raise ConfigError(f"--metric {name}: nothing is ranked by it, for {found.no_goal}")
     return found
@@ -263,11 +258,36 @@ def find_metric(runs: Results, name: str | None, goal: bool = False) -> Metric:
 
 def has_goal(runs: Results) -> bool:
     """Whether a completed trial has a metric to compare by."""
-    try:
-        find_metric(runs, None)
-    except ConfigError:
-        return False
-    return True
+    return _usual(runs) is not None
+
+
+def _usual(runs: Results) -> str | None:
+    """The first metric to compare by that a completed trial has; columns are looked at one by one, for they are many."""
+    completed = runs.results[runs.results["status"] == Status.COMPLETED]
+    finite = (
+        one
+        for one in (*USUAL, *runs.metrics)
+        if (one in USUAL or _is_goal(runs.metrics[one]))
+        and _measured(runs, one)
+        and np.isfinite(completed[one].to_numpy(float, na_value=np.nan)).any()
+    )
+    return next(finite, None)
+
+
+def _measured(runs: Results, name: str) -> bool:
+    return name in runs.metrics and name in runs.results and bool(runs.results[name].notna().any())
+
+
+def _is_goal(metric: Metric) -> bool:
+    return bool(metric.sign) and not metric.no_goal
+
+
+def _there(runs: Results) -> list[str]:
+    return [one for one in runs.metrics if _measured(runs, one)]
+
+
+def _goals(runs: Results) -> list[str]:
+    return [one for one in _there(runs) if _is_goal(runs.metrics[one])]
 
 
 def _notes(rows: pd.DataFrame, metric: Metric, skipped: int) -> list[str]:

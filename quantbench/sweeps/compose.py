@@ -148,11 +148,15 @@ def _composer(config_dir: Path | None) -> Iterator[tuple[Compose, OverridesParse
 
 
 def _groups(loader: ConfigLoader) -> IsGroup:
-    """Tells whether a key is a group of choices; each key is looked up once."""
+    """Tells whether a key is a group of choices; each key is looked up once.
+
+    In the folders themselves: the loader's own look-up copies all that it knows, which takes longer than to compose.
+    """
+    sources = loader.get_sources()
 
     @cache
     def is_group(key: str) -> bool:
-        return bool(loader.get_group_options(key, ObjectType.CONFIG))
+        return any(one.is_group(key) and one.list(key, ObjectType.CONFIG) for one in sources)
 
     return is_group
 

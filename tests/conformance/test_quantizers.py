@@ -187,7 +187,7 @@ def test_product():
         assert torch.equal(code.values[..., 2 * group : 2 * group + 2], alone.values)
 
 
-def trained_prior(y, steps=600, prepared=True):
+def trained_prior(y, steps, prepared=True):
     quantizer = EntropyScalar(rate_weight=1.0, bound=20)
     state = quantizer.init(Streams([0]), y.shape[-1])
     adam = torch.optim.Adam(state.values(), lr=0.02)
@@ -203,8 +203,8 @@ def trained_prior(y, steps=600, prepared=True):
 @checks("entropy_scalar")
 def test_entropy_coded_scalar():
     """A unit Gaussian at steps of 0.25 std takes h - log2(step) = 4.05 bits (Gish & Pierce 1968), in the range coder too."""
-    y = 4 * GAUSSIAN[:, :4000].float()
-    quantizer, state = trained_prior(y)
+    y = 4 * GAUSSIAN[:, :2000].float()
+    quantizer, state = trained_prior(y, steps=300)
     indices = quantizer.quantize(state, 4 * GAUSSIAN[:, 4000:24000].float()).indices
     metrics = quantizer.measure(state, indices)
     expected = 0.5 * math.log2(2 * math.pi * math.e) + 2
@@ -248,7 +248,7 @@ def test_the_median_is_found():
 
 def test_rate_reaches_the_encoder():
     y = torch.full((1, 64, 2), 3.0, requires_grad=True)
-    quantizer, state = trained_prior(torch.randn(1, 500, 2), steps=200)
+    quantizer, state = trained_prior(torch.randn(1, 500, 2), steps=60)
     loss = quantizer.loss(state, y, quantizer.quantize(state, y), moment())
     assert torch.autograd.grad(loss.sum(), y)[0].mean() > 0  # values nearer to 0 are cheaper
 

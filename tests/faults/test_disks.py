@@ -167,14 +167,13 @@ def test_an_output_nobody_can_write(quantbench):
     assert "output=/proc/nowhere: cannot make a folder there" in err
 
 
-def test_standard_output_that_takes_nothing(tmp_path):
+def test_standard_output_that_takes_nothing(command, tmp_path):
     for words in (["list"], ["run", "executor=inline", "dry_run=true"], ["diff", "a", "b"]):
-        with open("/dev/full", "w") as full:
-            command = [sys.executable, "-m", "quantbench", *words]
-            done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, cwd=tmp_path)
-        assert done.returncode == (2 if words[0] == "diff" else 1)
-        assert done.stderr.splitlines()[-1].startswith("error: ")
-        assert "Traceback" not in done.stderr
+        process = command(*words, cwd=tmp_path, out="/dev/full")
+        _, err = process.communicate()
+        assert process.returncode == (2 if words[0] == "diff" else 1)
+        assert err.splitlines()[-1].startswith("error: ")
+        assert "Traceback" not in err
 
 
 @pytest.fixture

@@ -49,28 +49,45 @@ def hostile(tmp_path_factory):
     return folder / "report.html"
 
 
-@pytest.fixture
-def visit(browser):
-    """Opens a report; at the end nothing may have been said on the console, asked of a network, or shown in a dialog."""
-    wrong, contexts = [], []
+@pytest.fixture(scope="module")
+def tab(browser):
+    """One page for all reports: to load a report into a new one takes nearly twice as long."""
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
+    wrong = []
+    page.on("console", lambda message: wrong.append(("console", message.text)))
+    page.on("pageerror", lambda error: wrong.append(("error", str(error))))
+    page.on("dialog", lambda dialog: (wrong.append(("dialog", dialog.message)), dialog.dismiss()))
+    page.on("request", lambda request: request.url.startswith("file:") or wrong.append(("request", request.url[:200])))
+    return page, wrong
 
-    def opened(path, width=1280, **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        context.set_default_timeout(PATIENCE)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: wrong.append(("console", message.text)))
-        page.on("pageerror", lambda error: wrong.append(("error", str(error))))
-        page.on("dialog", lambda dialog: (wrong.append(("dialog", dialog.message)), dialog.dismiss()))
-        page.on("request", lambda request: request.url.startswith("file:") or wrong.append(("request", request.url[:200])))
+
+@pytest.fixture
+def visit(tab):
+    """Opens a report; at the end nothing may have been said on the console, asked of a network, or shown in a dialog."""
+    page, wrong = tab
+    wrong.clear()
+
+    def opened(path, width=1280, reduced_motion="no-preference"):
+        page.emulate_media(color_scheme="light", reduced_motion=reduced_motion)
+        page.set_viewport_size({"width": width, "height": 900})
+        page.mouse.move(0, 0)
         page.goto(path.as_uri())
         page.wait_for_selector("html[data-ready]")
         return page
 
     yield opened
-    for context in contexts:
-        context.close()
     assert not wrong
+
+
+@pytest.fixture
+def untouched(tab, visit, plain):
+    """The plain report for a test that only looks at it; loaded anew if anything else was done with the page."""
+    page, _ = tab
+    if page.evaluate("window.untouched") != plain.as_uri():
+        visit(plain)
+        page.evaluate("uri => { window.untouched = uri }", plain.as_uri())
+    return page
 
 
 def column(page, name):
@@ -108,8 +125,8 @@ def click_point(page, plot, name, index=0):
     page.mouse.click(*page.evaluate(script, [plot, name, index]))
 
 
-def test_sections_plots_and_findings_are_there(visit, plain):
-    page = visit(plain)
+def test_sections_plots_and_findings_are_there(untouched):
+    page = untouched
     assert page.locator("h1").inner_text() == "test"
     assert page.locator("html").get_attribute("lang") == "en-GB"
     assert page.locator("main section:visible h2").all_text_contents() == [
@@ -125,6 +142,27 @@ def test_sections_plots_and_findings_are_there(visit, plain):
         assert len(page.locator(f"#{plot}-text").inner_text()) > 50
         buttons = page.locator(f"#{plot} .modebar-btn").evaluate_all("all => all.map(one => one.dataset.title)")
         assert buttons == ["Download plot as a PNG", "Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"]  # none uploads data
+
+
+def test_bars_are_the_means_of_the_frame(untouched, plain):
+    page = untouched
+    found = frame(load(plain.parent / "run"), "nmse_db").means()
+    means = "document.getElementById('by-method').data.filter(one => one.error_x)"
+    bars = page.evaluate(f"{means}.map(one => [one.text[0].split('<br>'), one.x[0], one.error_x.array[0]])")
+    drawn_means = {(method, task): (x, half) for (method, task, *_), x, half in bars}
+    assert len(drawn_means) == len(found) == 6
+    for (method, task), (estimate, _) in found.items():
+        assert drawn_means[method, task] == pytest.approx((estimate.mean, estimate.high - estimate.mean), rel=1e-5)
+
+
+def test_numbers_of_neighbouring_panels_do_not_touch(untouched):
+    page = untouched
+    for plot in ("curves", "growth"):
+        ends = page.locator(f"#{plot} .xtick text, #{plot} .x2tick text").evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect()).map(box => [box.left, box.right]).sort((a, b) => a[0] - b[0])"
+        )
+        assert len(ends) > 4
+        assert all(one[1] + 2 < other[0] for one, other in itertools.pairwise(ends))
 
 
 def test_failures_are_drawn_and_marked(visit, plain):
@@ -318,17 +356,6 @@ def test_methods_of_two_rates_get_no_verdict(visit, tmp_path):
     assert "At a rate of 8: B better: Wilcoxon" in compared(page, "vq nsvq", "vq noise")[0]
 
 
-def test_bars_are_the_means_of_the_frame(visit, plain):
-    page = visit(plain)
-    found = frame(load(plain.parent / "run"), "nmse_db").means()
-    means = "document.getElementById('by-method').data.filter(one => one.error_x)"
-    bars = page.evaluate(f"{means}.map(one => [one.text[0].split('<br>'), one.x[0], one.error_x.array[0]])")
-    drawn_means = {(method, task): (x, half) for (method, task, *_), x, half in bars}
-    assert len(drawn_means) == len(found) == 6
-    for (method, task), (estimate, _) in found.items():
-        assert drawn_means[method, task] == pytest.approx((estimate.mean, estimate.high - estimate.mean), rel=1e-5)
-
-
 def test_metrics_are_told_in_words(visit, plain):
     page = visit(plain)
     words = "nmse_db (lower is better): mse over the power of the target, in dB"
@@ -457,16 +484,6 @@ def test_many_methods_are_grey_and_that_is_said(visit, tmp_path):
     coloured = [one for one in looks if not one.startswith(muted)]
     assert (len(coloured), len(set(coloured)), len(looks)) == (15, 15, 20)
     assert "5 are grey: more than 15 cannot be told apart" in page.locator("#curves-text").inner_text()
-
-
-def test_numbers_of_neighbouring_panels_do_not_touch(visit, plain):
-    page = visit(plain)
-    for plot in ("curves", "growth"):
-        ends = page.locator(f"#{plot} .xtick text, #{plot} .x2tick text").evaluate_all(
-            "all => all.map(one => one.getBoundingClientRect()).map(box => [box.left, box.right]).sort((a, b) => a[0] - b[0])"
-        )
-        assert len(ends) > 4
-        assert all(one[1] + 2 < other[0] for one, other in itertools.pairwise(ends))
 
 
 def test_curves_have_the_axis_of_the_picture(visit, tmp_path):

@@ -65,7 +65,7 @@ def test_the_same_choices_put_together_or_composed_by_hydra():
     sweep = compose([f"quantizer={','.join(some)}", f"gradient={','.join(others)}", "simulator=gaussian,laplace"])
     pairs = list(itertools.product(some, others, ["gaussian", "laplace"]))
     assert len(sweep.combinations) == len(pairs)
-    for number, (quantizer, gradient, simulator) in list(enumerate(pairs))[::5]:
+    for number, (quantizer, gradient, simulator) in list(enumerate(pairs))[::13]:
         combination = sweep.combinations[number]
         words = [f"quantizer={quantizer}", f"gradient={gradient}", f"simulator={simulator}"]
         assert combination.choices["quantizer"] == quantizer
@@ -316,7 +316,8 @@ def test_globs_see_the_users_own_choices(mine):
     folder = mine("_target_: quantbench.gradients.STE\n", "gradient", "dampened", "# Mine.\n")
     sweep = compose(["gradient=glob(dam*)"], folder)
     assert [one.choices["gradient"] for one in sweep.combinations] == ["dampened"]
-    assert len(compose(["gradient=glob(*)"]).combinations) == len(choices("gradient"))  # and not those of another command
+    found = [one.choices["gradient"] for one in compose(["gradient=glob(d*)"]).combinations]
+    assert found == [name for name in choices("gradient") if name.startswith("d")]  # and not those of another command
 
 
 def test_within_an_application_of_hydras_and_in_threads(tmp_path):

@@ -87,7 +87,7 @@ def test_too_few_open_files_are_one_message(quantbench, monkeypatch):
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_costs_nothing(command, cluster, small_run, tmp_path):
     address, (_, victim, _) = cluster
-    process = command("run", *LONG, "executor=dask", f"executor.address={address}", cwd=tmp_path, start_new_session=True)
+    process = command("run", *LONG, "executor=dask", f"executor.address={address}", cwd=tmp_path)
     wait_for(lambda: finished(tmp_path) >= 2, PATIENCE)
     victim.send_signal(signal.SIGKILL)
     _, err = process.communicate(timeout=PATIENCE)
@@ -100,7 +100,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing(command, cluster, small_run
 @pytest.mark.slow
 def test_a_driver_that_was_killed_is_resumed_on_the_same_cluster(command, cluster, tmp_path):
     address, processes = cluster
-    process = command("run", *LONG, "executor=dask", f"executor.address={address}", cwd=tmp_path, start_new_session=True)
+    process = command("run", *LONG, "executor=dask", f"executor.address={address}", cwd=tmp_path)
     wait_for(lambda: finished(tmp_path) >= 2, PATIENCE)
     process.kill()
     process.communicate(timeout=PATIENCE)
@@ -123,7 +123,7 @@ def test_a_driver_that_was_killed_is_resumed_on_the_same_cluster(command, cluste
 @pytest.mark.slow
 def test_a_scheduler_that_goes_away_ends_the_run_and_keeps_what_is_finished(command, cluster, tmp_path):
     address, (scheduler, *_) = cluster
-    process = command("run", *LONG, "executor=dask", f"executor.address={address}", cwd=tmp_path, start_new_session=True)
+    process = command("run", *LONG, "executor=dask", f"executor.address={address}", cwd=tmp_path)
     wait_for(lambda: finished(tmp_path) >= 2, PATIENCE)
     scheduler.kill()
     _, err = process.communicate(timeout=PATIENCE)
@@ -141,7 +141,7 @@ def test_a_stack_that_kills_its_worker_is_retried_once(command, tmp_path, times,
     (tmp_path / "mine" / "deadly_classes.py").write_text(DEADLY)
     (tmp_path / "mine" / "gradient" / "deadly.yaml").write_text(f"_target_: deadly_classes.Deadly\ntimes: {times}\n")
     words = ["executor=dask", "executor.workers=2", "executor.stack_size=2", *SMALL, "-m", "--config-dir", "mine"]
-    process = command("run", *words, "gradient=ste,deadly,mste", "seed=0,1", cwd=tmp_path, start_new_session=True)
+    process = command("run", *words, "gradient=ste,deadly,mste", "seed=0,1", cwd=tmp_path)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == (1 if failed else 0), err
     assert "Traceback" not in err
@@ -157,7 +157,7 @@ def test_a_stack_that_kills_its_worker_is_retried_once(command, tmp_path, times,
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_driver_leaves_no_workers_of_this_machine(command, tmp_path, how):
-    process = command("run", *LONG, "executor=dask", "executor.workers=2", cwd=tmp_path, start_new_session=True)
+    process = command("run", *LONG, "executor=dask", "executor.workers=2", cwd=tmp_path)
     wait_for(lambda: finished(tmp_path) >= 2, PATIENCE)
     if how == signal.SIGINT:
         os.killpg(process.pid, how)  # Ctrl-C goes to the whole group
@@ -175,7 +175,7 @@ def test_a_stopped_driver_leaves_no_workers_of_this_machine(command, tmp_path, h
 @pytest.mark.slow
 @pytest.mark.parametrize("later", [0.0, 0.3, 0.6, 1.0, 1.5])
 def test_ctrl_c_while_a_cluster_of_this_machine_starts_is_no_traceback(command, tmp_path, later):
-    process = command("run", *LONG, "executor=dask", "executor.workers=2", cwd=tmp_path, start_new_session=True)
+    process = command("run", *LONG, "executor=dask", "executor.workers=2", cwd=tmp_path)
     wait_for(lambda: len(children_of_group(process.pid)) >= 2, PATIENCE)
     time.sleep(later)
     os.killpg(process.pid, signal.SIGINT)

@@ -146,7 +146,7 @@ def test_a_job_at_its_time_limit_keeps_finished_stacks(command, slow, tmp_path):
 
 def test_a_job_killed_with_kill_9_keeps_finished_stacks_and_the_driver_may_leave(command, slow, tmp_path):
     words = [*WORDS, "executor.stacks_per_job=3", "-m", *slow, "gradient.seconds=0.3", "seed=range(0,3)"]
-    process = command("run", *words, cwd=tmp_path, start_new_session=True)
+    process = command("run", *words, cwd=tmp_path)
     wait_for(lambda: list(tmp_path.glob("outputs/default/*/journal/*.json")), 120)
     folder = only_run(tmp_path)
     process.kill()

@@ -4,8 +4,6 @@ import os
 import pty
 import re
 import signal
-import subprocess
-import sys
 import termios
 import threading
 from pathlib import Path
@@ -70,8 +68,8 @@ def workers_of(driver):
 def test_a_stack_that_kills_its_worker_is_retried_once(command, deadly, tmp_path, times, failed):
     words = [*SMALL, "-m", *deadly, "gradient=ste,deadly,mste", "seed=0,1", *TWO_WORKERS]
     (tmp_path / "mine" / "gradient" / "deadly.yaml").write_text(f"_target_: deadly_classes.Deadly\ntimes: {times}\n")
-    process = command("run", *words, cwd=tmp_path, start_new_session=True)
-    _, err = process.communicate(timeout=120)
+    process = command("run", *words, cwd=tmp_path)
+    _, err = process.communicate()
     assert process.returncode == (1 if failed else 0), err
     assert "Traceback" not in err
     (folder,) = tmp_path.glob("outputs/default/*")
@@ -86,7 +84,7 @@ def test_a_stack_that_kills_its_worker_is_retried_once(command, deadly, tmp_path
     wait_for(lambda: not children_of_group(process.pid))
 
 
-LONG = [*SMALL, "train.steps=300", "train.log_every=300", "-m", "seed=range(0,12)", *TWO_WORKERS, "executor.stack_size=1"]
+LONG = [*SMALL, "train.steps=120", "train.log_every=120", "-m", "seed=range(0,12)", *TWO_WORKERS, "executor.stack_size=1"]
 
 
 def finished(tmp_path):
@@ -94,12 +92,12 @@ def finished(tmp_path):
 
 
 def test_all_workers_killed_at_once_cost_nothing(command, tmp_path):
-    process = command("run", *LONG, cwd=tmp_path, start_new_session=True)
+    process = command("run", *LONG, cwd=tmp_path)
     for stacks in (2, 5):
         wait_for(lambda stacks=stacks: finished(tmp_path) >= stacks and len(workers_of(process.pid)) == 2)
         for worker in workers_of(process.pid):
             os.kill(worker, signal.SIGKILL)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate()
     assert process.returncode == 0, err
     (folder,) = tmp_path.glob("outputs/default/*")
     assert set(read_results(folder)["status"]) == {"completed"}
@@ -108,13 +106,13 @@ def test_all_workers_killed_at_once_cost_nothing(command, tmp_path):
 
 @pytest.mark.parametrize("first", [pytest.param("worker", marks=pytest.mark.slow), "driver"])
 def test_ctrl_c_while_a_worker_dies(command, tmp_path, first):
-    process = command("run", *LONG, cwd=tmp_path, start_new_session=True)
+    process = command("run", *LONG, cwd=tmp_path)
     wait_for(lambda: finished(tmp_path) >= 2 and len(workers_of(process.pid)) == 2)
     victim = workers_of(process.pid)[0]
     signals = [(victim, signal.SIGKILL), (process.pid, signal.SIGINT)]
     for pid, number in signals if first == "worker" else reversed(signals):
         os.kill(pid, number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate()
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "quantbench resume" in err
@@ -124,7 +122,7 @@ def test_ctrl_c_while_a_worker_dies(command, tmp_path, first):
     assert 2 <= len(table) < 12
     assert set(table["status"]) == {"completed"}
     resumed = command("resume", str(folder), cwd=tmp_path)
-    _, err = resumed.communicate(timeout=120)
+    _, err = resumed.communicate()
     assert resumed.returncode == 0, err
     assert len(read_results(folder)) == 12
 
@@ -193,7 +191,7 @@ def test_a_worker_that_dies_with_the_lock_of_the_progress_stops_nobody():
         engine.close()
 
 
-def test_one_progress_bar_shows_everything(deadly, tmp_path):
+def test_one_progress_bar_shows_everything(command, deadly, tmp_path):
     words = [*SMALL, "train.steps=200", "-m", *deadly, "gradient=ste,deadly,mste", "seed=range(0,4)", *TWO_WORKERS]
     driver, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 100))
@@ -208,8 +206,8 @@ def test_one_progress_bar_shows_everything(deadly, tmp_path):
 
     reader = threading.Thread(target=read)
     reader.start()
-    command = [sys.executable, "-m", "quantbench", "run", *words]
-    process = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=terminal, cwd=tmp_path, timeout=120)
+    process = command("run", *words, cwd=tmp_path, out=os.devnull, err=os.ttyname(terminal))
+    process.wait()
     os.close(terminal)
     reader.join(timeout=10)
     os.close(driver)

@@ -8,9 +8,9 @@ import torch
 
 from quantbench.choices import choices
 from quantbench.codecs import MLP
-from quantbench.components import Component, hints, over_trials
+from quantbench.components import Component, component, hints, over_trials
 from quantbench.errors import ConfigError
-from quantbench.gradients import STE, Moment, Own, misfit
+from quantbench.gradients import STE, Gradient, Moment, Own, misfit
 from quantbench.quantizers import FSQ, External, Lattice, VectorQuantizer
 from quantbench.schema import check_settings, without_target
 from quantbench.simulators import Codeword
@@ -153,14 +153,36 @@ def test_codes_decode_from_their_indices(name):
     assert len(code.indices[0].unique(dim=0)) >= 4 or name in AT_THE_ORIGIN
 
 
-@pytest.mark.parametrize(("gradient", "kind"), GRADIENTS)
-def test_the_encoder_learns(gradient, kind):
-    """Every strategy brings a gradient to the encoder that lowers the distortion."""
-    whole = stack(SMALL[kind], default_component("gradient", gradient), 4, steps=300, batch=64, log_every=300)
+@component
+class Dead(Gradient):
+    """Brings no gradient to the encoder."""
+
+    def pass_through(self, quantizer, state, latents, code, moment):
+        return code.values + 0 * latents
+
+
+def learned(gradient, kind):
+    """Whether the distortion fell, and whether the encoder has moved, of each trial. The first a decoder can do alone."""
+    quantizer = VectorQuantizer(codes=16, commitment=0.0) if kind is VectorQuantizer else SMALL[kind]  # nothing else moves it
+    whole = stack(quantizer, gradient, 4, steps=80, batch=64, log_every=80, lr=1e-2)
+    found = []
     for one in train(whole):
         assert one.diverged is None
         curve = {step: value for step, metric, value in one.curves if metric == "mse"}
-        assert one.metrics["mse"] < 0.8 * curve[0]
+        metrics = one.metrics
+        found.append((metrics["mse"] < 0.8 * curve[0], metrics["encoder_std"] != metrics["encoder_std_start"]))
+    return found
+
+
+@pytest.mark.parametrize(("gradient", "kind"), GRADIENTS)
+def test_the_encoder_learns(gradient, kind):
+    """Every strategy brings a gradient to the encoder, and the distortion falls."""
+    assert learned(default_component("gradient", gradient), kind) == [(True, True)] * 3
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_an_encoder_without_a_gradient_is_seen(kind):
+    assert learned(Dead(), kind) == [(True, False)] * 3
 
 
 def test_pairs_that_do_not_fit_are_refused_with_a_reason():
