@@ -21,6 +21,10 @@ from quantbench.sweeps.kept import kept
 from quantbench.yaml_text import check
 
 
+SPACE, RECOMMENDED = "space", "recommended"
+"""What a choice's file says to a search (``spaces.py``), and what is no setting of its component."""
+
+
 def file_of(folder: str, name: str) -> Path:
     """The file of a choice ``group/name``."""
     return Path(folder, name if name.endswith(".yaml") else f"{name}.yaml")
@@ -78,7 +82,7 @@ def settings() -> list[str]:
 
 
 def _filled(path: Path) -> dict[str, Any]:
-    content = read(path)
+    content = {name: value for name, value in read(path).items() if name not in (SPACE, RECOMMENDED)}
     from quantbench.sweeps.defaults import over_defaults  # and with it torch
 
     return over_defaults(content, path)
