@@ -20,7 +20,6 @@ from quantbench.suggest import dotted
 from quantbench.sweeps.kept import kept
 from quantbench.yaml_text import check
 
-
 SPACE, RECOMMENDED = "space", "recommended"
 """What a choice's file says to a search (``spaces.py``), and what is no setting of its component."""
 

@@ -1,6 +1,6 @@
 """Search spaces of methods, and what their authors recommend: ``space`` and ``recommended`` in the files of choices.
 
-Neither reaches a component. A quantizer and a gradient have one each; together, behind the learning rate, they are the method's.
+Neither reaches a component. A quantizer's and a gradient's together, behind the learning rate, are the method's.
 """
 
 from __future__ import annotations
