@@ -20,10 +20,10 @@ def add(commands: Any) -> None:
     add_layout(rank)
     rank.add_argument(
         "--over",
-        default="seeds",
         choices=["seeds", "tasks"],
-        help="what intervals and letters speak of: other seeds of these tasks alone, or other tasks like these (seeds)",
+        help="what intervals and letters speak of: other seeds of these tasks, or other tasks like these (tasks after `tune`, else seeds)",
     )
+    rank.add_argument("--track", choices=["default", "tuned"], help="of results of `quantbench tune` (tuned)")
     add_failures(rank, "worst")
     rank.add_argument("--against", metavar="METHOD", help="compare rate-distortion curves with this method's (BD)")
     rank.add_argument(
@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         against=arguments.against,
         rate=arguments.rate,
         table=arguments.table,
+        track=arguments.track,
     )
     show(read.text(arguments.format), arguments.format)
     return 0

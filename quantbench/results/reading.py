@@ -16,11 +16,12 @@ from quantbench.results.diff import Comparison, compare
 from quantbench.results.diff_text import render_comparison
 from quantbench.results.frame import DROP, POLICIES, WHOLE_SEED, WORST, find_metric, frame, has_goal
 from quantbench.results.load import Results, load
-from quantbench.results.rank import Over, Ranking
+from quantbench.results.rank import SEEDS, TASKS, Over, Ranking
 from quantbench.results.rank import rank as rank_frame
 from quantbench.results.rank_text import render_ranking
 from quantbench.results.rate_distortion import Bjontegaard, Point, bjontegaard, pareto
 from quantbench.results.render import number
+from quantbench.results.tracks import TRACKS, has_tracks, of_track
 from quantbench.results.transfer import Transfer
 from quantbench.results.transfer import transfer as transfer_runs
 from quantbench.results.transfer_text import render_transfer
@@ -80,22 +81,29 @@ def rank(
     metric: str | None = None,
     by: Names = None,
     within: Names = None,
-    over: Over = "seeds",
+    over: Over | None = None,
     failures: str = WORST,
     against: str | None = None,
     rate: str | None = None,
     table: str | None = None,
+    track: str | None = None,
 ) -> Reading[Ranked]:
     """Rank the methods of one or several runs, as ``quantbench rank`` does; the arguments are its options.
+
+    Args:
+        over: by default other tasks where the results are of `quantbench tune`, else other seeds.
 
     Raises:
         ConfigError: no such metric, setting or method, or nothing to rank.
     """
-    _check("over", over, get_args(Over))
+    _check("over", over, (None, *get_args(Over)))
+    _check("track", track, (None, *TRACKS))
     _check("failures", failures, tuple(POLICIES))
     _check("table", table, (None, *TABLES))
     by, within = words_of("by", by), words_of("within", within)
     every = _loaded(*runs)
+    over = over or (TASKS if has_tracks(every) else SEEDS)
+    every = of_track(every, track)
     found = rank_frame(frame(every, metric, by, within, goal=True), over, failures)
     found[0].notes[:0] = every.notes
     if table == "bd" and against is None:

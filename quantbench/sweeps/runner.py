@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,13 +60,27 @@ def run(sweep: Sweep) -> Path | None:
     _prepare(planned)
     folder = new_folder(planned.run.output, planned.run.experiment, planned.run.name)
     say(f"folder: {folder}")
+    _begin(sweep, planned, scheduled, folder)
+    return folder
+
+
+def run_in(folder: Path, sweep: Sweep, planned: Plan) -> None:
+    """Run a new sweep in a folder that is there, and empty. Raises as ``run`` does."""
+    scheduled = schedule(planned, workers=make_executor(planned.executor).ready(find_device(planned.run.device)))
+    say(*outline(planned, scheduled).split("\n"))
+    _prepare(planned)
+    _begin(sweep, planned, scheduled, folder)
+
+
+def _begin(sweep: Sweep, planned: Plan, scheduled: Schedule, folder: Path) -> None:
+    """Write what a new run is, and train it."""
     journal = Journal(folder)
     for place in (folder, journal.folder):  # twice: that in the journal tells what was changed in the other
         replace(sweep, data=planned.data).save(place / SWEEP_FILE)
     write_facts(planned.trials, planned.added, folder)
+    device = find_device(planned.run.device)
     write_text(folder / "environment.json", json.dumps(environment(device), indent=2) + "\n")
     execute(planned, scheduled, folder, journal, {})
-    return folder
 
 
 def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[str] = (), collect: bool = False) -> None:
@@ -79,12 +94,19 @@ def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[st
     """
     found = read_sweep(folder)
     _refuse_odd(folder)
+    with trusting(found, config_dirs, packages):
+        _resume(found, folder, collect)
+
+
+@contextmanager
+def trusting(found: Stored, config_dirs: Sequence[Path], packages: Sequence[str]) -> Iterator[None]:
+    """Import classes beyond this project's only from what the user names meanwhile. Raises ConfigError."""
     for path in config_dirs:
         imports.import_from_config_dir(path)
     words = " ".join(f"--config-dir {shlex.quote(path)}" for path in found.content["search_path"]) or "--config-dir FOLDER"
     advice = f"if you trust its code, resume with {words}, or with --allow PACKAGE for an installed one"
     with imports.only(imports.Policy(config_dirs, packages, advice)):
-        _resume(found, folder, collect)
+        yield
 
 
 def _refuse_odd(folder: Path) -> None:

@@ -1,0 +1,72 @@
+"""How long a search takes on this machine, from a few short trainings."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from quantbench import kernels
+from quantbench.config import build_stack
+from quantbench.devices import find_device
+from quantbench.sweeps.balance import cost, ending
+from quantbench.sweeps.plan import Plan
+from quantbench.sweeps.schedule import schedule
+from quantbench.sweeps.trial import Trial
+from quantbench.sweeps.worker import one_thread
+from quantbench.training.measure import measure
+from quantbench.training.run import begin
+
+STEPS = 16
+"""Optimizer steps of a training that is timed."""
+STACKS = 12
+"""Stacks that are timed, evenly spread over all."""
+
+
+def estimate(planned: Plan, further: int) -> str:
+    """Lines that say how long a planned search takes, and ``further`` trainings like its own.
+
+    A few stacks are trained for some steps and thrown away. What a stack takes goes by the costs by which stacks are cut; the other
+    stacks are taken to be as much dearer or cheaper than these say as those that were timed. References are not timed.
+    """
+    scheduled = schedule(planned)
+    workers = scheduled.workers or 1
+    costs = [cost(stack[0]).of(len(stack)) for stack in scheduled.stacks]
+    every = len(scheduled.stacks)
+    chosen = sorted({i * every // STACKS for i in range(STACKS)} & set(range(every)))
+    device = find_device(planned.run.device)
+    if device.type == "cpu":
+        kernels.ready(lambda: None)
+    for place in chosen[:1]:
+        _seconds(scheduled.stacks[place], planned.run.device)  # the first one pays for what is loaded once
+    rate = sum(_seconds(scheduled.stacks[place], planned.run.device) for place in chosen) / sum(costs[i] for i in chosen)
+    search = rate * ending(costs, workers)
+    trainings = sum(map(len, scheduled.stacks))
+    whole = search * (1 + further / max(1, trainings))
+    return (
+        f"estimate for {workers} at a time: {_time(whole)} in all, {_time(search)} of it for the search "
+        f"({trainings} trainings in {every} stacks; {len(chosen)} were tried for {STEPS} steps)"
+    )
+
+
+def _seconds(stack: Sequence[Trial], device: str) -> float:
+    """What the whole training of a stack takes."""
+    configs = copy.deepcopy([trial.config for trial in stack])
+    steps = configs[0]["train"]["steps"]
+    built = build_stack(configs, find_device(device))
+    with one_thread() if built.device.type == "cpu" else nullcontext():
+        start = time.perf_counter()
+        training = begin(built)
+        begun = time.perf_counter()
+        training.advance(STEPS)
+        stepped = time.perf_counter()
+        measure(training, references=False)
+        done = time.perf_counter()
+    return (begun - start) + (done - stepped) + (stepped - begun) * steps / min(STEPS, steps)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
