@@ -21,7 +21,8 @@ def add(commands: Any) -> None:
     rank.add_argument(
         "--over",
         choices=["seeds", "tasks"],
-        help="what intervals and letters speak of: other seeds of these tasks, or other tasks like these (tasks after `tune`, else seeds)",
+        help="what intervals and letters speak of: other seeds of these tasks alone, or other tasks like these (seeds; of "
+        "`tune` tasks)",
     )
     rank.add_argument("--track", choices=["default", "tuned"], help="of results of `quantbench tune` (tuned)")
     add_failures(rank, "worst")

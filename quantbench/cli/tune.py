@@ -12,8 +12,8 @@ def add(commands: Any) -> None:
         "tune",
         help="tune every method alike, and score what was chosen: quantbench tune +experiment=verdict_small",
         description="By docs/protocol.md: settings of each method's search space on validation seeds, and the choices of "
-        "several studies on test seeds. Takes Hydra's grammar as `run` does, and budget=25 studies=5 validation=1 sensitivity=1 "
-        "score=nmse_db. `quantbench resume` goes on with it.",
+        "several studies on test seeds. Takes Hydra's grammar as `run` does, and budget=25 studies=5 validation=1 "
+        "sensitivity=1 score=nmse_db. `quantbench resume` goes on with it.",
     )
     tune.add_argument("overrides", nargs="*", help="as for run; seed=range(0,5) are the test seeds")
     tune.add_argument("--config-dir", type=Path, help="a folder with choices of your own")

@@ -37,15 +37,13 @@ def of_track(found: Results, track: str | None = None) -> Results:
         if track is not None:
             raise ConfigError(f"--track {track}: these results have no tracks; `quantbench tune` makes some")
         return found
-    table = found.results
-    table = table[(table["phase"] == SCORE) & (table["track"] == (track or TUNED))]
+    track, table = track or TUNED, found.results
+    table = table[(table["phase"] == SCORE) & (table["track"] == track)]
     if table.empty:
-        raise ConfigError(
-            f"--track {track or TUNED}: there are no scores of it yet; `quantbench resume` goes on with the search"
-        )
+        raise ConfigError(f"--track {track}: there are no scores of it yet; `quantbench resume` goes on with the search")
     table = table.drop(columns=[name for name in found.tuned if name in table and name not in found.apart])
-    notes = [*found.notes, f"track {track or TUNED}"]
-    if (track or TUNED) == TUNED:
+    notes = [*found.notes, f"track {track}"]
+    if track == TUNED:
         studies = table.groupby(_keys(table), dropna=False, observed=True).size()
         few, most = int(studies.min()), int(studies.max())
         notes[-1] += f": medians over {most if few == most else f'{few} to {most}'} studies of each method, task and seed"

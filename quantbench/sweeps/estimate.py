@@ -27,8 +27,8 @@ STACKS = 12
 def estimate(planned: Plan, further: int) -> str:
     """Lines that say how long a planned search takes, and ``further`` trainings like its own.
 
-    A few stacks are trained for some steps and thrown away. What a stack takes goes by the costs by which stacks are cut; the other
-    stacks are taken to be as much dearer or cheaper than these say as those that were timed. References are not timed.
+    A few stacks are trained for some steps and thrown away. The others are taken to be as much dearer or cheaper than the costs
+    say by which stacks are cut as those that were timed. References are not timed.
     """
     scheduled = schedule(planned)
     workers = scheduled.workers or 1

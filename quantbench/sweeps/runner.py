@@ -65,14 +65,14 @@ def run(sweep: Sweep) -> Path | None:
 
 
 def run_in(folder: Path, sweep: Sweep, planned: Plan) -> None:
-    """Run a new sweep in a folder that is there, and empty. Raises as ``run`` does."""
+    """Run a new sweep in a folder that is there, and print none of its results. Raises as ``run`` does."""
     scheduled = schedule(planned, workers=make_executor(planned.executor).ready(find_device(planned.run.device)))
     say(*outline(planned, scheduled).split("\n"))
     _prepare(planned)
-    _begin(sweep, planned, scheduled, folder)
+    _begin(sweep, planned, scheduled, folder, told=False)
 
 
-def _begin(sweep: Sweep, planned: Plan, scheduled: Schedule, folder: Path) -> None:
+def _begin(sweep: Sweep, planned: Plan, scheduled: Schedule, folder: Path, told: bool = True) -> None:
     """Write what a new run is, and train it."""
     journal = Journal(folder)
     for place in (folder, journal.folder):  # twice: that in the journal tells what was changed in the other
@@ -80,10 +80,16 @@ def _begin(sweep: Sweep, planned: Plan, scheduled: Schedule, folder: Path) -> No
     write_facts(planned.trials, planned.added, folder)
     device = find_device(planned.run.device)
     write_text(folder / "environment.json", json.dumps(environment(device), indent=2) + "\n")
-    execute(planned, scheduled, folder, journal, {})
+    execute(planned, scheduled, folder, journal, {}, told)
 
 
-def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[str] = (), collect: bool = False) -> None:
+def resume(
+    folder: Path,
+    config_dirs: Sequence[Path] = (),
+    packages: Sequence[str] = (),
+    collect: bool = False,
+    told: bool = True,
+) -> None:
     """Finish the sweep in ``folder``: train what is missing or failed, nothing else. Raises as ``run`` does.
 
     Somebody else may have written the folder. So nothing is imported because a file in it says so: of classes beyond this
@@ -91,11 +97,12 @@ def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[st
 
     Args:
         collect: of a sweep whose jobs outlive the driver: take what is finished, submit what is missing, and leave.
+        told: whether its results are printed.
     """
     found = read_sweep(folder)
     _refuse_odd(folder)
     with trusting(found, config_dirs, packages):
-        _resume(found, folder, collect)
+        _resume(found, folder, collect, told)
 
 
 @contextmanager
@@ -117,7 +124,7 @@ def _refuse_odd(folder: Path) -> None:
                 raise ConfigError(f"{path}: {reason}")
 
 
-def _resume(found: Stored, folder: Path, collect: bool) -> None:
+def _resume(found: Stored, folder: Path, collect: bool, told: bool) -> None:
     if results_path(folder).exists() and not (folder / "journal").exists():
         complete(found, folder)
         return
@@ -131,7 +138,7 @@ def _resume(found: Stored, folder: Path, collect: bool) -> None:
     except BaseException:
         journal.close(complete=False)  # or a notebook that keeps the error would keep the run
         raise
-    execute(planned, scheduled, folder, journal, records)
+    execute(planned, scheduled, folder, journal, records, told)
 
 
 def _left(found: Stored, folder: Path, journal: Journal, collect: bool) -> tuple[Plan, Schedule, dict[str, Record]]:

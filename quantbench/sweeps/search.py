@@ -164,9 +164,7 @@ def sobol(name: str, priors: Mapping[str, Prior], count: int) -> list[Settings]:
 def _test_seeds(base: Sweep) -> list[int]:
     seeds = list(dict.fromkeys(base.axes[SEED])) if SEED in base.axes else [base.combinations[0].config.get(SEED, 0)]
     if bad := [seed for seed in seeds if type(seed) is not int or not 0 <= seed < FIRST_VALIDATION_SEED]:
-        raise ConfigError(
-            f"seed={bad[0]}: must be a whole number below {FIRST_VALIDATION_SEED}; further ones are of validation"
-        )
+        raise ConfigError(f"seed={bad[0]}: must be a whole number below {FIRST_VALIDATION_SEED}, where validation seeds begin")
     return seeds
 
 

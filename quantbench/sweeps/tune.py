@@ -1,7 +1,7 @@
 """`quantbench tune`: a search and the scores of what it chose, two sweeps in one folder.
 
-The search is a sweep in ``search``. From its table and ``design.json`` the second one follows, in ``score``. Each has its journal, so
-either is resumed as any sweep is. ``results.csv`` above them is made of both tables.
+The search is a sweep in ``search``. From its table and ``design.json`` the second one follows, in ``score``. Each has its
+journal, so either is resumed as any sweep is. ``results.csv`` above them is made of both tables.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[st
         for phase in (SEARCH, SCORE):
             if (folder / phase / SWEEP_FILE).is_file():
                 try:
-                    resume_sweep(folder / phase, config_dirs, packages, collect)
+                    resume_sweep(folder / phase, config_dirs, packages, collect, told=False)
                 except SweepFailed as error:
                     failed = error
         _go_on(folder, found, failed)
