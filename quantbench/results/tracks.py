@@ -9,6 +9,7 @@ import pandas as pd
 
 from quantbench.errors import ConfigError
 from quantbench.metrics import Metric
+from quantbench.results.frame import Frame, Values, find_metric, frame
 from quantbench.results.load import Results
 from quantbench.results.schema import BAD, COST, GROUPS, LABELS, NOTES, Status, setting_columns
 
@@ -16,7 +17,7 @@ PROTOCOL = 1
 """Version of docs/protocol.md; scores of two versions cannot be compared."""
 DEFAULT, TUNED = "default", "tuned"
 TRACKS = (DEFAULT, TUNED)
-SCORE = "score"
+SEARCH, SCORE, SENSITIVITY = "search", "score", "sensitivity"
 
 
 def has_tracks(found: Results) -> bool:
@@ -41,7 +42,7 @@ def of_track(found: Results, track: str | None = None) -> Results:
     table = table[(table["phase"] == SCORE) & (table["track"] == track)]
     if table.empty:
         raise ConfigError(f"--track {track}: there are no scores of it yet; `quantbench resume` goes on with the search")
-    table = table.drop(columns=[name for name in found.tuned if name in table and name not in found.apart])
+    table = _told_less(table, found, labels=False)
     notes = [*found.notes, f"track {track}"]
     if track == TUNED:
         studies = table.groupby(_keys(table), dropna=False, observed=True).size()
@@ -80,3 +81,61 @@ def _medians(table: pd.DataFrame, metrics: dict[str, Metric]) -> pd.DataFrame:
     worst = status.where(bad).groupby(group).first()[places].to_numpy()
     first["status"] = np.where(lost, worst, np.where(status[first.index] == Status.SKIPPED, Status.SKIPPED, Status.COMPLETED))
     return first
+
+
+def of_search(found: Results) -> Results:
+    """The search of every method, with settings as seeds; their values are means over validation seeds. Raises ConfigError."""
+    table = _phase(found, SEARCH)
+    table = table.assign(seed=table["setting"])
+    return replace(found, results=_told_less(table, found), apart=[name for name in found.apart if name not in found.tuned])
+
+
+def losses(found: Results, metric: str | None = None) -> tuple[pd.DataFrame, Frame]:
+    """What single settings lose at the worst quartile of their priors, and the frame of the trials that show it.
+
+    ``method``, ``task``, ``moved`` (a setting), ``loss`` (in the metric's unit, positive for worse, infinite for a failure).
+    A trial that moves a setting is compared with the one that has all of them at their best and the same seed.
+
+    Raises:
+        ConfigError: there are no such trials.
+    """
+    moved = _phase(found, SENSITIVITY)
+    score = _phase(found, SCORE)
+    score = score[score["track"] == TUNED]
+    chosen = find_metric(found, metric, goal=True)
+    keys = [*_keys(_told_less(score, found, labels=False)), "setting"]
+    centre = score[keys].astype(str).assign(centre=_worst(score, chosen)).drop_duplicates(keys)
+    joined = moved[keys].astype(str).assign(value=_worst(moved, chosen), row=moved.index).merge(centre, on=keys, how="inner")
+    told = _told_less(moved.loc[joined["row"]], found)
+    rows = frame(replace(found, results=told, apart=[]), chosen.name, goal=True)
+    values = told.assign(
+        loss=(joined["value"] - joined["centre"]).to_numpy(), moved=moved.loc[joined["row"], "moved"].to_numpy()
+    )
+    values = values[np.isfinite(joined["centre"].to_numpy())]
+    parts = rows.parts
+    values = values.assign(method=parts.methods[values.index].to_numpy(), task=parts.tasks[values.index].to_numpy())
+    at = moved.loc[joined["row"]].reset_index(drop=True)
+    values["at"] = [at.loc[i, name] if name in at else None for i, name in zip(values.index, values["moved"], strict=True)]
+    means = values.groupby(["method", "task", "moved", values["at"].astype(str)], sort=False)["loss"].mean()
+    return means.groupby(["method", "task", "moved"], sort=False).max().reset_index(), rows
+
+
+def _worst(table: pd.DataFrame, metric: Metric) -> Values:
+    """Scores of which less is better, infinite for failures."""
+    values = metric.sign * pd.to_numeric(table[metric.name]).to_numpy(float, na_value=np.nan)
+    return np.where(table["status"].astype(str) == Status.COMPLETED, values, np.inf)
+
+
+def _phase(found: Results, phase: str) -> pd.DataFrame:
+    if not has_tracks(found):
+        raise ConfigError(f"these results have no {phase}; `quantbench tune` makes one")
+    table = found.results[found.results["phase"] == phase]
+    if table.empty:
+        raise ConfigError(f"these results have no trial of the {phase}" + ("; sensitivity=1" * (phase == SENSITIVITY)))
+    return table.reset_index(drop=True)
+
+
+def _told_less(table: pd.DataFrame, found: Results, labels: bool = True) -> pd.DataFrame:
+    """A table without what a search moved."""
+    gone = [*(name for name in found.tuned if name not in found.apart), *(LABELS if labels else [])]
+    return table.drop(columns=[name for name in gone if name in table]).reset_index(drop=True)
