@@ -18,10 +18,10 @@ from quantbench.sweeps.worker import one_thread
 from quantbench.training.measure import measure
 from quantbench.training.run import begin
 
-STEPS = 16
-"""Optimizer steps of a training that is timed."""
-STACKS = 12
-"""Stacks that are timed, evenly spread over all."""
+WARM, STEPS = 8, 16
+"""Optimizer steps of a training before those that are timed, and these."""
+STACKS, TRIALS = 12, 4
+"""Stacks that are timed, evenly spread over all, and how many of their trials at most."""
 
 
 def estimate(planned: Plan, further: int) -> str:
@@ -38,14 +38,14 @@ def estimate(planned: Plan, further: int) -> str:
     device = find_device(planned.run.device)
     if device.type == "cpu":
         kernels.ready(lambda: None)
-    for place in chosen[:1]:
-        _seconds(scheduled.stacks[place], planned.run.device)  # the first one pays for what is loaded once
-    rate = sum(_seconds(scheduled.stacks[place], planned.run.device) for place in chosen) / sum(costs[i] for i in chosen)
+    tried = [scheduled.stacks[place][:TRIALS] for place in chosen]
+    _seconds(tried[-1], planned.run.device)  # which pays for what is loaded once
+    rate = sum(_seconds(one, planned.run.device) for one in tried) / sum(cost(one[0]).of(len(one)) for one in tried)
     search = rate * ending(costs, workers)
     trainings = sum(map(len, scheduled.stacks))
     whole = search * (1 + further / max(1, trainings))
     return (
-        f"estimate for {workers} at a time: {_time(whole)} in all, {_time(search)} of it for the search "
+        f"estimate for {workers} at a time, nothing else running: {_time(whole)} in all, {_time(search)} of it for the search "
         f"({trainings} trainings in {every} stacks; {len(chosen)} were tried for {STEPS} steps)"
     )
 
@@ -55,15 +55,21 @@ def _seconds(stack: Sequence[Trial], device: str) -> float:
     configs = copy.deepcopy([trial.config for trial in stack])
     steps = configs[0]["train"]["steps"]
     built = build_stack(configs, find_device(device))
-    with one_thread() if built.device.type == "cpu" else nullcontext():
-        start = time.perf_counter()
+    alone = built.device.type == "cpu"
+    clock = time.process_time if alone else time.perf_counter  # what others do on this machine meanwhile does not count
+    with one_thread() if alone else nullcontext():
+        start = clock()
         training = begin(built)
-        begun = time.perf_counter()
+        begun = clock()
+        training.advance(WARM)
+        warm = clock()
         training.advance(STEPS)
-        stepped = time.perf_counter()
+        stepped = clock()
         measure(training, references=False)
-        done = time.perf_counter()
-    return (begun - start) + (done - stepped) + (stepped - begun) * steps / min(STEPS, steps)
+        done = clock()
+    taken = training.step - WARM if training.step > WARM else training.step
+    stepping = (stepped - warm) if training.step > WARM else (stepped - begun)
+    return (begun - start) + (done - stepped) + stepping * steps / taken
 
 
 def _time(seconds: float) -> str:

@@ -152,7 +152,7 @@ def test_a_dry_run_counts_and_estimates(quantbench):
     assert code == 0
     assert "search: 4 methods in tasks, 4 settings each in 2 studies: 16 trainings" in out
     assert "24 trainings" in out
-    assert "estimate for 1 at a time" in out
+    assert "estimate for 1 at a time, nothing else running" in out
     assert "at least 5 test seeds" in out
 
 
