@@ -25,6 +25,12 @@ def add(commands: Any) -> None:
         "`tune` tasks)",
     )
     rank.add_argument("--track", choices=["default", "tuned"], help="of results of `quantbench tune` (tuned)")
+    rank.add_argument(
+        "--with",
+        dest="others",
+        metavar="WHERE",
+        help="further results of `quantbench tune` to place these among: published for the project's own, or a folder",
+    )
     add_failures(rank, "worst")
     rank.add_argument("--against", metavar="METHOD", help="compare rate-distortion curves with this method's (BD)")
     rank.add_argument(
@@ -49,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         rate=arguments.rate,
         table=arguments.table,
         track=arguments.track,
+        others=arguments.others,
     )
     show(read.text(arguments.format), arguments.format)
     return 0

@@ -39,6 +39,8 @@ def of_track(found: Results, track: str | None = None) -> Results:
             raise ConfigError(f"--track {track}: these results have no tracks; `quantbench tune` makes some")
         return found
     track, table = track or TUNED, found.results
+    if untuned := sorted(table.loc[table["phase"].isna(), "run"].astype(str).unique()) if "run" in table else []:
+        raise ConfigError(f"{', '.join(untuned)}: has no tracks, and cannot be compared with results of `quantbench tune`")
     table = table[(table["phase"] == SCORE) & (table["track"] == track)]
     if table.empty:
         raise ConfigError(f"--track {track}: there are no scores of it yet; `quantbench resume` goes on with the search")

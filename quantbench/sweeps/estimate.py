@@ -69,7 +69,7 @@ def _seconds(stack: Sequence[Trial], device: str) -> float:
         done = clock()
     taken = training.step - WARM if training.step > WARM else training.step
     stepping = (stepped - warm) if training.step > WARM else (stepped - begun)
-    return (begun - start) + (done - stepped) + stepping * steps / taken
+    return float((begun - start) + (done - stepped) + stepping * steps / taken)
 
 
 def _time(seconds: float) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from quantbench.components import Component, at_least, component
-from quantbench.config import canonical, setting
+from quantbench.config import canonical, instance, setting
 from quantbench.errors import ConfigError
 from quantbench.metrics import METRICS, known
 from quantbench.schema import Settings
@@ -26,6 +26,8 @@ SEARCH, SCORE, SENSITIVITY = "search", "score", "sensitivity"
 FIRST_VALIDATION_SEED = 1_000_000
 """Seeds from here on are for validation, those below for the test."""
 SEED = "seed"
+EVALUATE_ON = "simulator.evaluate_on"
+"""The setting of a source whose evaluation frames are the same for all seeds."""
 
 
 @component
@@ -67,6 +69,7 @@ class Candidate:
         default: settings of the default track.
         settings: those that are tried, in order.
         quartiles: of each searched setting's prior.
+        halves: whether validation and test are halves of the same recordings, which no seed tells apart.
     """
 
     combination: int
@@ -74,6 +77,11 @@ class Candidate:
     default: Settings
     settings: list[Settings]
     quartiles: dict[str, list[Any]]
+    halves: bool = False
+
+    def judged_on(self, part: str) -> Settings:
+        """What makes a trial's evaluation that of the validation or of the test, beside its seed."""
+        return {EVALUATE_ON: part} if self.halves else {}
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,7 @@ def design(base: Sweep, asked: SearchSettings, config_dir: Path | None = None) -
         if (key := canonical([number, own])) not in candidates:
             candidates[key] = _candidate(number, own, combination.choices, config, asked.budget, varied, config_dir)
     found = list(candidates.values())
-    names = [name for one in found for values in (one.default, *one.settings) for name in values]
+    names = [name for one in found for values in (one.default, *one.settings, one.judged_on("")) for name in values]
     return Design(vars(asked).copy(), seeds, found, list(dict.fromkeys(names)))
 
 
@@ -150,7 +158,13 @@ def _candidate(
     fixed = space.recommended | space.held
     drawn = sobol(f"{chosen['quantizer']}/{chosen['gradient']}", space.priors, budget)
     quartiles = {name: prior.quartiles for name, prior in space.priors.items()}
-    return Candidate(number, own, space.recommended, [fixed | one for one in drawn], quartiles)
+    simulator = config["simulator"]
+    if instance("simulator", simulator).waveform_rate is not None:
+        raise ConfigError(
+            f"simulator={chosen['simulator']}: has one set of held-out clips, on which choices and scores would be"
+        )
+    halves = EVALUATE_ON.partition(".")[2] in simulator
+    return Candidate(number, own, space.recommended, [fixed | one for one in drawn], quartiles, halves)
 
 
 def sobol(name: str, priors: Mapping[str, Prior], count: int) -> list[Settings]:
@@ -177,7 +191,11 @@ def search_trials(found: Design) -> Iterator[Wanted]:
             study = place // size
             label = Label(number, TUNED, SEARCH, study + 1, place + 1)
             for i in range(each):
-                yield Wanted(one.combination, one.base | values | {SEED: FIRST_VALIDATION_SEED + study * each + i}, label)
+                yield Wanted(
+                    one.combination,
+                    one.base | one.judged_on("validation") | values | {SEED: FIRST_VALIDATION_SEED + study * each + i},
+                    label,
+                )
 
 
 def score_trials(found: Design, chosen: Mapping[int, Mapping[int, int]], best: Mapping[int, int]) -> Iterator[Wanted]:
@@ -197,8 +215,9 @@ def score_trials(found: Design, chosen: Mapping[int, Mapping[int, int]], best: M
         for name, values in one.quartiles.items() if seeds else []:
             moved = Label(number, TUNED, SENSITIVITY, 0, place, name)
             parts += [(centre | {name: value}, moved, seeds) for value in values if value != centre[name]]
-        for values, label, own in parts:
-            yield from (Wanted(one.combination, one.base | values | {SEED: seed}, label) for seed in own)
+        base = one.base | one.judged_on("test")
+        for own, label, some in parts:
+            yield from (Wanted(one.combination, base | own | {SEED: seed}, label) for seed in some)
 
 
 def assemble(base: Sweep, wanted: Sequence[Wanted]) -> tuple[Sweep, list[Label]]:

@@ -13,8 +13,9 @@ from quantbench.results.load import load
 from quantbench.results.reading import rank
 from quantbench.results.schema import COST, LABELS
 from quantbench.results.tables import read_results
+from quantbench.sweeps.compose import compose
 from quantbench.sweeps.priors import prior
-from quantbench.sweeps.search import Design, SearchSettings, sobol
+from quantbench.sweeps.search import Design, SearchSettings, design, score_trials, search_trials, sobol
 from quantbench.sweeps.tune import asked, choices_of
 
 TINY = ["train.steps=5", "train.batch=16", "train.log_every=5", "codec.hidden=8", "quantizer.codes=8", "references=false"]
@@ -193,3 +194,51 @@ def test_a_training_that_diverged_is_infinitely_bad_and_the_first_of_equals_is_c
 
 def test_of_a_metric_of_which_more_is_better_the_most_is_chosen():
     assert choices_of(*searched([0.2, 0.5, 0.9, 0.1], "usage"))[1] == {0: 2}
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    """A search of a third method in the same tasks."""
+    output = tmp_path_factory.mktemp("mine")
+    words = [word for word in WORDS if not word.startswith("gradient=")]
+    assert main(["tune", *words, "gradient=mste", "sensitivity=0", "--output", str(output), "--name", "one"]) == 0
+    return output / "default" / "one"
+
+
+def test_a_method_is_placed_among_others_without_training_these_again(folder, mine):
+    (found,) = rank(mine, others=folder).found.rankings
+    assert {one.method for one in found.standings} == {"vq ste", "vq diveq", "vq mste"}
+    assert len(found.tasks) == 2
+    assert {one.tasks for one in found.standings} == {2}
+
+
+def test_published_results_are_found(folder, mine, monkeypatch, quantbench, tmp_path):
+    monkeypatch.setattr("quantbench.results.reading.published_folder", lambda: tmp_path / "published")
+    code, _, err = quantbench("rank", str(mine), "--with", "published")
+    assert code == 2
+    assert "no results came with this version" in err
+    shutil.copytree(folder, tmp_path / "published" / "verdict")
+    code, out, _ = quantbench("rank", str(mine), "--with", "published", "--track", "default")
+    assert code == 0
+    assert "vq diveq" in out
+    assert "vq mste" in out
+
+
+def test_what_was_not_tuned_is_not_placed_among_what_was(folder, small_run):
+    other = small_run("gradient=ste")
+    with pytest.raises(ConfigError, match="are not of `quantbench tune`"):
+        rank(other, others=folder)
+    with pytest.raises(ConfigError, match="has no tracks"):
+        rank(folder, other)
+
+
+def test_recordings_are_judged_in_two_halves_and_waveforms_not_at_all(quantbench):
+    words = ["simulator=audio_frames", "budget=2", "studies=1", "seed=0,1"]
+    settings, rest = asked(words)
+    found = design(compose(rest), settings)
+    assert {one.values["simulator.evaluate_on"] for one in search_trials(found)} == {"validation"}
+    assert {one.values["simulator.evaluate_on"] for one in score_trials(found, {0: {1: 0}}, {0: 0})} == {"test"}
+    assert "simulator.evaluate_on" in found.tuned
+    code, _, err = quantbench("tune", "simulator=audio", "codec=encodec_tiny")
+    assert code == 2
+    assert "one set of held-out clips" in err
