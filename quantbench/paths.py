@@ -20,6 +20,13 @@ def config_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "configs"
 
 
+def published_folder() -> Path:
+    """Results of the project's own searches: inside the package when installed, in ``docs`` in a checkout. It may not exist."""
+    package = Path(__file__).parent
+    inside = package / "published"
+    return inside if inside.is_dir() else package.parent / "docs" / "data" / "verdict"
+
+
 def cache_folder() -> Path:
     """What can be made again but takes time: compiled kernels, the table of pairs. It may not exist."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quantbench"

@@ -34,6 +34,7 @@ def test_large_codebooks_hold_several_evaluation_frames_a_code():
 def choice(group, name):
     """Class, settings of the file, and settings of the class of a choice."""
     node = OmegaConf.to_container(OmegaConf.load(choices(group)[name]))
+    node = {key: value for key, value in node.items() if key not in ("space", "recommended")}
     cls = find_class(node["_target_"], COMPONENTS[group], group)
     return cls, without_target(node), without_target(plain(construct(cls, {})))
 

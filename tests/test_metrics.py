@@ -10,7 +10,7 @@ import pytest
 
 from quantbench.errors import ConfigError
 from quantbench.metrics import LESS, METRICS, NUMBERED, OF_COMPONENTS, OTHER_COLUMNS, Metric, declared, known, numbered
-from quantbench.results.schema import COST, IDENTITY, NOTES
+from quantbench.results.schema import COST, IDENTITY, LABELS, NOTES
 from quantbench.results.schema import MEASURED as COLUMNS
 from quantbench.results.tables import read_results
 from tests.conftest import SMALL
@@ -210,7 +210,7 @@ def test_list_metrics(quantbench, mine):
 
 def test_the_table_has_every_column():
     assert set(COLUMNS) <= set(METRICS)
-    assert [*IDENTITY, *NOTES, "device"] == list(OTHER_COLUMNS)
+    assert [*IDENTITY, *LABELS, *NOTES, "device"] == list(OTHER_COLUMNS)
     assert set(COST) - {"device"} <= set(METRICS)
     assert set(METRICS) >= OF_COMPONENTS
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from quantbench.cli import audit, diff, listing, plot, rank, report, resume, run, transfer, watch
+from quantbench.cli import audit, diff, listing, plot, rank, report, resume, run, transfer, tune, watch
 from quantbench.cli.options import with_negative_limits
 from quantbench.errors import ConfigError, QuantBenchError, interrupted
 from quantbench.signals import INTERRUPTED
@@ -17,6 +17,7 @@ from quantbench.terminal import complain, open_streams
 COMMANDS = {
     "run": run,
     "resume": resume,
+    "tune": tune,
     "audit": audit,
     "list": listing,
     "diff": diff,
@@ -87,7 +88,7 @@ def _command(words: list[str]) -> int:
         raise ConfigError(f"{words[0]}: no such command; {_instead(words[0])}")
     parser = _parser()
     arguments, rest = parser.parse_known_args(with_negative_limits(words))
-    if words[:1] == ["audit"]:  # overrides may stand between flags, as for `run`
+    if words[:1] in (["audit"], ["tune"]):  # overrides may stand between flags, as for `run`
         arguments.overrides += [word for word in rest if not word.startswith("-")]
         rest = [word for word in rest if word.startswith("-")]
     if rest:

@@ -15,7 +15,8 @@ def add(commands: Any) -> None:
         "plot",
         help="pictures of one or several runs: quantbench plot outputs/ste_vs_anneal/... --kind growth --output growth.pdf",
         description="Draws every kind of picture that the results support into a folder, or one kind. Kinds: rate_distortion, "
-        "curves, growth, usage, gradient and alignment (of an audit), heatmap, critical_difference.",
+        "curves, growth, usage, gradient and alignment (of an audit), heatmap, critical_difference; of `quantbench tune` "
+        "also tuning, profile and sensitivity, each with its numbers in a .csv beside it.",
     )
     plot.add_argument(
         "results",
@@ -42,6 +43,7 @@ def add(commands: Any) -> None:
         default=[],
         help="what to call a method, as in 'vq ste commitment=1=STE with commitment'; may be given several times",
     )
+    plot.add_argument("--track", choices=["default", "tuned"], help="of results of `quantbench tune` (tuned)")
     plot.set_defaults(command=run)
 
 
@@ -55,7 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
     check_output(arguments.kind, output)
     view = View(arguments.log, limits_of("--xlim", arguments.xlim), limits_of("--ylim", arguments.ylim))
     check_view(arguments.kind, view, arguments.label)
-    data = gather(arguments.results, words_of("by", arguments.by), words_of("within", arguments.within), arguments.label)
+    data = gather(
+        arguments.results, words_of("by", arguments.by), words_of("within", arguments.within), arguments.label, arguments.track
+    )
     drawn = draw(data, arguments.kind, arguments.metric, output, f".{arguments.format}", view)
     show("\n".join([report(drawn), *(f"note: {note}" for note in (data.runs.notes if data.runs else []))]))
     return 0

@@ -20,9 +20,16 @@ def add(commands: Any) -> None:
     add_layout(rank)
     rank.add_argument(
         "--over",
-        default="seeds",
         choices=["seeds", "tasks"],
-        help="what intervals and letters speak of: other seeds of these tasks alone, or other tasks like these (seeds)",
+        help="what intervals and letters speak of: other seeds of these tasks alone, or other tasks like these (seeds; of "
+        "`tune` tasks)",
+    )
+    rank.add_argument("--track", choices=["default", "tuned"], help="of results of `quantbench tune` (tuned)")
+    rank.add_argument(
+        "--with",
+        dest="others",
+        metavar="WHERE",
+        help="further results of `quantbench tune` to place these among: published for the project's own, or a folder",
     )
     add_failures(rank, "worst")
     rank.add_argument("--against", metavar="METHOD", help="compare rate-distortion curves with this method's (BD)")
@@ -47,6 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
         against=arguments.against,
         rate=arguments.rate,
         table=arguments.table,
+        track=arguments.track,
+        others=arguments.others,
     )
     show(read.text(arguments.format), arguments.format)
     return 0

@@ -29,7 +29,8 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from quantbench.sweeps.runner import resume
+    from quantbench.sweeps import runner, tune
 
+    resume = tune.resume if tune.is_search(arguments.folder) else runner.resume
     resume(arguments.folder, arguments.config_dir, arguments.allow, arguments.collect)
     return 0

@@ -17,7 +17,7 @@ from quantbench.results import parquet
 from quantbench.results.cells import read_csv, unguarded
 from quantbench.results.facts import COLUMNS_FILE, LARGEST, Facts, read_facts
 from quantbench.results.merge import Configuration, read_configuration, told_apart
-from quantbench.results.schema import CURVES, GROUPS, IDENTITY, NOTES, WHOLE, Status
+from quantbench.results.schema import CURVES, GROUPS, IDENTITY, LABELS, NOTES, WHOLE, Status
 from quantbench.results.tables import matching, read_results, results_path
 from quantbench.terminal import encodable
 
@@ -36,6 +36,7 @@ class Results:
         sizes: settings that decide a quantizer's rate, as the classes say; None where a run does not tell.
         apart: settings in which the runs differ, each run having one value: they tell methods or tasks apart, always.
         notes: what a reader of the tables should know.
+        tuned: settings that a search moved, and that make no method and no task.
         folders: where each run is.
     """
 
@@ -48,6 +49,7 @@ class Results:
     apart: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
+    tuned: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
         counts = self.results["status"].astype(str).value_counts()
@@ -109,6 +111,7 @@ def load(*runs: str | Path | Sequence[str | Path], curves: bool = True) -> Resul
         apart,
         notes,
         [file.parent if file.stem == "results" else file for file in files],
+        facts.tuned,
     )
 
 
@@ -139,7 +142,7 @@ def _configurations(files: Sequence[Path]) -> tuple[list[Configuration | None], 
 
 def metrics_of(table: pd.DataFrame, declared: dict[str, Metric]) -> dict[str, Metric]:
     """Every metric of a table: known ones, those that classes declared, and columns of numbers that nobody told of."""
-    taken = {*IDENTITY, *NOTES, "run", "device"}
+    taken = {*IDENTITY, *LABELS, *NOTES, "run", "device"}
     others = [
         str(name)
         for name in table.columns
@@ -197,7 +200,7 @@ def _typed(table: pd.DataFrame, metrics: dict[str, Metric]) -> pd.DataFrame:
                 table[name] = table[name].astype("float64")
             except (ValueError, TypeError) as error:
                 raise ConfigError(f"column {name} of the results is declared a metric, and holds text ({error})") from error
-    for name in WHOLE:
+    for name in [*WHOLE, "study", "setting"]:
         if name in table:
             values = table[name].astype("float64")
             table[name] = values.where((values % 1 == 0) & (values.abs() < 2**53)).astype("Int64")

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, get_args
 import pandas as pd
 
 from quantbench.errors import ConfigError, brief
+from quantbench.paths import published_folder
 from quantbench.results.cells import read_csv, unguarded
 from quantbench.results.diff import Comparison, compare
 from quantbench.results.diff_text import render_comparison
@@ -21,6 +22,7 @@ from quantbench.results.rank import rank as rank_frame
 from quantbench.results.rank_text import render_ranking
 from quantbench.results.rate_distortion import Bjontegaard, Point, bjontegaard, pareto
 from quantbench.results.render import number
+from quantbench.results.tracks import TRACKS, has_tracks, of_track
 from quantbench.results.transfer import Transfer
 from quantbench.results.transfer import transfer as transfer_runs
 from quantbench.results.transfer_text import render_transfer
@@ -30,6 +32,7 @@ Runs = Results | str | Path | Sequence[Results | str | Path]
 Names = str | Sequence[str] | None
 """Names, in a list or separated by commas."""
 TABLES = ("ranking", "pareto", "bd")
+PUBLISHED = "published"
 Found = TypeVar("Found")
 
 
@@ -80,23 +83,32 @@ def rank(
     metric: str | None = None,
     by: Names = None,
     within: Names = None,
-    over: Over = "seeds",
+    over: Over | None = None,
     failures: str = WORST,
     against: str | None = None,
     rate: str | None = None,
     table: str | None = None,
+    track: str | None = None,
+    others: str | Path | None = None,
 ) -> Reading[Ranked]:
     """Rank the methods of one or several runs, as ``quantbench rank`` does; the arguments are its options.
+
+    Args:
+        over: by default other tasks where the results are of `quantbench tune`, else other seeds.
+        others: further results of `quantbench tune`, or ``published`` for those that come with the project.
 
     Raises:
         ConfigError: no such metric, setting or method, or nothing to rank.
     """
-    _check("over", over, get_args(Over))
+    _check("over", over, (None, *get_args(Over)))
+    _check("track", track, (None, *TRACKS))
     _check("failures", failures, tuple(POLICIES))
     _check("table", table, (None, *TABLES))
     by, within = words_of("by", by), words_of("within", within)
-    every = _loaded(*runs)
-    found = rank_frame(frame(every, metric, by, within, goal=True), over, failures)
+    every = _loaded(*runs) if others is None else _among(_loaded(*runs), others)
+    usual: Over = "tasks" if has_tracks(every) else "seeds"
+    every = of_track(every, track)
+    found = rank_frame(frame(every, metric, by, within, goal=True), over or usual, failures)
     found[0].notes[:0] = every.notes
     if table == "bd" and against is None:
         raise ConfigError("--table bd: needs --against METHOD")
@@ -152,6 +164,18 @@ def transfer(
     _check("failures", failures, (DROP, WHOLE_SEED))
     found = transfer_runs(_loaded(toy), _loaded(real), metrics, words_of("by", by), failures)
     return Reading(found, lambda form: render_transfer(found, form))
+
+
+def _among(mine: Results, others: str | Path) -> Results:
+    """Results with those of others. Raises ConfigError where these are not there, or cannot be compared."""
+    if not has_tracks(mine):
+        raise ConfigError(f"--with {others}: these results are not of `quantbench tune`, and were not tuned as the others were")
+    if others != PUBLISHED:
+        return _loaded(mine, others)
+    found = sorted(path.parent for path in published_folder().glob("*/columns.json"))
+    if not found:
+        raise ConfigError(f"--with {PUBLISHED}: no results came with this version; name the folder of a run")
+    return _loaded(mine, *found)
 
 
 def words_of(option: str, names: Names) -> list[str] | None:

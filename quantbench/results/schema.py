@@ -7,9 +7,14 @@ from quantbench.metrics import METRICS
 IDENTITY = ["trial", "experiment", "status", "error", "seed", "simulator", "codec", "quantizer", "gradient", "loss"]
 """Who a trial is and how it ended. Settings that vary follow, by dotted name."""
 
+LABELS = ["track", "phase", "study", "setting", "moved"]
+"""What a trial of `quantbench tune` is for; only its tables have these columns."""
+
 GROUPS = ["simulator", "codec", "quantizer", "gradient", "loss"]
 
-TEXT: dict[str, type[str]] = dict.fromkeys([*(name for name in IDENTITY if name != "seed"), "device"], str)
+TEXT: dict[str, type[str]] = dict.fromkeys(
+    [*(name for name in IDENTITY if name != "seed"), "device", "track", "phase", "moved"], str
+)
 """Columns that are text whatever they look like, for pandas: a choice may be called 007 or 1e3."""
 
 MEASURED = [name for name, one in METRICS.items() if not one.cost]

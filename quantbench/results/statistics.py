@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtrc, betaincinv, ndtr, stdtr, stdtrit
 
+from quantbench.results.bands import BestOf, best_of, distribution_band
 from quantbench.results.estimate import INTERVAL, Estimate
 
 LEVEL = 0.95
@@ -363,9 +364,12 @@ def blocks_needed(methods: int) -> int:
 
 __all__ = [
     "INTERVAL",
+    "BestOf",
     "Difference",
     "Estimate",
+    "best_of",
     "blocks_needed",
+    "distribution_band",
     "geometric_interval",
     "holm",
     "interquartile_interval",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -40,6 +41,7 @@ class AudioFrames(Simulator):
         sample_rate: in Hz; recordings of another rate are resampled.
         window, hop: of the short-time spectrum, in samples.
         held_out: share of the files kept for evaluation.
+        evaluate_on: of the held-out frames ``all``, or one of two halves, ``validation`` and ``test``.
     """
 
     sizes = ("frame_dim",)
@@ -51,6 +53,7 @@ class AudioFrames(Simulator):
     window: int = 512
     hop: int = 256
     held_out: float = 0.1
+    evaluate_on: Literal["all", "validation", "test"] = "all"
 
     def check(self) -> None:
         at_least("simulator.frame_dim", self.frame_dim, 2)
@@ -91,12 +94,28 @@ class AudioFrames(Simulator):
 
     def evaluation(self, world: State, streams: Streams) -> Frames:
         """Every frame of the held-out files, the same for all trials; a run ends where a file does, and before silence."""
-        frames = world["held_out"].expand(streams.trials, -1, -1)
-        return Frames(frames, frames, runs=tuple(world["runs"].tolist()))
+        held_out, runs = world["held_out"], world["runs"].tolist()
+        if self.evaluate_on != "all":
+            held_out, runs = _half(held_out, runs, first=self.evaluate_on == "validation")
+        frames = held_out.expand(streams.trials, -1, -1)
+        return Frames(frames, frames, runs=tuple(runs))
 
     def _load(self) -> State:
         folder = Path(self.folder).resolve()
         return _load(folder, self.sample_rate, self.frame_dim, self.window, self.hop, self.held_out)
+
+
+def _half(frames: Tensor, runs: list[int], first: bool) -> tuple[Tensor, list[int]]:
+    """The first or the second half of frames (frames, bands), as near as whole runs allow; a single run is cut.
+
+    Between runs of one file lies silence, so that the halves share no sound, and at most one file.
+    """
+    if len(runs) == 1:
+        runs = [runs[0] // 2, runs[0] - runs[0] // 2]
+    ends = np.cumsum(runs)
+    place = 1 + int(np.abs(ends[:-1] - ends[-1] / 2).argmin())
+    middle = int(ends[place - 1])
+    return (frames[:middle], runs[:place]) if first else (frames[middle:], runs[place:])
 
 
 @lru_cache(maxsize=2)

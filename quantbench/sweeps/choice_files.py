@@ -20,6 +20,9 @@ from quantbench.suggest import dotted
 from quantbench.sweeps.kept import kept
 from quantbench.yaml_text import check
 
+SPACE, RECOMMENDED = "space", "recommended"
+"""What a choice's file says to a search (``spaces.py``), and what is no setting of its component."""
+
 
 def file_of(folder: str, name: str) -> Path:
     """The file of a choice ``group/name``."""
@@ -78,7 +81,7 @@ def settings() -> list[str]:
 
 
 def _filled(path: Path) -> dict[str, Any]:
-    content = read(path)
+    content = {name: value for name, value in read(path).items() if name not in (SPACE, RECOMMENDED)}
     from quantbench.sweeps.defaults import over_defaults  # and with it torch
 
     return over_defaults(content, path)

@@ -46,13 +46,21 @@ class SweepFailed(QuantBenchError):
         self.folder = folder
 
 
-def execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, records: dict[str, Record]) -> None:
-    """Train the stacks of a plan, keep their records and write the tables, whatever happens. Raises QuantBenchError."""
+def execute(
+    planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, records: dict[str, Record], told: bool = True
+) -> None:
+    """Train the stacks of a plan, keep their records and write the tables, whatever happens. Raises QuantBenchError.
+
+    Args:
+        told: whether the results are printed.
+    """
     with interruptible():
-        _execute(planned, scheduled, folder, journal, records)
+        _execute(planned, scheduled, folder, journal, records, told)
 
 
-def _execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, records: dict[str, Record]) -> None:
+def _execute(
+    planned: Plan, scheduled: Schedule, folder: Path, journal: Journal, records: dict[str, Record], told: bool
+) -> None:
     complete = False
     write_plan(planned, journal)
     try:
@@ -82,10 +90,10 @@ def _execute(planned: Plan, scheduled: Schedule, folder: Path, journal: Journal,
         for name in (checkpoint.FOLDER, warm.FOLDER):
             shutil.rmtree(folder / name, ignore_errors=True)
     tell(records.values())
-    if complete:
+    if complete and told:
         found = summary(of_table(table, rate_settings(planned.trials), planned.added))
         say("", *found.split("\n"), "", f"results: {results_path(folder)}")
-    else:
+    elif not complete:
         say(*left_to_jobs(planned, folder, records).split("\n"))
     if failed:
         message = f"{failed} of {len(planned.trials)} trials failed; `{how_to_resume(planned, folder)}` tries again"

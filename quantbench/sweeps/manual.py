@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SETTINGS = ("train", "run")
 """Pages of settings that are no group's."""
 
+TUNED = ("quantizer", "gradient")
+"""Groups whose choices have a search space."""
+
 CHOSEN_OTHERWISE = ("experiment",)
 """Settings of a run that nobody sets by their name."""
 
@@ -84,7 +87,17 @@ def _of_choice(group: str, path: Path, config_dir: Path | None) -> Page:
     offers, needs = getattr(one, "offers", None), getattr(one, "needs", None)
     facts |= {"Offers": ", ".join(sorted(offers)) or "nothing"} if offers is not None else {}
     facts |= {"Needs": ", ".join(sorted(needs)) or "nothing"} if needs is not None else {}
+    facts |= _searched(group, path.stem, config_dir) if group in TUNED else {}
     return Page(words=description(path), text=text, facts=facts, settings=_settings(one, filled(path), group))
+
+
+def _searched(group: str, name: str, config_dir: Path | None) -> dict[str, str]:
+    """What `quantbench tune` tries of a choice, and what it sets in both tracks."""
+    from quantbench.sweeps.spaces import recommended_of, space_of
+
+    space, said = space_of(group, name, config_dir), recommended_of(group, name, config_dir)
+    told = {"Searched": "; ".join(f"{key}: {prior}" for key, prior in space.items()) or "nothing but train.lr"}
+    return told | ({"Tuned with": ", ".join(f"{key}={typed(value)}" for key, value in said.items())} if said else {})
 
 
 def _settings(one: Component, node: Mapping[str, Any], prefix: str) -> list[Setting]:

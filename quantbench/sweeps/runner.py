@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,16 +60,36 @@ def run(sweep: Sweep) -> Path | None:
     _prepare(planned)
     folder = new_folder(planned.run.output, planned.run.experiment, planned.run.name)
     say(f"folder: {folder}")
+    _begin(sweep, planned, scheduled, folder)
+    return folder
+
+
+def run_in(folder: Path, sweep: Sweep, planned: Plan) -> None:
+    """Run a new sweep in a folder that is there, and print none of its results. Raises as ``run`` does."""
+    scheduled = schedule(planned, workers=make_executor(planned.executor).ready(find_device(planned.run.device)))
+    say(*outline(planned, scheduled).split("\n"))
+    _prepare(planned)
+    _begin(sweep, planned, scheduled, folder, told=False)
+
+
+def _begin(sweep: Sweep, planned: Plan, scheduled: Schedule, folder: Path, told: bool = True) -> None:
+    """Write what a new run is, and train it."""
     journal = Journal(folder)
     for place in (folder, journal.folder):  # twice: that in the journal tells what was changed in the other
         replace(sweep, data=planned.data).save(place / SWEEP_FILE)
     write_facts(planned.trials, planned.added, folder)
+    device = find_device(planned.run.device)
     write_text(folder / "environment.json", json.dumps(environment(device), indent=2) + "\n")
-    execute(planned, scheduled, folder, journal, {})
-    return folder
+    execute(planned, scheduled, folder, journal, {}, told)
 
 
-def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[str] = (), collect: bool = False) -> None:
+def resume(
+    folder: Path,
+    config_dirs: Sequence[Path] = (),
+    packages: Sequence[str] = (),
+    collect: bool = False,
+    told: bool = True,
+) -> None:
     """Finish the sweep in ``folder``: train what is missing or failed, nothing else. Raises as ``run`` does.
 
     Somebody else may have written the folder. So nothing is imported because a file in it says so: of classes beyond this
@@ -76,15 +97,23 @@ def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[st
 
     Args:
         collect: of a sweep whose jobs outlive the driver: take what is finished, submit what is missing, and leave.
+        told: whether its results are printed.
     """
     found = read_sweep(folder)
     _refuse_odd(folder)
+    with trusting(found, config_dirs, packages):
+        _resume(found, folder, collect, told)
+
+
+@contextmanager
+def trusting(found: Stored, config_dirs: Sequence[Path], packages: Sequence[str]) -> Iterator[None]:
+    """Import classes beyond this project's only from what the user names meanwhile. Raises ConfigError."""
     for path in config_dirs:
         imports.import_from_config_dir(path)
     words = " ".join(f"--config-dir {shlex.quote(path)}" for path in found.content["search_path"]) or "--config-dir FOLDER"
     advice = f"if you trust its code, resume with {words}, or with --allow PACKAGE for an installed one"
     with imports.only(imports.Policy(config_dirs, packages, advice)):
-        _resume(found, folder, collect)
+        yield
 
 
 def _refuse_odd(folder: Path) -> None:
@@ -95,7 +124,7 @@ def _refuse_odd(folder: Path) -> None:
                 raise ConfigError(f"{path}: {reason}")
 
 
-def _resume(found: Stored, folder: Path, collect: bool) -> None:
+def _resume(found: Stored, folder: Path, collect: bool, told: bool) -> None:
     if results_path(folder).exists() and not (folder / "journal").exists():
         complete(found, folder)
         return
@@ -109,7 +138,7 @@ def _resume(found: Stored, folder: Path, collect: bool) -> None:
     except BaseException:
         journal.close(complete=False)  # or a notebook that keeps the error would keep the run
         raise
-    execute(planned, scheduled, folder, journal, records)
+    execute(planned, scheduled, folder, journal, records, told)
 
 
 def _left(found: Stored, folder: Path, journal: Journal, collect: bool) -> tuple[Plan, Schedule, dict[str, Record]]:

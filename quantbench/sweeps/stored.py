@@ -151,8 +151,10 @@ def _check_points(points: Any, combinations: int, lengths: list[int]) -> None:
     bounds = [combinations, *lengths]
     for i, point in enumerate(points):
         fits = isinstance(point, list) and len(point) == len(bounds)
-        fits = fits and all(type(at) is int and 0 <= at < bound for at, bound in zip(point, bounds, strict=True))
-        _need(fits, f"points[{i}]", point, f"the numbers of a combination and of a value of each axis, below {bounds}")
+        fits = fits and all(type(at) is int and -1 <= at < bound for at, bound in zip(point, bounds, strict=True))
+        fits = fits and point[0] >= 0
+        words = f"the numbers of a combination and of a value of each axis, -1 for none, below {bounds}"
+        _need(fits, f"points[{i}]", point, words)
 
 
 def _is_list_of(kind: type, value: Any) -> bool:

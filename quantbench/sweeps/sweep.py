@@ -44,7 +44,8 @@ class Sweep:
         search_path: folders from which the command may import classes.
         combinations: the base configurations.
         axes: values of each setting that varies within a combination, by dotted name.
-        points: ``[combination, index into each axis]`` of each trial; None for the full product.
+        points: ``[combination, index into each axis]`` of each trial, -1 for an axis that its combination does not have; None
+            for the full product.
         data: fingerprints of the data of its sources, by where it is.
     """
 
@@ -63,8 +64,8 @@ class Sweep:
         """
         for number, combination in enumerate(self.combinations):
             template = _Template(combination.config)
-            for indices in self._points_of(number):
-                values = {name: self.axes[name][i] for name, i in zip(self.axes, indices, strict=True)}
+            for indices in self.points_of(number):
+                values = {name: self.axes[name][i] for name, i in zip(self.axes, indices, strict=True) if i >= 0}
                 yield combination, template.apply(values)
 
     @property
@@ -74,7 +75,8 @@ class Sweep:
             return len(self.points)
         return len(self.combinations) * math.prod(map(len, self.axes.values()))
 
-    def _points_of(self, number: int) -> Iterator[tuple[int, ...]]:
+    def points_of(self, number: int) -> Iterator[tuple[int, ...]]:
+        """Indices into the axes of every point of a combination. Of one combination all points have the same axes."""
         if self.points is None:
             yield from itertools.product(*(range(len(values)) for values in self.axes.values()))
         else:

@@ -4,7 +4,7 @@ import torch
 
 from quantbench.errors import ConfigError
 from quantbench.simulators import AudioFrames
-from quantbench.simulators.audio_frames import _load
+from quantbench.simulators.audio_frames import _half, _load
 from quantbench.streams import Streams
 
 soundfile = pytest.importorskip("soundfile", reason="needs the extra 'audio'")
@@ -42,6 +42,29 @@ def test_bands_are_normalised_and_files_are_split(recordings):
     assert torch.allclose(train.std(0), torch.ones(12), atol=1e-2)
     files = 10
     assert held_out.input.shape[1] / (held_out.input.shape[1] + len(train)) == pytest.approx(2 / files, abs=0.03)
+
+
+def test_validation_and_test_are_two_halves_in_whole_runs(recordings):
+    parts = {
+        part: frames_of(AudioFrames(folder=str(recordings), frame_dim=12, held_out=0.5, evaluate_on=part))[1]
+        for part in ("all", "validation", "test")
+    }
+    joined = torch.cat([parts["validation"].input, parts["test"].input], dim=1)
+    assert torch.equal(joined, parts["all"].input)
+    assert parts["validation"].runs + parts["test"].runs == parts["all"].runs
+    sizes = [parts[part].input.shape[1] for part in ("validation", "test")]
+    assert abs(sizes[0] - sizes[1]) <= max(parts["all"].runs)
+    assert all(sum(one.runs) == one.input.shape[1] for one in parts.values())
+    _load.cache_clear()
+
+
+def test_a_single_run_is_cut_in_the_middle():
+    frames = torch.arange(7.0)[:, None]
+    assert [part.flatten().tolist() for part in (_half(frames, [7], True)[0], _half(frames, [7], False)[0])] == [
+        [0, 1, 2],
+        [3, 4, 5, 6],
+    ]
+    assert _half(frames, [7], False)[1] == [4]
 
 
 def test_runs_end_with_files_and_before_silence(recordings):

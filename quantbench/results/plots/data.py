@@ -20,6 +20,7 @@ from quantbench.results.palette import Style, crowded, styles
 from quantbench.results.plots.view import labels_of
 from quantbench.results.schema import BAD, Status
 from quantbench.results.statistics import INTERVAL
+from quantbench.results.tracks import of_track
 
 FAILURES = BAD
 GROWTH = "encoder_growth"
@@ -38,6 +39,7 @@ class Data:
         audit: rows of audit.csv; empty where there is none.
         by, within: settings that make a method and a task; None for the usual ones.
         labels: what methods are called in pictures, where that is not their name.
+        whole: results with all tracks and phases, of which ``runs`` are one track's scores.
     """
 
     runs: Results | None
@@ -45,6 +47,7 @@ class Data:
     by: Sequence[str] | None = None
     within: Sequence[str] | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    whole: Results | None = None
     _frames: dict[str | None, Frame] = field(default_factory=dict, repr=False, compare=False)
 
     def ran(self) -> Results:
@@ -59,6 +62,10 @@ class Data:
         if self.runs is None or self.runs.results.empty:
             raise ConfigError("there are no trials: no results.csv was given, or it is empty")
         return self.runs
+
+    def whole_runs(self) -> Results:
+        """Results with all tracks and phases. Raises ConfigError where there is no trial."""
+        return self.given() if self.whole is None else self.whole
 
     def frame(self, metric: str | None, usual: str | None = None, goal: bool = False) -> Frame:
         """A metric by method, task and seed.
@@ -166,11 +173,13 @@ def gather(
     by: Sequence[str] | None = None,
     within: Sequence[str] | None = None,
     labels: Sequence[str] = (),
+    track: str | None = None,
 ) -> Data:
     """Read runs and audits: each path is a results.csv, an audit.csv, or a folder with either.
 
     Args:
         labels: what methods are to be called, ``METHOD=text`` each.
+        track: of results of `quantbench tune`; the tuned one where none is said.
 
     Raises:
         ConfigError: a file that is missing or is no such table; a setting or a method that the runs do not have.
@@ -180,7 +189,8 @@ def gather(
     audit = (
         pd.concat([read_audit(path, named=path in paths) for path in audits], ignore_index=True) if audits else pd.DataFrame()
     )
-    found = Data(load(*runs) if runs else None, audit, by, within)
+    whole = load(*runs) if runs else None
+    found = Data(None if whole is None else of_track(whole, track), audit, by, within, whole=whole)
     if found.runs is not None:  # what is wrong with --by or --within is wrong for all pictures
         layout(found.runs.results, found.runs.sizes, by, within, apart=found.runs.apart)
     if not labels:

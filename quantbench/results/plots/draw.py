@@ -17,8 +17,10 @@ from quantbench.results.plots.paper import ENDINGS, check_matplotlib, check_pict
 from quantbench.results.plots.picture import Picture
 from quantbench.results.plots.rate_distortion import rate_distortion, several_rates
 from quantbench.results.plots.steps import curves, growth
+from quantbench.results.plots.tuned import profile, sensitivity, tuning
 from quantbench.results.plots.usage import usage
 from quantbench.results.plots.view import View, viewed
+from quantbench.results.tables import write
 
 KINDS: dict[str, Callable[[Data, str | None], Picture]] = {
     "rate_distortion": rate_distortion,
@@ -29,6 +31,9 @@ KINDS: dict[str, Callable[[Data, str | None], Picture]] = {
     "alignment": alignment,
     "heatmap": heatmap,
     "critical_difference": critical_difference,
+    "tuning": tuning,
+    "profile": profile,
+    "sensitivity": sensitivity,
 }
 
 
@@ -91,6 +96,8 @@ def draw(
             continue
         path = output if is_file else _folder(output) / f"{name}{ending}"
         save(picture, path, f"QuantBench: {name.replace('_', ' ')}")
+        if picture.table is not None:
+            write(picture.table, path.with_suffix(".csv"))
         found[name] = (path, picture.notes)
     if not found:
         raise ConfigError("there is nothing to draw:" + "".join(f"\n  {name}: {reason}" for name, reason in left_out.items()))
@@ -101,6 +108,8 @@ def worth_drawing(data: Data, kind: str) -> None:
     """Raise ConfigError where a picture that nobody asked for would show next to nothing."""
     if kind == "rate_distortion" and not several_rates(data):
         raise ConfigError("each source was tried at a single rate")
+    if kind == "profile" and not data.whole_runs().tuned:
+        raise ConfigError("a profile that nobody asked for is of results of `quantbench tune`")
     if kind == "heatmap" and min(data.ran().results[name].nunique() for name in ("quantizer", "gradient")) < 2:
         raise ConfigError("there are no two quantizers and two gradients")
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from quantbench.results.palette import Style
@@ -150,6 +151,7 @@ class Picture:
         size: inches of a panel between its axes; columns: how many stand side by side at most.
         words: what intervals and marks are; stands below.
         notes: what a reader should know beside what it shows.
+        table: its numbers, which are written beside it; None where other commands print them.
     """
 
     title: str
@@ -163,6 +165,7 @@ class Picture:
     most: int = MOST_PANELS
     words: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    table: pd.DataFrame | None = None
 
     @property
     def caption(self) -> list[str]:

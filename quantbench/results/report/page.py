@@ -21,6 +21,7 @@ from quantbench.results.report.embed import embedded
 from quantbench.results.report.findings import Finding, blocks_of
 from quantbench.results.report.payload import Report, make_report
 from quantbench.results.tables import matching
+from quantbench.results.tracks import of_track
 
 SCRIPTS = ("base.js", "draw.js", "trials.js", "compare.js", "main.js")
 MOST_LISTS, MOST_ROWS = 20, 200
@@ -43,7 +44,8 @@ def report(
     check_output(output)
     plotly = _plotly()
     runs = [one for path in runs for one in matching(path)]
-    made = make_report(load(*runs), runs, metric, by, within)
+    whole = load(*runs)
+    made = make_report(of_track(whole), runs, metric, by, within, whole)
     try:
         content = page(made, plotly).encode("utf-8", "replace")
         replace_file(output, lambda file: file.write(content), binary=True)

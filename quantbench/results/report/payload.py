@@ -19,7 +19,7 @@ from quantbench.results.load import Results
 from quantbench.results.merge import LARGEST
 from quantbench.results.palette import Style
 from quantbench.results.plots.data import Data, axis_title
-from quantbench.results.rank import Ranking, rank
+from quantbench.results.rank import Over, Ranking, rank
 from quantbench.results.rank_text import notes_of
 from quantbench.results.report.embed import numbers
 from quantbench.results.report.findings import Finding, findings
@@ -49,12 +49,14 @@ def make_report(
     metric: str | None = None,
     by: Sequence[str] | None = None,
     within: Sequence[str] | None = None,
+    whole: Results | None = None,
 ) -> Report:
     """Gather everything that a page shows.
 
     Args:
         runs: folders or tables that ``found`` was loaded from.
         metric: of the findings and the first plots; by default what the codecs were trained for.
+        whole: results with all tracks and phases, where ``found`` are the scores of one track.
 
     Raises:
         ConfigError: no trial; an unknown metric or setting.
@@ -65,14 +67,15 @@ def make_report(
     found = replace(found, results=table)
     if metric is not None or has_goal(found):
         metric = find_metric(found, metric, goal=True).name
-    data = Data(found, by=by, within=within)
+    data = Data(found, by=by, within=within, whole=whole)
     parts = data.layout
     methods, method_names = _numbered(parts.methods)
     tasks, task_names = _numbered(parts.tasks)
     points, point_notes = data.points
     curves = trial_lines(points)
     frames = {name: data.frame(name) for name in drawable(found)}
-    rankings = [] if metric is None else rank(data.frame(metric))
+    over: Over = "tasks" if data.whole_runs().tuned else "seeds"
+    rankings = [] if metric is None else rank(data.frame(metric), over)
     order = best_first(rankings)
     chosen, ranked = _chosen(frames, rankings, order)
     place = {name: number for number, name in enumerate(order)}

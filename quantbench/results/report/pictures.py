@@ -17,6 +17,7 @@ from quantbench.results.plots.heatmap import heatmap
 from quantbench.results.plots.picture import Picture
 from quantbench.results.plots.rate_distortion import rate_distortion
 from quantbench.results.plots.steps import curves, growth
+from quantbench.results.plots.tuned import profile, sensitivity, tuning
 from quantbench.results.plots.usage import usage
 from quantbench.results.rank import Ranking
 from quantbench.results.report.embed import picture
@@ -25,6 +26,9 @@ from quantbench.results.schema import Status
 
 MOST_RANKED, MOST_CELLS = 40, 4000
 """Methods of a critical-difference diagram and cells of a heat map: of more nobody can read them."""
+
+METRICS_OF_SEARCH = ("nmse_db",)
+"""Metrics of the pictures of `quantbench tune`."""
 
 Kind = Callable[[Data, str | None], Picture]
 
@@ -63,6 +67,8 @@ def pictures(
             [name for name, lists in ranked.items() if max(len(one.standings) for one in lists) <= MOST_RANKED],
         ),
     }
+    searched = [name for name in METRICS_OF_SEARCH if name in metrics] if data.whole_runs().tuned else []
+    shown |= {"tuning": (tuning, searched), "profile": (profile, searched), "sensitivity": (sensitivity, searched)}
     number = {name: place for place, name in enumerate(methods)}
     found: dict[str, dict[str, Any]] = {kind: {} for kind in shown}
     for kind, (draw, names) in shown.items():

@@ -26,6 +26,7 @@ function drawAll() {
   drawFigure("growth", growth, "encoder_growth", task, { y: state.growthLog });
   drawFigure("heatmap", heatmap, state.metric, task);
   drawFigure("ranks", ranks, state.metric, null);
+  for (const kind of ["tuning", "profile", "sensitivity"]) drawFigure(kind, data.pictures[kind], "nmse_db", task);
   at("methods-count").textContent = `${state.shown.size} of ${data.methods.length}`;
   if (at("shown-only").checked) refreshTrials();
 }
