@@ -124,6 +124,8 @@ def test_a_page_has_what_paper_has(tmp_path):
     """Every number of a picture, its words and its methods."""
     folder = write_run(tmp_path / "run", broken=[("ste", 6, 0)])
     data, given = made(folder).data, Data(load(folder))
+    searched = {"tuning", "profile", "sensitivity"}
+    assert {name for name in searched if data["pictures"].pop(name)} == set()
     assert set(data["pictures"]) == {"usage", "curves", "growth", "rate_distortion", "heatmap", "critical_difference"}
     for kind, metric in (("usage", "nmse_db"), ("curves", "mse"), ("growth", "encoder_growth"), ("rate_distortion", "nmse_db")):
         paper, page = KINDS[kind](given, metric), data["pictures"][kind][metric]

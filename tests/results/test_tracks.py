@@ -8,6 +8,7 @@ from quantbench.results.load import Results, metrics_of
 from quantbench.results.plots.data import Data
 from quantbench.results.plots.draw import KINDS
 from quantbench.results.rank import rank
+from quantbench.results.report.payload import make_report
 from quantbench.results.statistics import best_of
 from quantbench.results.tables import results_table
 from quantbench.results.tracks import losses, of_search, of_track
@@ -161,3 +162,10 @@ def test_pictures_of_other_runs_say_what_is_missing():
     for kind in ("tuning", "sensitivity"):
         with pytest.raises(ConfigError, match="quantbench tune"):
             KINDS[kind](Data(other), None)
+
+
+def test_a_page_has_the_pictures_of_a_search_and_speaks_of_tasks():
+    whole = results()
+    made = make_report(of_track(whole), [], whole=whole)
+    assert all(list(made.data["pictures"][kind]) == ["nmse_db"] for kind in ("tuning", "profile", "sensitivity"))
+    assert {one.over for one in made.rankings} == {"tasks"}
