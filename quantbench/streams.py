@@ -50,6 +50,11 @@ class Streams:
         self._keys: dict[str, Tensor] = {}
         self._positions: dict[str, Position] = {}
 
+    @property
+    def capturable(self) -> bool:
+        """Whether a CUDA graph may draw, as above."""
+        return self.device.type == "cuda"
+
     def normal(self, purpose: str, *shape: int) -> Tensor:
         """Standard normal numbers, shape (trials, *shape)."""
         return self._draw(purpose, philox.normal, philox.UNIFORM, shape)

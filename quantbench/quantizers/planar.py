@@ -86,7 +86,7 @@ class Q2D2(Committed):
     def quantize(self, state: State, latents: Tensor) -> Code:
         found = [
             nearest(grid.to(latents).expand(len(latents), -1, -1), pair.contiguous())
-            for grid, pair in zip(self._grids(latents.shape[-1]), latents.detach().split(2, dim=-1), strict=True)
+            for grid, pair in zip(self._grids(latents.shape[-1]), torch.split(latents.detach(), 2, dim=-1), strict=True)
         ]
         indices = torch.stack(found, dim=-1)
         return Code(self.decode(state, indices).to(latents.dtype), indices)

@@ -15,6 +15,7 @@ from quantbench.sweeps.plan import Plan
 from quantbench.sweeps.schedule import schedule
 from quantbench.sweeps.trial import Trial
 from quantbench.sweeps.worker import one_thread
+from quantbench.training import Keep
 from quantbench.training.measure import measure
 from quantbench.training.run import begin
 
@@ -65,7 +66,7 @@ def _seconds(stack: Sequence[Trial], device: str) -> float:
         warm = clock()
         training.advance(STEPS)
         stepped = clock()
-        measure(training, references=False)
+        measure(training, Keep(references=False))
         done = clock()
     taken = training.step - WARM if training.step > WARM else training.step
     stepping = (stepped - warm) if training.step > WARM else (stepped - begun)

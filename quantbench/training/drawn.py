@@ -20,7 +20,7 @@ class Drawn(Streams):
     def __init__(self, streams: Streams, trace: Trace) -> None:
         self.device, self.trials = streams.device, streams.trials
         self._streams, self._trace = streams, trace
-        self._within = bool(getattr(streams, "capturable", False))
+        self._within = streams.capturable
         self._kept: list[tuple[Tensor, Callable[[], Tensor]]] = []
         self._place: int | None = None
 

@@ -21,7 +21,7 @@ from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.install import how_to_install
 from quantbench.signals import wind_up
 from quantbench.sweeps.executors.base import Engine, Executor, WorkerDied
-from quantbench.sweeps.executors.processes import workers_here
+from quantbench.sweeps.executors.processes import cores, workers_here
 from quantbench.sweeps.interrupts import without_ctrl_c
 from quantbench.sweeps.remote import DEATH, join_driver, own_folders
 from quantbench.sweeps.trial import Record, Trial
