@@ -12,13 +12,20 @@ export OMP_NUM_THREADS=1
 "$bin/ruff" format --check .
 "$bin/ruff" check .
 
-# Types and contracts keep one core busy, and tests wait for processes of theirs: they run side by side.
-told=$(mktemp)
-trap 'rm -f "$told"' EXIT
-{ "$bin/lint-imports" && "$bin/mypy"; } >"$told" 2>&1 &
-checks=$! failed=0
+# Types and contracts keep one core busy, and tests wait for processes of theirs: they run side by side. What they say is told in one
+# piece when they are done, which is long before the tests are, so that pytest has the last line.
+checks() {
+    local told failed=0
+    told=$({ "$bin/lint-imports" && "$bin/mypy"; } 2>&1) || failed=1
+    echo "$told"
+    return "$failed"
+}
+checks &
+checking=$! failed=0
 # One more than two cores, for a third of the tests' time is spent on waiting.
 "$bin/python" -m pytest -n 3 --dist loadfile --no-loadscope-reorder "$@" || failed=$?
-wait "$checks" || failed=1
-cat "$told"
+if ! wait "$checking"; then
+    echo "types or import contracts: see above" >&2
+    failed=1
+fi
 exit "$failed"
