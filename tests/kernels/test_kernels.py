@@ -194,12 +194,12 @@ def test_adam_equals_pytorch(clip, frozen):
         mask = parameters.columns(state, "a") if frozen else None
         for step in range(30):
             gradient = normal(TRIALS, parameters.matrix.shape[1]) * (step + 1)
-            arguments = (gradient, gradient.norm(dim=1), mask, torch.full((TRIALS,), 0.5))
+            arguments = {"frozen": mask, "rate": torch.full((TRIALS,), 0.5)}
             if compiled:
-                adam.step(*arguments)
+                adam.step(gradient, gradient.norm(dim=1), **arguments)
             else:
                 with kernels.without():
-                    adam.step(*arguments)
+                    adam.step(gradient, gradient.norm(dim=1), **arguments)
         matrices.append(parameters.matrix.clone())
     assert close(matrices[0], matrices[1], 1e-5)
 
