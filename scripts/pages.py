@@ -4,8 +4,8 @@
 
 A block of text after ``<!-- quantbench COMMAND ... -->`` becomes that command's output, run at the root of the checkout on
 tables of docs/data; after ``<!-- summary FOLDER -->`` the table that the run printed when it ended, after
-``<!-- audit FOLDER -->`` the verdicts of an audit, after ``<!-- prefixes FOLDER -->`` the distortion of the first stages of a
-residual quantizer.
+``<!-- audit FOLDER -->`` the verdicts of an audit, after ``<!-- order AUDIT RUN -->`` whether its cosines order strategies as
+what they reach in a run does, after ``<!-- prefixes FOLDER -->`` the distortion of the first stages of a residual quantizer.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import kendalltau
 
 from quantbench.cli import main as quantbench
 from quantbench.results.audit_table import audit_summary, read_audit
@@ -28,7 +29,7 @@ from quantbench.results.summary import summary
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/statistics.md", "docs/findings.md")
-BLOCK = re.compile(r"<!-- (quantbench|summary|audit|prefixes) (.*?) -->\n```text\n.*?```", re.DOTALL)
+BLOCK = re.compile(r"<!-- (quantbench|summary|audit|order|prefixes) (.*?) -->\n```text\n.*?```", re.DOTALL)
 
 
 def output(kind: str, words: str) -> str:
@@ -37,6 +38,8 @@ def output(kind: str, words: str) -> str:
         return summary(load(ROOT / words, curves=False))
     if kind == "audit":
         return audit_summary(read_audit(ROOT / words / "audit.csv"))
+    if kind == "order":
+        return order(*words.split())
     if kind == "prefixes":
         return prefixes(load(ROOT / words, curves=False).results)
     out = io.StringIO()
@@ -45,6 +48,19 @@ def output(kind: str, words: str) -> str:
     if code:
         raise SystemExit(f"quantbench {words}: exit code {code}")
     return f"$ quantbench {words}\n{out.getvalue().rstrip()}"
+
+
+def order(audit: str, run: str) -> str:
+    """Kendall's tau between mean cosine and distortion of strategies, with its p-value, by width; without ``vp_small``."""
+    cosines, table = pd.read_csv(ROOT / audit / "audit.csv"), load(ROOT / run, curves=False).results
+    rows: list[list[object]] = []
+    for (quantizer, moment), part in cosines[cosines["gradient"] != "vp_small"].groupby(["quantizer", "moment"], sort=False):
+        reached = table[table["quantizer"] == quantizer].groupby("gradient")["nmse_db"].mean()
+        for sigma, one in part.groupby("sigma"):
+            both = pd.concat([one.groupby("gradient")["cosine"].mean(), -reached], axis=1).dropna()
+            found = kendalltau(*(both[name] for name in both))
+            rows.append([quantizer, moment, f"{sigma:g}", len(both), f"{found.statistic:.2f}", f"{found.pvalue:.3f}"])
+    return render(["quantizer", "moment", "width", "strategies", "tau", "p, unadjusted"], rows)
 
 
 def prefixes(table: pd.DataFrame) -> str:

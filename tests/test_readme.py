@@ -52,5 +52,5 @@ def test_what_commands_print_is_what_pages_show(monkeypatch):
     pages = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(pages)
     shown = {name: (ROOT / name).read_text() for name in pages.PAGES}
-    assert [len(pages.BLOCK.findall(page)) for page in shown.values()] == [3, 1, 5]
+    assert [len(pages.BLOCK.findall(page)) for page in shown.values()] == [3, 1, 8]
     assert {name: pages.rendered(page) for name, page in shown.items()} == shown  # `python scripts/pages.py` writes them
