@@ -40,10 +40,9 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def cuda(device: torch.device) -> dict[str, Any]:
-    """The GPUs on which a run with this device trains, what drives them, and where they round to TF32.
+    """The GPUs on which a run with this device trains, what drives them, and PyTorch's flags for TF32.
 
-    ``tf32`` is PyTorch's flag as this process has it, for products and for convolutions; ``train.precision=tf32`` sets both for
-    its trainings alone.
+    ``tf32`` is what these are outside of trainings, for products and for convolutions; within, ``train.precision`` decides.
     """
     names = [torch.cuda.get_device_name(torch.device(one)) for one in workers_devices(device)]
     return {

@@ -14,6 +14,7 @@ from torch import Tensor
 from quantbench.components import trial_mean, within
 from quantbench.errors import ConfigError
 from quantbench.metrics import METRICS, declared
+from quantbench.precision import computing
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
 from quantbench.training.configuration import PARTS
@@ -81,6 +82,7 @@ class Training:
         self.ahead: Frames | None = None
         self.fused = Fused(stack, self.model, self.adam, self.divergence.largest, BATCHES_AHEAD) if fused else None
 
+    @computing("float32")  # of losses and discriminators, too; the model's parts say what they compute in
     def start(self) -> None:
         """Start the quantizer from the first latents, and the curves; the codec stays what it is but for its latents' units.
 
@@ -97,6 +99,7 @@ class Training:
         self.encoder_std_start = evaluate(self.model, self.held_out, self.streams)["encoder_std"]
         self._log({})
 
+    @computing("float32")
     def advance(self, steps: int | None = None, report: Report = lambda steps: None) -> None:
         """Take so many steps, or all that are left.
 
