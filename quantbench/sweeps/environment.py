@@ -15,6 +15,7 @@ import torch
 from quantbench import kernels
 from quantbench.devices import workers_devices
 from quantbench.paths import config_folder
+from quantbench.precision import TF32
 from quantbench.version import __version__
 
 PACKAGES = {"torch": "torch", "numpy": "numpy", "pandas": "pandas", "hydra-core": "hydra", "omegaconf": "omegaconf"}
@@ -51,8 +52,12 @@ def cuda(device: torch.device) -> dict[str, Any]:
         "driver": _driver(),
         "version": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
-        "tf32": {"products": torch.backends.cuda.matmul.allow_tf32, "convolutions": torch.backends.cudnn.allow_tf32},
+        "tf32": {"products": _takes_tf32(torch.backends.cuda.matmul), "convolutions": _takes_tf32(torch.backends.cudnn.conv)},
     }
+
+
+def _takes_tf32(operations: Any) -> bool:
+    return bool(operations.fp32_precision == TF32)
 
 
 def _kernels() -> str:

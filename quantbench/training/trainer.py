@@ -20,7 +20,7 @@ from quantbench.streams import Streams
 from quantbench.training.configuration import PARTS
 from quantbench.training.divergence import Divergence
 from quantbench.training.evaluate import evaluate
-from quantbench.training.fused import Fused, misfit, missing
+from quantbench.training.fused import Fused, wanted
 from quantbench.training.graph import Capture, Graphs, capture_for
 from quantbench.training.model import Model
 from quantbench.training.optimizer import Adam
@@ -69,7 +69,7 @@ class Training:
         known = METRICS | declared(type(part) for name in PARTS for _, part in within(getattr(stack, name), name))
         self.curve_metrics = [name for name, metric in known.items() if metric.curve]
         self.power = trial_mean(self.held_out.target.square())
-        fused = stack.train.fused == "auto" and not (missing(stack.device) or misfit(stack))
+        fused = wanted(stack)
         capture = None if fused else capture or capture_for(stack)
         later = not fused and (capture is not None or stack.device.type == "cuda")
         self.divergence = Divergence(self.model, self.power, settings, later)
@@ -128,6 +128,13 @@ class Training:
             if reports:
                 report(self.step - reported)
                 reported = self.step
+
+    @property
+    def steps_by(self) -> str:
+        """What takes the steps from now on: ``eager``, ``graph`` or ``fused``."""
+        if self.fused is not None:
+            return "fused"
+        return "eager" if self.graphs is None or self.graphs.reason is not None else "graph"
 
     @property
     def graph_bytes(self) -> int:
