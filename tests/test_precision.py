@@ -147,7 +147,11 @@ def flags():
 
 @pytest.fixture
 def flags_put_back():
-    products, cudnn, general = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32, torch.backends.fp32_precision
+    products, cudnn, general = (
+        torch.get_float32_matmul_precision(),
+        torch.backends.cudnn.allow_tf32,
+        torch.backends.fp32_precision,
+    )
     yield
     torch.backends.fp32_precision = general
     torch.set_float32_matmul_precision(products)

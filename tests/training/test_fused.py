@@ -15,7 +15,8 @@ from quantbench.gradients import EWGS, MSTE, STE, ClippedSTE, RotationTrick
 from quantbench.losses import MSE
 from quantbench.quantizers import FSQ, LSQ, Uniform, VectorQuantizer
 from quantbench.simulators import Codeword
-from quantbench.training import Stack, TrainSettings, fused, train
+from quantbench.training import Stack, TrainSettings, train
+from quantbench.training import fused as fused_step
 from quantbench.training.fused import Fused, misfit, missing
 from quantbench.training.trainer import BATCHES_AHEAD, Training
 
@@ -206,23 +207,26 @@ def test_it_is_off_unless_asked_for_and_needs_a_gpu():
     assert "CUDA" in missing(torch.device("cpu"))
 
 
+NOT = "are not taken by the fused kernel"
+
+
 def test_that_it_cannot_be_had_is_said_once(monkeypatch, capsys):
-    fused._tell.cache_clear()
+    fused_step._tell.cache_clear()
     train(stack(fused="off"))
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(fused, "missing", lambda device: None)
+    monkeypatch.setattr(fused_step, "missing", lambda device: None)
     unfit = stack(codec=MLP(hidden=65, latent_dim=3), fused="auto", warm_start=2)  # nor is a word said of the warm start
     for one in (unfit, unfit, stack((LSQ(levels=4), STE()), fused="auto")):
         assert {outcome.metrics["steps_by"] for outcome in train(one)} <= {"eager", "graph"}
-    monkeypatch.setattr(fused, "missing", lambda device: "Triton is not installed (extra gpu)")
+    monkeypatch.setattr(fused_step, "missing", lambda device: "Triton is not installed (extra gpu)")
     for pair in ("vq ste", "fsq ste"):
         train(stack(pair, fused="auto"))
-    assert capsys.readouterr().err.splitlines() == [
-        "train.fused=auto: steps of MLP, VectorQuantizer, STE, MSE are not taken by the fused kernel: codec.hidden=65 is more than 64",
-        "train.fused=auto: steps of MLP, LSQ, STE, MSE are not taken by the fused kernel: the quantizer must be vq, fsq or scalar",
-        "train.fused=auto: steps are not taken by the fused kernel: Triton is not installed (extra gpu)",
+    assert [line.removeprefix("train.fused=auto: ") for line in capsys.readouterr().err.splitlines()] == [
+        f"steps of MLP, VectorQuantizer, STE, MSE {NOT}: codec.hidden=65 is more than 64",
+        f"steps of MLP, LSQ, STE, MSE {NOT}: the quantizer must be vq, fsq or scalar",
+        f"steps {NOT}: Triton is not installed (extra gpu)",
     ]
-    fused._tell.cache_clear()
+    fused_step._tell.cache_clear()
 
 
 FRONT = """

@@ -147,13 +147,16 @@ def test_float32_is_float32_whatever_the_quantizer_should_have():
 def test_no_part_of_a_training_takes_tf32_unless_it_is_asked_for(monkeypatch, precision):
     """cuDNN's convolutions would, by default: of losses and of discriminators, too."""
     seen, flags = set(), (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
-    for cls, name in ((MSE, "mean"), (MLP, "encode"), (Adam, "move"), (VectorQuantizer, "fit")):
 
-        def look(self, *arguments, of=getattr(cls, name), **named):
+    def looking(of):
+        def look(self, *arguments, **named):
             seen.update((of.__name__, one.fp32_precision) for one in flags)
             return of(self, *arguments, **named)
 
-        monkeypatch.setattr(cls, name, look)
+        return look
+
+    for cls, name in ((MSE, "mean"), (MLP, "encode"), (Adam, "move"), (VectorQuantizer, "fit")):
+        monkeypatch.setattr(cls, name, looking(getattr(cls, name)))
     assert torch.backends.cudnn.conv.fp32_precision == TF32
     train(stack(precision=precision, seeds=(3,)))
     assert {name for name, _ in seen} == {"mean", "encode", "move", "fit"}
