@@ -36,7 +36,7 @@ def philox_on_gpu(kind: str, keys: Tensor, position: int | Tensor, numbers: int,
     place = position if isinstance(position, Tensor) else torch.tensor(position, device=keys.device)
     blocks = -(-numbers // OF_GROUP[kind]) * SIDE
     programs = -(-blocks // kernel.TOGETHER)
-    with torch.cuda.device_of(keys):
+    with torch.cuda.device_of(keys):  # type: ignore[no-untyped-call]
         kernel.draw[(len(keys) * programs,)](
             *(keys, place, found, numbers, programs, high),
             KIND=KINDS.index(kind),
