@@ -14,8 +14,7 @@ products and square roots, which IEEE 754 rounds everywhere alike, makes the nor
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
-from typing import Any
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -70,7 +69,7 @@ def uniform(keys: Tensor, position: Position, numbers: int) -> Tensor:
     """
     if _usable(keys):
         return kernels.philox_uniform(keys, int(position), numbers)
-    if _on_gpu("uniform", keys):
+    if _on_gpu(keys):
         return kernels.philox_on_gpu("uniform", keys, position, numbers)
     return _in_parts(keys, position, numbers, UNIFORM, lambda words: [(word >> 8).float() * 2.0**-24 for word in words])
 
@@ -82,7 +81,7 @@ def normal(keys: Tensor, position: Position, numbers: int) -> Tensor:
     """
     if _usable(keys):
         return kernels.philox_normal(keys, int(position), numbers)
-    if _on_gpu("normal", keys):
+    if _on_gpu(keys):
         return kernels.philox_on_gpu("normal", keys, position, numbers)
     return _in_parts(keys, position, numbers, UNIFORM, lambda words: [*_pair(*words[:2]), *_pair(*words[2:])])
 
@@ -96,7 +95,7 @@ def integers(keys: Tensor, position: Position, numbers: int, high: int) -> Tenso
         raise ValueError(f"high={high}: must lie between 1 and {LARGEST}")
     if _usable(keys):
         return kernels.philox_integers(keys, int(position), numbers, high)
-    if _on_gpu("integers", keys):
+    if _on_gpu(keys):
         return kernels.philox_on_gpu("integers", keys, position, numbers, high)
 
     def make(words: Tensor) -> list[Tensor]:
@@ -131,29 +130,34 @@ def _usable(keys: Tensor) -> bool:
     return keys.device.type == "cpu" and kernels.usable()
 
 
-def _on_gpu(kind: str, keys: Tensor) -> bool:
-    return keys.device.type == "cuda" and kernels.on() and _fits(kind, keys.device)
+def _on_gpu(keys: Tensor) -> bool:
+    return keys.device.type == "cuda" and kernels.on() and _fits(keys.device)
 
 
 @cache
-def _fits(kind: str, device: torch.device) -> bool:
-    """Whether the kernel of a GPU draws a kind of numbers there, bit by bit as PyTorch's operations do; says why not.
+def _fits(device: torch.device) -> bool:
+    """Whether the kernel of a GPU draws all kinds of numbers there, bit by bit as PyTorch's operations do; says why not.
 
-    Without Triton nothing is said: the numbers are the same.
+    Of all kinds at the first draw of any: a second kind may be drawn first while a graph is captured, which is no time to
+    compile or to wait. Without Triton nothing is said: the numbers are the same.
     """
     if kernels.philox_lacks():
         return False
-    keys = torch.tensor([0, -1, 2**62 + 12345], device=device)
-    make: Any = {"uniform": uniform, "normal": normal, "integers": partial(integers, high=1000003)}[kind]
-    reason = "its numbers are others"
+    keys, first, high = torch.tensor([0, -1, 2**62 + 12345], device=device), 2**28 - 1, 1000003
+    differing = []
     try:
-        found = kernels.philox_on_gpu(kind, keys, 2**28 - 1, COMPARED, *([1000003] if kind == "integers" else []))
-        with kernels.without():
-            if torch.equal(make(keys, 2**28 - 1, COMPARED), found):
-                return True
+        for name, make, more in (("uniform", uniform, ()), ("normal", normal, ()), ("integers", integers, (high,))):
+            found = kernels.philox_on_gpu(name, keys, first, COMPARED, *more)
+            with kernels.without():
+                expected = make(keys, first, COMPARED, *more)  # type: ignore[operator]
+            differing += [] if torch.equal(found, expected) else [name]
     except Exception as error:  # it needs a compiler, a driver that fits, and memory
         reason = brief(error)
-    say(f"{kind} numbers are drawn by PyTorch's operations on {device}, not by the kernel: {reason}", error=True)
+    else:
+        if not differing:
+            return True
+        reason = f"its {', '.join(differing)} numbers are others"
+    say(f"random numbers are drawn by PyTorch's operations on {device}, not by the kernel: {reason}", error=True)
     return False
 
 

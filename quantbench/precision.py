@@ -174,7 +174,12 @@ def _products(tf32: bool) -> Iterator[None]:
         _restore(*before)
 
 
-_KINDS: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+_CUDNN: Any = torch.backends.cudnn
+_KINDS: list[Any] = [
+    one
+    for one in (torch.backends.cuda.matmul, _CUDNN.conv, _CUDNN.rnn)
+    if hasattr(one, "fp32_precision")  # rnn may be a module
+]
 """What PyTorch has a precision for; beside these there are flags of its earlier interface, which raise where both differ."""
 
 

@@ -83,7 +83,7 @@ def whole(first, second, high):
 
 
 @triton.jit(do_not_specialize=["numbers", "programs", "high"])
-def draw(keys, position, found, numbers, programs, high, KIND: tl.constexpr, TOGETHER: tl.constexpr):
+def draw(keys, position, found, numbers, programs, high: tl.int64, KIND: tl.constexpr, TOGETHER: tl.constexpr):
     """Numbers (seeds, numbers) of a kind, from the group that ``position`` points at; ``programs`` of them are one seed's."""
     program = tl.program_id(0).to(tl.int64)
     seed = program // programs

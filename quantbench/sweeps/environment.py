@@ -45,14 +45,15 @@ def cuda(device: torch.device) -> dict[str, Any]:
 
     ``tf32`` is what these are outside of trainings, for products and for convolutions; within, ``train.precision`` decides.
     """
+    cudnn: Any = torch.backends.cudnn
     names = [torch.cuda.get_device_name(torch.device(one)) for one in workers_devices(device)]
     return {
         "gpus": names,
         "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "driver": _driver(),
         "version": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
-        "tf32": {"products": _takes_tf32(torch.backends.cuda.matmul), "convolutions": _takes_tf32(torch.backends.cudnn.conv)},
+        "cudnn": cudnn.version(),
+        "tf32": {"products": _takes_tf32(torch.backends.cuda.matmul), "convolutions": _takes_tf32(cudnn.conv)},
     }
 
 

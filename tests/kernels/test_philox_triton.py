@@ -75,7 +75,7 @@ def test_streams_draw_by_it_where_it_fits(monkeypatch):
 
     monkeypatch.setattr(kernels, "philox_on_gpu", counted)
     monkeypatch.setattr(philox, "_usable", lambda keys: False)
-    monkeypatch.setattr(philox, "_on_gpu", lambda kind, keys: kernels.on() and philox._fits(kind, keys.device))
+    monkeypatch.setattr(philox, "_on_gpu", lambda keys: kernels.on() and philox._fits(keys.device))
     philox._fits.cache_clear()
     one, other = Streams([3, 4, 4], DEVICE), Streams([3, 4, 4], DEVICE)
     for streams in (one, other):
@@ -92,31 +92,32 @@ def test_streams_draw_by_it_where_it_fits(monkeypatch):
                     strict=True,
                 )
             )
-    assert calls == ["normal"] * 2 + ["uniform"] * 2 + ["integers"] * 3 + ["normal", "uniform", "integers", "integers"]
+    each = ["normal", "uniform", "integers", "integers"]  # a permutation is made of integers
+    assert calls == ["uniform", "normal", "integers", *each, *each]
     assert int(one._positions["x"]) == other.state()["x"] > 0
 
 
 def test_a_kernel_that_draws_others_or_fails_is_not_used_and_told_of(monkeypatch, capsys):
     here = torch.device("cpu")
 
-    def fails(kind, keys, position, numbers, *high):
-        if kind == "uniform":
-            raise RuntimeError("Failed to find C compiler")
-        return torch.zeros(len(keys), numbers, dtype=torch.int64)
+    def others(kind, keys, position, numbers, *high):
+        return torch.full((len(keys), numbers), 0.5) if kind != "uniform" else philox.uniform(keys, position, numbers)
 
-    monkeypatch.setattr(kernels, "philox_on_gpu", fails)
-    monkeypatch.setattr(kernels, "philox_lacks", lambda: None)
+    def fails(*arguments):
+        raise RuntimeError("Failed to find C compiler")
+
+    for lack, draw in ((None, others), (None, fails), ("Triton is not installed (extra gpu)", fails)):
+        monkeypatch.setattr(kernels, "philox_on_gpu", draw)
+        monkeypatch.setattr(kernels, "philox_lacks", lambda lack=lack: lack)
+        philox._fits.cache_clear()
+        assert not philox._fits(here)
+        assert not philox._fits(here)
     philox._fits.cache_clear()
-    assert not any(philox._fits(kind, here) for kind in ("uniform", "integers", "uniform"))
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2
-    assert "uniform numbers are drawn by PyTorch's operations on cpu, not by the kernel: RuntimeError('Failed" in lines[0]
-    assert "integers numbers are drawn" in lines[1]
-    monkeypatch.setattr(kernels, "philox_lacks", lambda: "Triton is not installed (extra gpu)")
-    philox._fits.cache_clear()
-    assert not philox._fits("uniform", here)
-    philox._fits.cache_clear()
-    assert capsys.readouterr().err == ""
+    told = "random numbers are drawn by PyTorch's operations on cpu, not by the kernel: "
+    assert capsys.readouterr().err.splitlines() == [
+        f"{told}its normal, integers numbers are others",
+        f"{told}RuntimeError('Failed to find C compiler')",
+    ]
 
 
 def test_the_switch_of_kernels_switches_it_off(monkeypatch):
