@@ -149,7 +149,7 @@ def _fits(device: torch.device) -> bool:
         for name, make, more in (("uniform", uniform, ()), ("normal", normal, ()), ("integers", integers, (high,))):
             found = kernels.philox_on_gpu(name, keys, first, COMPARED, *more)
             with kernels.without():
-                expected = make(keys, first, COMPARED, *more)  # type: ignore[operator]
+                expected = make(keys, first, COMPARED, *more)
             differing += [] if torch.equal(found, expected) else [name]
     except Exception as error:  # it needs a compiler, a driver that fits, and memory
         reason = brief(error)
