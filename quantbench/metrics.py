@@ -182,6 +182,7 @@ OTHER_COLUMNS = {
     "limit_note": "which limit limit_mse is, or why there is none, and what lower_mse and upper_mse are of",
     "reference_note": "which quantizer reference_mse is of, or why there is none",
     "device": "what the trial was trained on",
+    "steps_by": "what took its steps: eager (operations one by one), graph (CUDA graphs of these) or fused (one kernel)",
 }
 """The columns of results.csv that are no metrics, beside those of settings that vary, which have a dot in their name."""
 

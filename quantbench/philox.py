@@ -6,24 +6,29 @@ Source: Salmon et al. (2011), Parallel Random Numbers: As Easy as 1, 2, 3; the a
 Compared with: the known answers that Random123 comes with.
 
 A key's stream is cut into groups of 16 blocks of four 32-bit words: the first words of all 16, then the second ones, and so on.
-Number ``i`` of a draw is made of the same words however many are drawn. The bits are the same on every device, with the
-kernel and without, and so are all numbers made of them: nothing but single additions, products and square roots, which IEEE
-754 rounds everywhere alike, makes the normal ones.
+Number ``i`` of a draw is made of the same words however many are drawn. The bits are the same on every device, with a
+kernel (in C++ on a CPU, in Triton on a GPU) and without, and so are all numbers made of them: nothing but single additions,
+products and square roots, which IEEE 754 rounds everywhere alike, makes the normal ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from quantbench import kernels
+from quantbench.errors import brief
+from quantbench.terminal import say
 
 SIDE = 16
 """Blocks of a group."""
 UNIFORM, INTEGERS = 4 * SIDE, 2 * SIDE
 """Numbers of a group: uniform or normal ones of a word each, integers of two."""
+COMPARED = 5000
+"""Numbers of three seeds that a GPU's kernel is judged by, before it is used."""
 LARGEST = 2**31
 """The largest bound of integers."""
 
@@ -64,6 +69,8 @@ def uniform(keys: Tensor, position: Position, numbers: int) -> Tensor:
     """
     if _usable(keys):
         return kernels.philox_uniform(keys, int(position), numbers)
+    if _on_gpu(keys):
+        return kernels.philox_on_gpu("uniform", keys, position, numbers)
     return _in_parts(keys, position, numbers, UNIFORM, lambda words: [(word >> 8).float() * 2.0**-24 for word in words])
 
 
@@ -74,6 +81,8 @@ def normal(keys: Tensor, position: Position, numbers: int) -> Tensor:
     """
     if _usable(keys):
         return kernels.philox_normal(keys, int(position), numbers)
+    if _on_gpu(keys):
+        return kernels.philox_on_gpu("normal", keys, position, numbers)
     return _in_parts(keys, position, numbers, UNIFORM, lambda words: [*_pair(*words[:2]), *_pair(*words[2:])])
 
 
@@ -86,6 +95,8 @@ def integers(keys: Tensor, position: Position, numbers: int, high: int) -> Tenso
         raise ValueError(f"high={high}: must lie between 1 and {LARGEST}")
     if _usable(keys):
         return kernels.philox_integers(keys, int(position), numbers, high)
+    if _on_gpu(keys):
+        return kernels.philox_on_gpu("integers", keys, position, numbers, high)
 
     def make(words: Tensor) -> list[Tensor]:
         return [(words[i] * high + (words[i + 1] * high >> 32)) >> 32 for i in (0, 2)]
@@ -117,6 +128,37 @@ def _column(pair: tuple[int, int], like: Tensor) -> Tensor:
 
 def _usable(keys: Tensor) -> bool:
     return keys.device.type == "cpu" and kernels.usable()
+
+
+def _on_gpu(keys: Tensor) -> bool:
+    return keys.device.type == "cuda" and kernels.on() and _fits(keys.device)
+
+
+@cache
+def _fits(device: torch.device) -> bool:
+    """Whether the kernel of a GPU draws all kinds of numbers there, bit by bit as PyTorch's operations do; says why not.
+
+    Of all kinds at the first draw of any: a second kind may be drawn first while a graph is captured, which is no time to
+    compile or to wait. Without Triton nothing is said: the numbers are the same.
+    """
+    if kernels.philox_lacks():
+        return False
+    keys, first, high = torch.tensor([0, -1, 2**62 + 12345], device=device), 2**28 - 1, 1000003
+    differing = []
+    try:
+        for name, make, more in (("uniform", uniform, ()), ("normal", normal, ()), ("integers", integers, (high,))):
+            found = kernels.philox_on_gpu(name, keys, first, COMPARED, *more)
+            with kernels.without():
+                expected = make(keys, first, COMPARED, *more)
+            differing += [] if torch.equal(found, expected) else [name]
+    except Exception as error:  # it needs a compiler, a driver that fits, and memory
+        reason = brief(error)
+    else:
+        if not differing:
+            return True
+        reason = f"its {', '.join(differing)} numbers are others"
+    say(f"random numbers are drawn by PyTorch's operations on {device}, not by the kernel: {reason}", error=True)
+    return False
 
 
 def _in_parts(keys: Tensor, position: Position, numbers: int, each: int, make: Callable[[Tensor], list[Tensor]]) -> Tensor:

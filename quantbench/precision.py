@@ -133,30 +133,76 @@ def current() -> str:
     return "float32" if mode is None else next(name for name, kind in LOW.items() if kind is mode.kind)
 
 
+_tf32: ContextVar[bool | None] = ContextVar("tf32", default=None)
+"""Whether products of a GPU take TF32 at this moment; None where nothing here has said so."""
+
+
 @contextmanager
 def computing(precision: str) -> Iterator[None]:
-    """Whatever is computed within this context is computed in a precision: ``float32``, ``tf32``, or one of ``LOW``."""
-    if precision in LOW:
-        mode = _Rounding(LOW[precision])
-        with kernels.without(), mode, _rounding(mode):  # the kernels know float32 alone
+    """Whatever is computed within this context is computed in a precision: ``float32``, ``tf32``, or one of ``LOW``.
+
+    Only within ``tf32`` may products and convolutions of a GPU take TF32, whatever PyTorch's flags are outside.
+    """
+    with _products(precision == TF32):
+        if precision in LOW:
+            mode = _Rounding(LOW[precision])
+            with kernels.without(), mode, _rounding(mode):  # the kernels know float32 alone
+                yield
+        elif precision == TF32:
             yield
-    elif precision == TF32:
-        with _tf32():
-            yield
-    else:
-        with _rounding(None):
-            yield
+        else:
+            with _rounding(None):
+                yield
 
 
 @contextmanager
-def _tf32() -> Iterator[None]:
-    """Products and convolutions of a GPU take TF32, a flag of the whole process."""
-    before = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+def _products(tf32: bool) -> Iterator[None]:
+    """Products, convolutions and recurrent networks of a GPU take TF32, or do not. The flags are of the whole process."""
+    if _tf32.get() is tf32:  # most often, and reading the flags takes some microseconds
+        yield
+        return
+    before, was = _flags(), _tf32.set(tf32)
     try:
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = tf32
+        for one in _KINDS:
+            if (one.fp32_precision == TF32) is not tf32:  # a user may have set what it inherits
+                one.fp32_precision = TF32 if tf32 else "ieee"
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+        _tf32.reset(was)
+        _restore(*before)
+
+
+_CUDNN: Any = torch.backends.cudnn
+_KINDS: list[Any] = [
+    one
+    for one in (torch.backends.cuda.matmul, _CUDNN.conv, _CUDNN.rnn)
+    if hasattr(one, "fp32_precision")  # rnn may be a module
+]
+"""What PyTorch has a precision for; beside these there are flags of its earlier interface, which raise where both differ."""
+
+
+def _flags() -> tuple[list[str], str | None, bool | None]:
+    """The precisions of ``_KINDS``, and the earlier flags of products and of cuDNN; None for one that cannot be read."""
+    found: list[Any] = []
+    for read in (torch.get_float32_matmul_precision, lambda: torch.backends.cudnn.allow_tf32):
+        try:
+            found.append(read())
+        except RuntimeError:
+            found.append(None)
+    return [one.fp32_precision for one in _KINDS], found[0], found[1]
+
+
+def _restore(precisions: list[str], products: str | None, cudnn: bool | None) -> None:
+    """Put back what ``_flags`` found."""
+    if products is not None:
+        torch.set_float32_matmul_precision(products)
+    if cudnn is not None:
+        torch.backends.cudnn.allow_tf32 = cudnn
+    for one, precision in zip(_KINDS, precisions, strict=True):
+        if one.fp32_precision != precision:
+            one.fp32_precision = precision
 
 
 def whole(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

@@ -110,16 +110,44 @@ def test_failed_tests_are_named(gpu_report, tmp_path):
     }
 
 
-def test_a_sweep_is_as_large_as_the_measured_rate_allows(gpu_report, tmp_path):
-    class Options:
-        minutes, device, tiny, steps, trials, parts = 8, "cuda", False, 1000, None, ""
+class Options:
+    minutes, device, tiny, steps, trials, parts = 8, "cuda", False, 1000, None, ""
 
+
+def test_a_sweep_is_as_large_as_the_measured_rate_allows(gpu_report, tmp_path):
     report = gpu_report.Report(Options, tmp_path)
-    assert report._trials(180) == 93  # a rate of 1000 is assumed
+    report.cores = 16
+    assert report._trials(180) == 128  # a rate of 1000 is assumed
     report.content["parts"]["throughput of vq"]["found"] = {"stacks": [{"trials": 1}, {"trial_steps_per_second": 20000}]}
-    assert report._trials(180) == 540
+    assert report._trials(180) == 2388  # steps take longer than limits, which 15 cores find
+    report.cores = 2
+    assert report._trials(180) == 1240  # and the other way round
     assert report._trials(10) == 64
     assert report._trials(10**6) == 10_000
+
+
+def test_targets_are_met_or_missed_or_not_measured(gpu_report):
+    unknown = gpu_report.targets({})
+    assert [one["met"] for one in unknown] == [None] * 5
+    rows = [{"trials": 64, "trial_steps_per_second": 2e5}, {"trials": 1024, "trial_steps_per_second": 6e5}]
+    found = {
+        "throughput of vq": {"stacks": [*rows, {"trials": 1, "error": "no memory"}], "plain": 700.0},
+        "fused step of vq": {"stacks": [{"trials": 1024, "trial_steps_per_second": rate} for rate in (1e5, 1.3e6)]},
+        "sweep": {"trials": 10_000, "steps": 4000, "exit_code": 0, "wall_seconds": 110.0, "trial_steps_per_second": 3.6e5},
+        "agreement with the CPU": {"vq": {"difference_of_means": -0.001}, "fsq": {"difference_of_means": float("nan")}},
+    }
+    assert [one["met"] for one in gpu_report.targets(found)] == [False, True, True, None, True, True, False]
+    found["sweep"]["trials"] = 5000
+    swept = gpu_report.targets(found)[4]
+    assert (swept["met"], swept["measured"], round(swept["extrapolated"])) == (None, None, 111)
+
+
+def test_every_part_can_be_asked_for(gpu_report):
+    names = {one.name.split()[0] for one in gpu_report.parts(Options)}
+    assert names == {"machine", "tests", "agreement", "throughput", "sweep", "fused"}
+    Options.parts = "fused,tests"
+    assert [one.name for one in gpu_report.parts(Options)] == ["tests", "fused step of vq", "tests of the fused step"]
+    Options.parts = ""
 
 
 @pytest.mark.parametrize(

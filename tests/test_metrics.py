@@ -10,7 +10,7 @@ import pytest
 
 from quantbench.errors import ConfigError
 from quantbench.metrics import LESS, METRICS, NUMBERED, OF_COMPONENTS, OTHER_COLUMNS, Metric, declared, known, numbered
-from quantbench.results.schema import COST, IDENTITY, LABELS, NOTES
+from quantbench.results.schema import BY, COST, IDENTITY, LABELS, NOTES
 from quantbench.results.schema import MEASURED as COLUMNS
 from quantbench.results.tables import read_results
 from tests.conftest import SMALL
@@ -210,8 +210,8 @@ def test_list_metrics(quantbench, mine):
 
 def test_the_table_has_every_column():
     assert set(COLUMNS) <= set(METRICS)
-    assert [*IDENTITY, *LABELS, *NOTES, "device"] == list(OTHER_COLUMNS)
-    assert set(COST) - {"device"} <= set(METRICS)
+    assert [*IDENTITY, *LABELS, *NOTES, *BY] == list(OTHER_COLUMNS)
+    assert set(COST) - set(BY) <= set(METRICS)
     assert set(METRICS) >= OF_COMPONENTS
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from quantbench import kernels
 from quantbench.codecs.mlp import prelu
 from quantbench.components import product, take, trial_error
-from quantbench.precision import LOW, computing, exact, rounded, rounded_weights
+from quantbench.precision import LOW, TF32, computing, exact, rounded, rounded_weights
 from quantbench.quantizers.search import count_and_sum, first_minimum
 from quantbench.streams import Streams
 
@@ -138,10 +138,67 @@ def test_weights_lie_alike_for_all_trials():
     assert {one.data_ptr() % 64 for one in found} == {0}
 
 
-def test_tf32_is_a_flag_that_is_put_back():
-    """What a GPU makes of it is not tested here."""
-    flags = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [flag.allow_tf32 for flag in flags]
-    with computing("tf32"):
-        assert [flag.allow_tf32 for flag in flags] == [True, True]
-    assert [flag.allow_tf32 for flag in flags] == before
+FLAGS = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+
+
+def flags():
+    return [one.fp32_precision for one in FLAGS]
+
+
+@pytest.fixture
+def flags_put_back():
+    products, cudnn, general = (
+        torch.get_float32_matmul_precision(),
+        torch.backends.cudnn.allow_tf32,
+        torch.backends.fp32_precision,
+    )
+    yield
+    torch.backends.fp32_precision = general
+    torch.set_float32_matmul_precision(products)
+    torch.backends.cudnn.allow_tf32 = cudnn
+
+
+def by_default():
+    pass
+
+
+def by_the_earlier_interface():
+    torch.set_float32_matmul_precision("medium")
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def by_both_interfaces():
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    torch.backends.cudnn.rnn.fp32_precision = "ieee"
+
+
+def for_all():
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.fp32_precision = "tf32"
+
+
+@pytest.mark.parametrize("set_up", [by_default, by_the_earlier_interface, by_both_interfaces, for_all])
+def test_products_take_tf32_where_it_is_asked_for_alone(set_up, flags_put_back):
+    """Whatever a user set, which is put back. What a GPU makes of it is not tested here."""
+    set_up()
+    before = flags()
+    for precision in ("float32", "bfloat16"):
+        with computing(precision):
+            assert TF32 not in flags()
+            with computing("tf32"):
+                assert flags() == [TF32] * 3
+                with computing(precision):
+                    assert TF32 not in flags()
+            assert TF32 not in flags()
+    assert flags() == before
+    with pytest.raises(KeyError), computing("float32"):
+        raise KeyError
+    assert flags() == before
+
+
+def test_modules_of_others_may_read_the_flags_meanwhile():
+    for precision, allowed in (("float32", False), ("tf32", True)):
+        with computing(precision), torch.backends.cudnn.flags(enabled=True, allow_tf32=torch.backends.cudnn.allow_tf32):
+            assert torch.backends.cudnn.allow_tf32 is torch.backends.cuda.matmul.allow_tf32 is allowed
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert torch.backends.cudnn.allow_tf32

@@ -1,6 +1,6 @@
-"""The hot parts of a training step on a CPU, in C++: compiled on first use, and as a whole optional.
+"""The hot parts of a training step, compiled on first use and optional: on a CPU, in C++, as a whole; on a GPU, in Triton.
 
-They compute what the PyTorch code beside each of them computes, up to rounding, trial by trial and within the cache.
+Those for a CPU compute what the PyTorch code beside each of them computes, up to rounding, trial by trial and within the cache.
 """
 
 from quantbench.kernels.adam import adam
@@ -10,6 +10,7 @@ from quantbench.kernels.library import on, own_compiler, ready, switched, usable
 from quantbench.kernels.neighbours import ranked_distances
 from quantbench.kernels.network import network
 from quantbench.kernels.philox import philox_integers, philox_normal, philox_uniform
+from quantbench.kernels.philox_gpu import philox_lacks, philox_on_gpu
 
 __all__ = [
     "adam",
@@ -19,7 +20,9 @@ __all__ = [
     "on",
     "own_compiler",
     "philox_integers",
+    "philox_lacks",
     "philox_normal",
+    "philox_on_gpu",
     "philox_uniform",
     "ranked_distances",
     "ready",

@@ -17,7 +17,7 @@ from quantbench.results import parquet
 from quantbench.results.cells import read_csv, unguarded
 from quantbench.results.facts import COLUMNS_FILE, LARGEST, Facts, read_facts
 from quantbench.results.merge import Configuration, read_configuration, told_apart
-from quantbench.results.schema import CURVES, GROUPS, IDENTITY, LABELS, NOTES, WHOLE, Status
+from quantbench.results.schema import BY, CURVES, GROUPS, IDENTITY, LABELS, NOTES, WHOLE, Status
 from quantbench.results.tables import matching, read_results, results_path
 from quantbench.terminal import encodable
 
@@ -142,7 +142,7 @@ def _configurations(files: Sequence[Path]) -> tuple[list[Configuration | None], 
 
 def metrics_of(table: pd.DataFrame, declared: dict[str, Metric]) -> dict[str, Metric]:
     """Every metric of a table: known ones, those that classes declared, and columns of numbers that nobody told of."""
-    taken = {*IDENTITY, *LABELS, *NOTES, "run", "device"}
+    taken = {*IDENTITY, *LABELS, *NOTES, "run", *BY}
     others = [
         str(name)
         for name in table.columns
@@ -209,7 +209,7 @@ def _typed(table: pd.DataFrame, metrics: dict[str, Metric]) -> pd.DataFrame:
             table[name] = table[name].astype("category")
     known = [one.value for one in Status]
     table["status"] = pd.Categorical(table["status"], categories=[*known, *sorted(set(table["status"].dropna()) - {*known})])
-    for name in [*NOTES, "error", "device"]:
+    for name in [*NOTES, "error", *BY]:
         if name in table:
             table[name] = table[name].astype("string")
     return table

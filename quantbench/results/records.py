@@ -14,11 +14,11 @@ from quantbench.errors import brief
 from quantbench.files import read_text, replace_file
 from quantbench.metrics import OTHER_COLUMNS
 from quantbench.points import Points
-from quantbench.results.schema import NOTES, WHOLE, Status
+from quantbench.results.schema import BY, NOTES, WHOLE, Status
 
 LARGEST = 2**30
 """Bytes of the records of a stack."""
-TEXTS = ("status", "error", "device", *NOTES)
+TEXTS = ("status", "error", *BY, *NOTES)
 """Columns of a record that hold text."""
 NO_CHARACTER = re.compile("[\ud800-\udfff]")
 """What JSON can hold and no file of text can."""

@@ -13,7 +13,7 @@ LABELS = ["track", "phase", "study", "setting", "moved"]
 GROUPS = ["simulator", "codec", "quantizer", "gradient", "loss"]
 
 TEXT: dict[str, type[str]] = dict.fromkeys(
-    [*(name for name in IDENTITY if name != "seed"), "device", "track", "phase", "moved"], str
+    [*(name for name in IDENTITY if name != "seed"), "device", "steps_by", "track", "phase", "moved"], str
 )
 """Columns that are text whatever they look like, for pandas: a choice may be called 007 or 1e3."""
 
@@ -23,7 +23,10 @@ MEASURED = [name for name, one in METRICS.items() if not one.cost]
 NOTES = ["limit_note", "reference_note"]
 """Which limit and which reference a row's are, or why it has none."""
 
-COST = [*(name for name, one in METRICS.items() if one.cost), "device"]
+BY = ["device", "steps_by"]
+"""By what a trial was trained."""
+
+COST = [*(name for name, one in METRICS.items() if one.cost), *BY]
 """What it took; the only columns that differ when the same sweep runs again."""
 
 WHOLE = ["seed", *(name for name, one in METRICS.items() if one.whole)]

@@ -15,6 +15,7 @@ import torch
 from quantbench import kernels
 from quantbench.devices import workers_devices
 from quantbench.paths import config_folder
+from quantbench.precision import TF32
 from quantbench.version import __version__
 
 PACKAGES = {"torch": "torch", "numpy": "numpy", "pandas": "pandas", "hydra-core": "hydra", "omegaconf": "omegaconf"}
@@ -40,20 +41,24 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def cuda(device: torch.device) -> dict[str, Any]:
-    """The GPUs on which a run with this device trains, what drives them, and where they round to TF32.
+    """The GPUs on which a run with this device trains, what drives them, and PyTorch's flags for TF32.
 
-    ``tf32`` is PyTorch's flag as this process has it, for products and for convolutions; ``train.precision=tf32`` sets both for
-    its trainings alone.
+    ``tf32`` is what these are outside of trainings, for products and for convolutions; within, ``train.precision`` decides.
     """
+    cudnn: Any = torch.backends.cudnn
     names = [torch.cuda.get_device_name(torch.device(one)) for one in workers_devices(device)]
     return {
         "gpus": names,
         "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "driver": _driver(),
         "version": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
-        "tf32": {"products": torch.backends.cuda.matmul.allow_tf32, "convolutions": torch.backends.cudnn.allow_tf32},
+        "cudnn": cudnn.version(),
+        "tf32": {"products": _takes_tf32(torch.backends.cuda.matmul), "convolutions": _takes_tf32(cudnn.conv)},
     }
+
+
+def _takes_tf32(operations: Any) -> bool:
+    return bool(operations.fp32_precision == TF32)
 
 
 def _kernels() -> str:

@@ -9,6 +9,7 @@ import importlib.util
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from quantbench.losses import MSE
 from quantbench.quantizers import FSQ, Uniform, VectorQuantizer
 from quantbench.quantizers.scalar import Leveled
 from quantbench.simulators import Frames
+from quantbench.terminal import say
 from quantbench.training.divergence import DATA
 from quantbench.training.model import Model
 from quantbench.training.optimizer import BETA1, BETA2, Adam
@@ -189,6 +191,25 @@ class Fused:
             rates[:, place + number] = (lr if share is None else lr * share) / (BETA1**steps - 1)
             corrections[place + number] = (1 - BETA2**steps) ** 0.5
         return rates, lr.new_tensor(corrections)
+
+
+def wanted(stack: Stack) -> bool:
+    """Whether the fused kernel takes a stack's steps. Where it is asked for and cannot, one line says why."""
+    if stack.train.fused == "off":
+        return False
+    lack, reason = missing(stack.device), misfit(stack)
+    if lack:
+        _tell("steps", lack)
+    elif reason:
+        classes = ", ".join(type(one).__name__ for one in (stack.codec, stack.quantizer, stack.gradient, stack.loss))
+        _tell(f"steps of {classes}", reason)
+    return not (lack or reason)
+
+
+@cache
+def _tell(steps: str, reason: str) -> None:
+    """Say it once."""
+    say(f"train.fused=auto: {steps} are not taken by the fused kernel: {reason}", error=True)
 
 
 def missing(device: torch.device) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from quantbench.precision import computing
 from quantbench.training.bounds import Row
 from quantbench.training.evaluate import evaluate
 from quantbench.training.keep import NOTHING, Keep
@@ -13,6 +14,7 @@ from quantbench.training.trainer import Training
 from quantbench.training.yardsticks import yardsticks
 
 
+@computing("float32")
 def measure(training: Training, keep: Keep = NOTHING, told: Told = silent) -> list[Outcome]:
     """What became of every trial. One whose distortion exploded in the last step has diverged, too."""
     told(PHASES.measuring, 0)

@@ -47,6 +47,7 @@ def train(stack: Stack, report: Report = lambda steps: None, keep: Keep = NOTHIN
     if keep.folder and keep.export:
         export(training.model, training.held_out, training.streams, keep.folder)
     for outcome in outcomes:
+        outcome.metrics["steps_by"] = training.steps_by
         outcome.metrics["seconds"] = (time.perf_counter() - began) / len(outcomes)
     return outcomes
 

@@ -14,12 +14,13 @@ from torch import Tensor
 from quantbench.components import trial_mean, within
 from quantbench.errors import ConfigError
 from quantbench.metrics import METRICS, declared
+from quantbench.precision import computing
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
 from quantbench.training.configuration import PARTS
 from quantbench.training.divergence import Divergence
 from quantbench.training.evaluate import evaluate
-from quantbench.training.fused import Fused, misfit, missing
+from quantbench.training.fused import Fused, wanted
 from quantbench.training.graph import Capture, Graphs, capture_for
 from quantbench.training.model import Model
 from quantbench.training.optimizer import Adam
@@ -68,7 +69,7 @@ class Training:
         known = METRICS | declared(type(part) for name in PARTS for _, part in within(getattr(stack, name), name))
         self.curve_metrics = [name for name, metric in known.items() if metric.curve]
         self.power = trial_mean(self.held_out.target.square())
-        fused = stack.train.fused == "auto" and not (missing(stack.device) or misfit(stack))
+        fused = wanted(stack)
         capture = None if fused else capture or capture_for(stack)
         later = not fused and (capture is not None or stack.device.type == "cuda")
         self.divergence = Divergence(self.model, self.power, settings, later)
@@ -81,6 +82,7 @@ class Training:
         self.ahead: Frames | None = None
         self.fused = Fused(stack, self.model, self.adam, self.divergence.largest, BATCHES_AHEAD) if fused else None
 
+    @computing("float32")  # of losses and discriminators, too; the model's parts say what they compute in
     def start(self) -> None:
         """Start the quantizer from the first latents, and the curves; the codec stays what it is but for its latents' units.
 
@@ -97,6 +99,7 @@ class Training:
         self.encoder_std_start = evaluate(self.model, self.held_out, self.streams)["encoder_std"]
         self._log({})
 
+    @computing("float32")
     def advance(self, steps: int | None = None, report: Report = lambda steps: None) -> None:
         """Take so many steps, or all that are left.
 
@@ -125,6 +128,13 @@ class Training:
             if reports:
                 report(self.step - reported)
                 reported = self.step
+
+    @property
+    def steps_by(self) -> str:
+        """What takes the steps from now on: ``eager``, ``graph`` or ``fused``."""
+        if self.fused is not None:
+            return "fused"
+        return "eager" if self.graphs is None or self.graphs.reason is not None else "graph"
 
     @property
     def graph_bytes(self) -> int:

@@ -67,7 +67,8 @@ def warm_weights(stack: Stack, folder: Path | None) -> State:
 
 def _train(stack: Stack) -> State:
     """The weights of codecs trained without quantization, on frames of their own."""
-    training = Training(unquantized(stack), purpose="warm start")
+    plain = unquantized(stack)  # which the fused kernel does not know, as nobody needs to be told
+    training = Training(replace(plain, train=replace(plain.train, fused="off")), purpose="warm start")
     training.advance()
     return training.model.codec
 

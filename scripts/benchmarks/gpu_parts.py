@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import os
 import platform
 import statistics
@@ -31,10 +32,11 @@ from quantbench.sweeps.environment import environment  # noqa: E402
 from quantbench.sweeps.worker import describe, forget_peak, free_memory, peak_memory  # noqa: E402
 from quantbench.training import Keep, Stack, train  # noqa: E402
 from quantbench.training.evaluate import evaluate  # noqa: E402
+from quantbench.training.fused import misfit, missing  # noqa: E402
 from quantbench.training.run import begin  # noqa: E402
 
-SIZES = (64, 1024, 1, 256, 4096)
-"""Trials in a stack, in the order of what they tell."""
+SIZES, EAGER_SIZES, FUSED_SIZES = (64, 1024, 1, 4096), (64, 1024, 1), (1024, 64)
+"""Trials in a stack, in the order of what they tell: steps as graphs, steps as they are, the fused step."""
 SEEDS, STEPS = 8, 200
 """Of the comparison with the CPU."""
 
@@ -54,23 +56,25 @@ def machine(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def agreement(options: argparse.Namespace) -> dict[str, Any]:
-    """The same trainings on the CPU and on the device, and the same weights on both.
+    """The same trainings on the CPU and on the device, from the same random numbers: distortion at the last step, by seed.
 
-    A GPU draws other frames than the CPU, from the same source and for the same first weights: seeds are paired.
+    Differences are relative: of the means over seeds, and the largest of a single seed.
     """
     found: dict[str, Any] = {}
     seeds, steps = (2, 10) if options.tiny else (SEEDS, STEPS)
+    keep = Keep(references=False, yardsticks=False)
     for workload in WORKLOADS:
         settings = {"steps": steps, "log_every": steps}
         here, there = (_shorter(stack(workload, seeds, device), settings) for device in ("cpu", options.device))
-        nmse = [[one.metrics["nmse_db"] for one in train(whole, keep=Keep(references=False))] for whole in (here, there)]
-        differences = [b - a for a, b in zip(*nmse, strict=True)]  # type: ignore[operator]
+        cpu, other = ([float(one.metrics["mse"] or math.nan) for one in train(whole, keep=keep)] for whole in (here, there))
+        difference = statistics.mean(other) / statistics.mean(cpu) - 1
         found[workload] = {
             "steps": steps,
-            "nmse_db": {"cpu": nmse[0], options.device: nmse[1]},
-            "mean_difference_db": statistics.mean(differences),
-            "standard_error_db": statistics.stdev(differences) / len(differences) ** 0.5,
-            "same_weights": _same_weights(here, there),
+            "mse": {"cpu": cpu, "device": other},
+            "difference_of_means": difference,
+            "largest_difference": max(abs(b / a - 1) for a, b in zip(cpu, other, strict=True)),
+            "within_2_percent": abs(difference) <= 0.02,
+            **_same_weights(here, there),
         }
         write(options.file, found)
     return found
@@ -81,13 +85,16 @@ def _shorter(whole: Stack, settings: dict[str, int]) -> Stack:
 
 
 def _same_weights(here: Stack, there: Stack) -> dict[str, float]:
-    """Largest relative difference of the distortion, and of the share of used codes, of what the CPU trained."""
+    """Largest difference of the frames, which should be 0; of what the CPU trained, the largest relative ones of metrics."""
     trained, other = begin(here), begin(there)
+    frames = float((trained.held_out.input - other.held_out.input.cpu()).abs().max())
     trained.advance()
     other.model.load_state_dict(trained.model.state_dict())
     cpu, gpu = (evaluate(one.model, one.held_out, one.streams) for one in (trained, other))
-    return {
-        name: float(((gpu[name].cpu() - cpu[name].cpu()).abs() / cpu[name].cpu().abs().clamp_min(1e-12)).max())
+    return {"difference_of_frames": frames} | {
+        f"{name}_of_same_weights": float(
+            ((gpu[name].cpu() - cpu[name].cpu()).abs() / cpu[name].cpu().abs().clamp_min(1e-12)).max()
+        )
         for name in ("mse", "usage")
         if name in cpu
     }
@@ -95,25 +102,56 @@ def _same_weights(here: Stack, there: Stack) -> dict[str, float]:
 
 def throughput(options: argparse.Namespace) -> dict[str, Any]:
     """Trial-steps per second of one workload by size of the stack, with the memory taken, and of what a user would write."""
-    device, seconds = find_device(options.device), 0.05 if options.tiny else 0.5
-    found: dict[str, Any] = {"workload": options.workload, "stacks": []}
-    for size in (2, 4) if options.tiny else SIZES:
-        row: dict[str, Any] = {"trials": size}
-        began = time.perf_counter()
-        forget_peak(device)
-        try:
-            row["trial_steps_per_second"] = round(train_alone(options.workload, size, options.device, seconds)(), 1)
-        except RuntimeError as error:  # of memory, most likely
-            row["error"] = describe(error)
-        row |= {"peak_memory_mb": round(peak_memory(device) or 0), "seconds": round(time.perf_counter() - began, 1)}
-        free_memory()
-        found["stacks"].append(row)
-        write(options.file, found)
+    found: dict[str, Any] = {"workload": options.workload, "graph": options.graph, "stacks": []}
+    _rates(options, found, SIZES if options.graph == "auto" else EAGER_SIZES)
+    if options.graph == "off":
+        return found
+    seconds = _seconds(options)
     found["plain"] = round(plain_rate(options.workload, options.device, seconds), 1)
     write(options.file, found)
     peer = vqp(options.workload)
     found["vqp"] = None if peer is None else round(plain_rate(options.workload, options.device, seconds, bottleneck=peer), 1)
     return found
+
+
+def fused(options: argparse.Namespace) -> dict[str, Any]:
+    """Trial-steps per second of one workload by the fused kernel, with each kind of products; or why there are none."""
+    found: dict[str, Any] = {"workload": options.workload, "stacks": []}
+    device = find_device(options.device)
+    if reason := missing(device) or misfit(stack(options.workload, 1, options.device)):
+        return found | {"reason": reason}
+    for products in options.products.split(","):
+        _rates(options, found, FUSED_SIZES, products)
+    return found
+
+
+def compiling(options: argparse.Namespace) -> dict[str, Any]:
+    """Have the fused kernel compiled, and kept where Triton keeps it: with others at work, nothing is measured."""
+    train_alone(options.workload, 1, options.device, 0.01, options.products)
+    return {}
+
+
+def _rates(options: argparse.Namespace, found: dict[str, Any], sizes: tuple[int, ...], products: str = "") -> None:
+    """A row for each size of a stack."""
+    device = find_device(options.device)
+    for size in (2, 4) if options.tiny else sizes:
+        row: dict[str, Any] = {"trials": size} | ({"products": products} if products else {})
+        began = time.perf_counter()
+        forget_peak(device)
+        try:
+            rate = train_alone(options.workload, size, options.device, _seconds(options), products, options.graph)()
+            row["trial_steps_per_second"] = round(rate, 1)
+        except Exception as error:  # of memory, most likely; or of a compiler
+            row["error"] = describe(error)
+        row |= {"peak_memory_mb": round(peak_memory(device) or 0), "seconds": round(time.perf_counter() - began, 1)}
+        free_memory()
+        found["stacks"].append(row)
+        write(options.file, found)
+
+
+def _seconds(options: argparse.Namespace) -> float:
+    """Of each measurement, about."""
+    return 0.05 if options.tiny else 0.5
 
 
 def sweep(options: argparse.Namespace) -> dict[str, Any]:
@@ -155,7 +193,7 @@ def sweep(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-PARTS = {one.__name__: one for one in (machine, agreement, throughput, sweep)}
+PARTS = {one.__name__: one for one in (machine, agreement, throughput, fused, compiling, sweep)}
 
 
 def write(file: Path, found: dict[str, Any]) -> None:
@@ -172,6 +210,8 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true", help="sizes to try the script itself with")
     parser.add_argument("--workload", default="vq", choices=WORKLOADS)
+    parser.add_argument("--graph", default="auto", choices=("auto", "off"))
+    parser.add_argument("--products", default="tf32x3,ieee", help="of the fused kernel")
     parser.add_argument("--trials", type=int, default=8)
     parser.add_argument("--steps", type=int, default=20)
     options = parser.parse_args()

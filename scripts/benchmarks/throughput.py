@@ -107,8 +107,8 @@ def matrix_rate(device: str) -> float:
     return 2 * size**3 * repeats / (time.perf_counter() - began)
 
 
-def stack(workload: str, trials: int, device: str) -> Stack:
-    """So many trials of a workload."""
+def stack(workload: str, trials: int, device: str, graph: str = "", fused: str = "off") -> Stack:
+    """So many trials of a workload; ``graph`` and ``fused`` as in ``TrainSettings``."""
     settings: dict[str, dict[str, Any]] = defaultdict(dict)
     chosen = {"simulator": "codeword", "codec": "mlp"}
     for word in WORKLOADS[workload]:
@@ -119,14 +119,16 @@ def stack(workload: str, trials: int, device: str) -> Stack:
         else:
             chosen[group] = value
     parts = {group: default_component(group, choice, None, settings[group]) for group, choice in chosen.items()}
-    graph = "off" if os.environ.get(EAGER) else "auto"
-    train = TrainSettings(steps=10**6, log_every=10**6, graph=graph)
+    by: dict[str, Any] = {"graph": graph or ("off" if os.environ.get(EAGER) else "auto"), "fused": fused}
+    train = TrainSettings(steps=10**6, log_every=10**6, **by)
     return Stack.of(**parts, train=train, seeds=range(trials), device=device)
 
 
-def train_alone(workload: str, trials: int, device: str, seconds: float = 0.5, products: str = "") -> Callable[[], float]:
+def train_alone(
+    workload: str, trials: int, device: str, seconds: float = 0.5, products: str = "", graph: str = ""
+) -> Callable[[], float]:
     """A function that trains on for a while and gives trial-steps per second; by the fused kernel with some ``products``."""
-    training = Training(one := stack(workload, trials, device))
+    training = Training(one := stack(workload, trials, device, graph, "auto" if products else "off"))
     if products:
         training.fused = Fused(one, training.model, training.adam, training.divergence.largest, BATCHES_AHEAD, products)
     training.start()

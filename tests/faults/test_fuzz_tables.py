@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from quantbench.metrics import METRICS
 from quantbench.points import Points
 from quantbench.results.cells import guard, guarded, unguard, unguarded
-from quantbench.results.schema import COST, IDENTITY, MEASURED, NOTES, WHOLE
+from quantbench.results.schema import BY, COST, IDENTITY, MEASURED, NOTES, WHOLE
 from quantbench.results.tables import curves_table, read_results, results_table, write
 from tests.faults.tools import assert_told, call, files
 
@@ -111,7 +111,7 @@ SOUND = {
 
 def cell(name, how):
     """A cell as it should be, or extreme, or anything."""
-    numeric = name in (*METRICS, *WHOLE, *COST) and name != "device"
+    numeric = name in (*METRICS, *WHOLE, *COST) and name not in BY
     right = SOUND[name] if name in SOUND else st.integers(-50, 50).map(lambda n: str(n / 4)) if numeric else st.just("1")
     if how == "sound":
         return right

@@ -163,7 +163,7 @@ def test_a_file_may_not_turn_a_metric_of_the_project_round(tmp_path):
         read_facts(tmp_path / "columns.json")
 
 
-@pytest.mark.parametrize("name", ["status", "quantizer", "trial", "run", "device"])
+@pytest.mark.parametrize("name", ["status", "quantizer", "trial", "run", "device", "steps_by"])
 def test_a_metric_has_no_name_of_another_column(tmp_path, name):
     (tmp_path / "columns.json").write_text(json.dumps({"sizes": [], "metrics": [{"name": name, "words": ""}]}))
     with pytest.raises(ConfigError, match=f"declares {name}, which is a column"):

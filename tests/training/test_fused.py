@@ -15,7 +15,8 @@ from quantbench.gradients import EWGS, MSTE, STE, ClippedSTE, RotationTrick
 from quantbench.losses import MSE
 from quantbench.quantizers import FSQ, LSQ, Uniform, VectorQuantizer
 from quantbench.simulators import Codeword
-from quantbench.training import Stack, TrainSettings
+from quantbench.training import Stack, TrainSettings, train
+from quantbench.training import fused as fused_step
 from quantbench.training.fused import Fused, misfit, missing
 from quantbench.training.trainer import BATCHES_AHEAD, Training
 
@@ -81,7 +82,8 @@ def stack(pair="vq ste", seeds=(0,), simulator=None, codec=None, loss=None, **se
 
 
 def training(one, fused=True):
-    made = Training(one)
+    made = Training(replace(one, train=replace(one.train, fused="auto" if fused else "off")))
+    assert (made.fused is not None) == (fused and DEVICE == "cuda")
     if fused:
         made.fused = Fused(one, made.model, made.adam, made.divergence.largest, BATCHES_AHEAD)
     made.start()
@@ -199,8 +201,32 @@ def test_what_it_cannot_train_is_said():
 def test_it_is_off_unless_asked_for_and_needs_a_gpu():
     assert TrainSettings().fused == "off"
     assert Training(stack()).fused is None
-    assert (Training(stack(fused="auto")).fused is None) == (missing(torch.device(DEVICE)) is not None)
+    made = Training(stack(fused="auto"))
+    assert (made.fused is None) == (missing(torch.device(DEVICE)) is not None)
+    assert made.steps_by == ("eager" if made.fused is None else "fused")
     assert "CUDA" in missing(torch.device("cpu"))
+
+
+NOT = "are not taken by the fused kernel"
+
+
+def test_that_it_cannot_be_had_is_said_once(monkeypatch, capsys):
+    fused_step._tell.cache_clear()
+    train(stack(fused="off"))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(fused_step, "missing", lambda device: None)
+    unfit = stack(codec=MLP(hidden=65, latent_dim=3), fused="auto", warm_start=2)  # nor is a word said of the warm start
+    for one in (unfit, unfit, stack((LSQ(levels=4), STE()), fused="auto")):
+        assert {outcome.metrics["steps_by"] for outcome in train(one)} <= {"eager", "graph"}
+    monkeypatch.setattr(fused_step, "missing", lambda device: "Triton is not installed (extra gpu)")
+    for pair in ("vq ste", "fsq ste"):
+        train(stack(pair, fused="auto"))
+    assert [line.removeprefix("train.fused=auto: ") for line in capsys.readouterr().err.splitlines()] == [
+        f"steps of MLP, VectorQuantizer, STE, MSE {NOT}: codec.hidden=65 is more than 64",
+        f"steps of MLP, LSQ, STE, MSE {NOT}: the quantizer must be vq, fsq or scalar",
+        f"steps {NOT}: Triton is not installed (extra gpu)",
+    ]
+    fused_step._tell.cache_clear()
 
 
 FRONT = """

@@ -62,7 +62,9 @@ def check(whole, kinds=None):
     """Trains as graphs and as it is, and compares bit by bit; gives the graphs."""
     recorder = Recorder()
     training = trained(whole, recorder)
-    assert differing(found(trained(whole)), found(training)) == []
+    assert differing(found(plain := trained(whole)), found(training)) == []
+    assert plain.steps_by == "eager"
+    assert training.steps_by == ("graph" if training.graphs.reason is None else "eager")
     if kinds is not None:
         assert training.graphs.reason is None
         assert len(recorder.graphs) == kinds

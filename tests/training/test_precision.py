@@ -11,7 +11,8 @@ from quantbench.codecs import MLP
 from quantbench.errors import ConfigError
 from quantbench.gradients import STE, VP, Moment, SoftToHard
 from quantbench.gradients.sampled import gumbel
-from quantbench.precision import LOW, computing, rounded
+from quantbench.losses import MSE
+from quantbench.precision import LOW, TF32, computing, rounded
 from quantbench.quantizers import FSQ, External, Residual, VectorQuantizer
 from quantbench.quantizers.search import draw
 from quantbench.simulators import Codeword
@@ -140,6 +141,27 @@ def test_precision_changes_little_here_but_something():
 def test_float32_is_float32_whatever_the_quantizer_should_have():
     whole = {"precision": "float32", "seeds": (3,)}
     assert outcome(train(stack(**whole))) == outcome(train(stack(quantizer_precision="float32", **whole)))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_no_part_of_a_training_takes_tf32_unless_it_is_asked_for(monkeypatch, precision):
+    """cuDNN's convolutions would, by default: of losses and of discriminators, too."""
+    seen, flags = set(), (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)
+
+    def looking(of):
+        def look(self, *arguments, **named):
+            seen.update((of.__name__, one.fp32_precision) for one in flags)
+            return of(self, *arguments, **named)
+
+        return look
+
+    for cls, name in ((MSE, "mean"), (MLP, "encode"), (Adam, "move"), (VectorQuantizer, "fit")):
+        monkeypatch.setattr(cls, name, looking(getattr(cls, name)))
+    assert torch.backends.cudnn.conv.fp32_precision == TF32
+    train(stack(precision=precision, seeds=(3,)))
+    assert {name for name, _ in seen} == {"mean", "encode", "move", "fit"}
+    assert TF32 not in {kind for _, kind in seen}
+    assert torch.backends.cudnn.conv.fp32_precision == TF32
 
 
 def test_loss_scales_and_skipped_steps_are_those_of_pytorch(monkeypatch):
