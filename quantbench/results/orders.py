@@ -55,8 +55,8 @@ def compare_orders(
     """Compare the orders of the methods that two searches have in common.
 
     A block is a task (its values are interquartile means over seeds) or a seed. In each block and task methods have ranks, and
-    the order is that of their means: a source on which one method gains a hundred decibels decides no more than any other, and a
-    failure is the last of its task. tau's interval is that of ``tau_interval`` with ranks as values.
+    the order is that of their means: a source on which one method gains a hundred decibels decides no more than any other, and
+    a failure is the last of its task. tau's interval is that of ``tau_interval`` with ranks as values.
 
     Raises:
         ConfigError: no such track or metric, methods of different rates, or too few methods in both.

@@ -128,21 +128,21 @@ def test_python_tunes_and_goes_on(folder, table, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="dry_run=true: nothing was trained"):
         qb.tune([*WORDS, "dry_run=true"])
-    found = qb.tune([*WORDS, "experiment=mine"])
-    names = [name for name in table if name not in (*COST, "experiment")]
+    found = qb.tune(WORDS)
+    names = [name for name in table if name not in COST]
     pd.testing.assert_frame_equal(pd.DataFrame(found.results)[names], table[names], check_dtype=False)
     assert list(qb.rank(found, chosen=True).found.chosen["method"].unique()) == ["vq ste", "vq diveq"]
-    (place,) = (tmp_path / "outputs" / "mine").iterdir()
+    (place,) = (tmp_path / "outputs" / "default").iterdir()
     shutil.rmtree(place / "score")
     again = qb.resume(place)
     pd.testing.assert_frame_equal(again.results[names], found.results[names])
 
 
 def test_two_searches_are_compared(folder, quantbench):
-    code, out, err = quantbench("transfer", str(folder), str(folder), "--track", "tuned", "--by", "gradient")
+    code, _, err = quantbench("transfer", str(folder), str(folder), "--track", "tuned", "--by", "gradient")
     assert code == 2
     assert "--by: is for a toy and a real codec" in err
-    code, out, err = quantbench("transfer", str(folder), str(folder))
+    code, _, err = quantbench("transfer", str(folder), str(folder))
     assert code == 2  # two methods have no order
     assert "2 methods are in both, at least 3 are needed" in err
     with pytest.raises(ConfigError, match="results of `quantbench tune` are compared by"):
