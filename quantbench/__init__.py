@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from quantbench.sweeps.face import plan as plan
     from quantbench.sweeps.face import resume as resume
     from quantbench.sweeps.face import sweep as sweep
+    from quantbench.sweeps.face import tune as tune
     from quantbench.sweeps.plan import Plan as Plan
     from quantbench.training import Outcome as Outcome
     from quantbench.training import Stack as Stack
@@ -47,7 +48,7 @@ _PLACES = {
     "quantbench.results.transfer": ("Transfer",),
     "quantbench.results.reading": ("Ranked", "Reading", "diff", "rank", "transfer"),
     "quantbench.sweeps.plan": ("Plan",),
-    "quantbench.sweeps.face": ("plan", "resume", "sweep"),
+    "quantbench.sweeps.face": ("plan", "resume", "sweep", "tune"),
     "quantbench.training": ("Outcome", "Stack", "TrainSettings", "train"),
     "quantbench.version": ("__version__",),
 }

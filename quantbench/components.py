@@ -42,6 +42,18 @@ PerTrial = Annotated[Tensor | Any, OverTrials((-1,))]
 Factor = Annotated[Tensor | Any, OverTrials((-1, 1, 1))]
 """A number for all that a trial has of frames, latents or codewords, as a temperature: (trials, 1, 1) in a stack."""
 
+
+@dataclass(frozen=True)
+class Alike:
+    """Marks a setting of which some values may differ between the trials of one stack, where it is a tuple of all trials'.
+
+    Attributes:
+        values: those that may; trials with any other value must share it.
+    """
+
+    values: tuple[str, ...]
+
+
 State = dict[str, Tensor]
 """Tensors of a component by name, trial axis first. An ``nn.Parameter`` is trained; any other tensor is a buffer."""
 
@@ -95,6 +107,11 @@ def over_trials(hint: Any) -> OverTrials | None:
     return next((one for one in getattr(hint, "__metadata__", ()) if isinstance(one, OverTrials)), None)
 
 
+def alike(hint: Any) -> tuple[str, ...]:
+    """Which values of a setting with this annotation may differ between the trials of one stack."""
+    return next((one.values for one in getattr(hint, "__metadata__", ()) if isinstance(one, Alike)), ())
+
+
 _largest: MutableMapping[Tensor, float] = WeakIdKeyDictionary()
 """The largest of each tensor of settings, as long as there is that tensor."""
 
@@ -119,6 +136,8 @@ def joined(ones: Sequence[One], device: torch.device | str = "cpu") -> One:
         elif lies := over_trials(hints(cls)[field.name]):
             values[field.name] = torch.tensor(each, dtype=torch.float32, device=device).view(lies.shape)
             _largest[values[field.name]] = float(max(each))
+        elif (apart := alike(hints(cls)[field.name])) and all(one in apart for one in each):
+            values[field.name] = tuple(each)
         elif other := next(([one] for one in each if one != each[0]), None):
             raise ConfigError(f"{cls.__name__}.{field.name}={each[0]}, {other[0]}: trials of one stack must have the same")
         else:
@@ -180,8 +199,10 @@ def _constant(numbers: Any, dtype: torch.dtype, device: torch.device, precision:
     return torch.tensor(numbers, dtype=dtype, device=device)
 
 
-def largest(setting: Tensor) -> float:
-    """The largest of a stack's values of a setting; known without asking the device."""
+def largest(setting: Tensor | float) -> float:
+    """The largest of a stack's values of a setting, or a component's own; known without asking the device."""
+    if not isinstance(setting, Tensor):
+        return setting
     return _largest[setting] if setting in _largest else float(setting.max())
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeGuard
 import torch
 
 from quantbench import imports
-from quantbench.components import Component, One, hints, over_trials
+from quantbench.components import Component, One, alike, hints, over_trials
 from quantbench.errors import ConfigError
 from quantbench.suggest import unknown_setting
 
@@ -144,6 +144,8 @@ def structural(cls: type[Component], settings: Mapping[str, Any]) -> Settings:
         if holds_component(value):
             nested = find_class(value["_target_"], Component, name)
             shared[name] = {"_target_": value["_target_"]} | structural(nested, without_target(value))
+        elif value in (values := alike(hints(cls).get(name))):
+            shared[name] = list(values)
     return shared
 
 
@@ -166,7 +168,7 @@ _NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "tex
 
 def describe(hint: Any) -> str:
     """What values a setting with this annotation takes, in words."""
-    hint = float if over_trials(hint) else hint
+    hint = _plain(hint)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         return "one of " + ", ".join(map(str, args))
@@ -181,11 +183,18 @@ def describe(hint: Any) -> str:
 
 def _coerce(value: Any, hint: Any, where: str) -> Any:
     """``value`` in the type ``hint``. Raises ConfigError."""
-    hint = float if over_trials(hint) else hint
+    hint = _plain(hint)
     found = _try_coerce(value, hint)
     if found is _NO:
         raise ConfigError(f"{where}={value!r}: must be {describe(hint)}")
     return found
+
+
+def _plain(hint: Any) -> Any:
+    """The type of a setting's value outside of a stack."""
+    if over_trials(hint):
+        return float
+    return typing.get_args(hint)[0] if alike(hint) else hint
 
 
 _NO = object()

@@ -1,7 +1,8 @@
 """Puts what commands print into the pages that show it.
 
-    python scripts/pages.py
+    python scripts/pages.py [--check]
 
+With ``--check`` nothing is written: it says which pages are out of date, and exits with 1 where one is.
 A block of text after ``<!-- quantbench COMMAND ... -->`` becomes that command's output, run at the root of the checkout on
 tables of docs/data; after ``<!-- summary FOLDER -->`` the table that the run printed when it ended, after
 ``<!-- audit FOLDER -->`` the verdicts of an audit, after ``<!-- order AUDIT RUN -->`` whether its cosines order strategies as
@@ -14,6 +15,7 @@ import contextlib
 import io
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +82,19 @@ def rendered(page: str) -> str:
     return BLOCK.sub(lambda found: f"<!-- {found[1]} {found[2]} -->\n```text\n{output(found[1], found[2])}\n```", page)
 
 
-if __name__ == "__main__":
+def main(words: list[str]) -> int:
+    """Write the pages, or check them."""
+    code = 0
     for name in PAGES:
-        (ROOT / name).write_text(rendered((ROOT / name).read_text()))
+        before = (ROOT / name).read_text()
+        after = rendered(before)
+        if "--check" not in words:
+            (ROOT / name).write_text(after)
+        elif after != before:
+            print(f"{name} is out of date; run python scripts/pages.py", file=sys.stderr)
+            code = 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
         "--over",
         choices=["seeds", "tasks"],
         help="what intervals and letters speak of: other seeds of these tasks alone, or other tasks like these (seeds; of "
-        "`tune` tasks)",
+        "`tune` tasks, where these are enough to tell methods apart)",
     )
     rank.add_argument("--track", choices=["default", "tuned"], help="of results of `quantbench tune` (tuned)")
     rank.add_argument(
@@ -30,6 +30,9 @@ def add(commands: Any) -> None:
         dest="others",
         metavar="WHERE",
         help="further results of `quantbench tune` to place these among: published for the project's own, or a folder",
+    )
+    rank.add_argument(
+        "--chosen", action="store_true", help="say, too, what `tune` chose, and how often (csv, json: that alone)"
     )
     add_failures(rank, "worst")
     rank.add_argument("--against", metavar="METHOD", help="compare rate-distortion curves with this method's (BD)")
@@ -56,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         table=arguments.table,
         track=arguments.track,
         others=arguments.others,
+        chosen=arguments.chosen,
     )
     show(read.text(arguments.format), arguments.format)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,16 +27,18 @@ def kmeans(latents: Tensor, codes: int, search: Search, streams: Streams) -> Ten
     """Means (trials, codes, dim) of the latents (trials, frames, dim) nearest to each, from the stream ``codebook``."""
     codebook = seeds(latents, codes, streams)
     noise = SPLIT_NOISE * streams.normal("codebook", codes, latents.shape[-1])  # once: neighbours decide nothing
-    done = torch.zeros(len(latents), 1, 1, dtype=torch.bool, device=latents.device)
+    found, rows = codebook.clone(), torch.arange(len(latents), device=latents.device)
     for _ in range(MOST_STEPS):
         counts, sums = count_and_sum(search(codebook, latents), latents, codes)
         new = means(counts, sums, noise)
         change = codebook[0].numel() * trial_error(new, codebook)
-        codebook = torch.where(done, codebook, new)
-        done = done | ~(change >= STILL**2).view(-1, 1, 1)  # NaN too
-        if bool(done.all()):
+        found[rows] = codebook = new
+        goes_on = change >= STILL**2  # not with NaN
+        if not bool(goes_on.all()):  # who has converged is searched no more
+            rows, codebook, latents, noise = (one[goes_on] for one in (rows, codebook, latents, noise))
+        if not len(rows):
             break
-    return codebook
+    return found
 
 
 def seeds(latents: Tensor, codes: int, streams: Streams) -> Tensor:
@@ -52,9 +55,17 @@ def seeds(latents: Tensor, codes: int, streams: Streams) -> Tensor:
 
 def quantile(values: Tensor, share: float) -> Tensor:
     """Of each row of values (trials, number), linear between two of them: (trials, 1)."""
-    place = share * (values.shape[1] - 1)
-    lower, upper = (values.kthvalue(min(int(place) + one, values.shape[1]), dim=1, keepdim=True).values for one in (1, 2))
+    place, last = share * (values.shape[1] - 1), values.shape[1] - 1
+    lower, upper = _ordered(values, int(place), min(int(place) + 1, last))
     return lower + (place - int(place)) * (upper - lower)
+
+
+def _ordered(values: Tensor, *places: int) -> list[Tensor]:
+    """The numbers (trials, 1) that stand at these places of each row in order."""
+    if values.device.type != "cpu":
+        return [values.kthvalue(place + 1, dim=1, keepdim=True).values for place in places]
+    parted = np.partition(values.numpy(), places, axis=1)  # all places at once
+    return [torch.from_numpy(parted[:, place : place + 1].copy()) for place in places]
 
 
 def means(counts: Tensor, sums: Tensor, noise: Tensor) -> Tensor:

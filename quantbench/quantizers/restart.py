@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from quantbench.components import take
+from quantbench.precision import whole
 from quantbench.quantizers.search import draw
 from quantbench.streams import Streams
 
@@ -55,30 +56,37 @@ def track(rule: Rule, seen: Tensor, counts: Tensor, frames: int, decay: Tensor) 
         seen.copy_(torch.where(counts > 0, 0.0, seen + 1))
 
 
-def dead(rule: Rule, seen: Tensor, threshold: float, every: int) -> Tensor:
-    """Which codes get another codeword, (trials, codes)."""
+def dead(rule: Rule, seen: Tensor, threshold: Tensor, every: int) -> Tensor:
+    """Which codes get another codeword, (trials, codes), by thresholds (trials, 1); none of a trial whose threshold is 0."""
     if rule == "usage":
-        return seen < threshold / seen.shape[1]
+        return _rarer(seen, threshold)
     if rule == "count":
         return seen < threshold
     if rule in HITS:
         return seen / every < threshold
-    return seen >= every
+    return (seen >= every) & (threshold > 0)
 
 
-def towards(seen: Tensor, codewords: Tensor, anchors: Tensor, factor: float) -> Tensor:
+@whole
+def _rarer(seen: Tensor, threshold: Tensor) -> Tensor:
+    """Whether a code's share is below a share of that of an even use; in low precision, too, that share is not rounded."""
+    return seen < threshold / seen.shape[1]
+
+
+def towards(seen: Tensor, codewords: Tensor, anchors: Tensor, factor: Tensor) -> Tensor:
     """The codewords (trials, codes, dim) after a step of ``online``.
 
     Args:
         anchors: the latent nearest to each codeword, in the same shape.
-        factor: of the weight; 1 in the source.
+        factor: of the weight, (trials, 1); 1 in the source.
     """
-    weight = factor * torch.exp(-10 * seen.shape[1] * seen / (1 - USAGE_DECAY) - 1e-3).unsqueeze(-1)
+    share = torch.exp(-10 * seen.shape[1] * seen / (1 - USAGE_DECAY) - 1e-3)
+    weight = (factor * share).unsqueeze(-1)
     return (1 - weight) * codewords + weight * anchors
 
 
-def forget(rule: Rule, seen: Tensor, replaced: Tensor, threshold: float) -> None:
-    """Let the replaced codes begin anew, in place."""
+def forget(rule: Rule, seen: Tensor, replaced: Tensor, threshold: Tensor) -> None:
+    """Let the replaced codes begin anew, in place; thresholds are (trials, 1)."""
     if rule in HITS:  # counted from one look to the next, for all codes
         seen.zero_()
     else:
@@ -86,10 +94,10 @@ def forget(rule: Rule, seen: Tensor, replaced: Tensor, threshold: float) -> None
         seen.copy_(torch.where(replaced, fresh, seen))
 
 
-def from_latents(latents: Tensor, codes: int, noise: float, streams: Streams) -> Tensor:
-    """Latents of the batch, (trials, codes, dim), with noise of a share of their length."""
+def from_latents(latents: Tensor, codes: int, noise: Tensor | None, streams: Streams) -> Tensor:
+    """Latents of the batch, (trials, codes, dim), with noise of a share (trials, 1, 1) of their length."""
     chosen = take(latents, streams.integers("restart", latents.shape[1], codes))
-    if not noise:
+    if noise is None:
         return chosen
     size = torch.linalg.vector_norm(chosen, dim=-1, keepdim=True)
     disturbed: Tensor = chosen + noise * size * streams.normal("restart", *chosen.shape[1:])

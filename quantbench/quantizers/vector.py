@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import fields, replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from quantbench import kernels
 from quantbench.components import (
+    Alike,
     Factor,
     PerTrial,
     State,
@@ -19,6 +20,7 @@ from quantbench.components import (
     at_most,
     between,
     component,
+    largest,
     over_chunks,
     product,
     take,
@@ -45,6 +47,8 @@ KMEANS_DISTANCES = 2**31
 few nothing is won by more: of 1024 and 2048 codes in 8 and 64 dimensions, on further frames, one step was within 0.02 dB of
 20 steps, two within 0.005 dB, and no step 0.3 to 0.9 dB behind."""
 SMALLEST_COUNT = 1e-5
+STARTS = Alike(("data", "kmeans", "means"))
+"""Starts that draw the same random numbers, so that a stack may have several."""
 
 
 @component
@@ -153,7 +157,8 @@ class VectorQuantizer(CodebookQuantizer):
         init_by: of the codebook: ``data`` (first latents), ``kmeans`` (on the first latents: 20 steps, fewer from 8192 codes
             on), ``kmeans++`` (likewise, from distant latents and until it converges: VP-VAE's), ``means`` (each the mean of an
             equal share of the first latents, so that all lie about their centre: SF-DiVeQ's start) or ``normal``.
-        restart: codes used less than this get another codeword; 0 never. The rule says in which units.
+        restart: codes used less than this get another codeword; 0 never. The rule says in which units. A stack of which no
+            trial restarts counts no codes.
         restart_by: ``usage``: in shares of ``1 / codes``; ``count``: in latents a step, EnCodec's has 2 with ``restart_every``
             1; both replace by a latent of the batch. ``hits``: in shares of the steps since the last look, NSVQ's
             has 0.01; a codeword in use is copied; ``weighted_hits``: likewise, one more in use more likely, as in DiVeQ's.
@@ -172,9 +177,9 @@ class VectorQuantizer(CodebookQuantizer):
 
     update_by: Literal["gradient", "ema"] = "gradient"
     decay: Factor = 0.99
-    init_by: Literal["data", "kmeans", "kmeans++", "means", "normal"] = "data"
+    init_by: Annotated[Literal["data", "kmeans", "kmeans++", "means", "normal"], STARTS] = "data"
     smoothing: float = 0.0
-    restart: float = 0.0
+    restart: PerTrial = 0.0
     restart_by: rules.Rule = "usage"
     restart_every: int = 100
     projection: int = 0
@@ -205,7 +210,7 @@ class VectorQuantizer(CodebookQuantizer):
         if self.affine:
             for name in ("affine_scale", "affine_shift"):
                 state[name] = nn.Parameter(codebook.new_zeros(streams.trials, 1, inner))
-        if self.restart:
+        if largest(self.restart) > 0:
             state["usage"] = rules.begin(self.restart_by, streams, self.codes)
         if self.update_by == "gradient":
             return state | {"codewords": nn.Parameter(codebook)}
@@ -225,17 +230,25 @@ class VectorQuantizer(CodebookQuantizer):
             return
         chosen = streams.permutations("codebook", latents.shape[1])[:, : self.codes]
         codebook = take(latents, chosen)
-        if self.init_by == "kmeans":
-            steps = min(KMEANS_STEPS, KMEANS_DISTANCES // (latents.shape[1] * self.codes))
-            for _ in range(max(1, steps)):
-                index = self._search(codebook, latents)
-                counts, sums = count_and_sum(index, latents, self.codes)
-                codebook = torch.where(counts.unsqueeze(-1) > 0, sums / counts.clamp_min(1).unsqueeze(-1), codebook)
-        elif self.init_by == "means":
-            share = latents.shape[1] // self.codes
-            parts = latents[:, : share * self.codes].reshape(len(latents), self.codes, share, -1)
-            codebook = parts.mean(2)
+        starts = (self.init_by,) * len(latents) if isinstance(self.init_by, str) else self.init_by
+        for start, improved in (("kmeans", self._by_kmeans), ("means", self._by_means)):
+            if rows := [trial for trial, one in enumerate(starts) if one == start]:
+                codebook[rows] = improved(codebook[rows], latents[rows])
         self._place_all(state, codebook)
+
+    def _by_kmeans(self, codebook: Tensor, latents: Tensor) -> Tensor:
+        """Codewords (trials, codes, dim) after some steps of k-means from these."""
+        steps = min(KMEANS_STEPS, KMEANS_DISTANCES // (latents.shape[1] * self.codes))
+        for _ in range(max(1, steps)):
+            index = self._search(codebook, latents)
+            counts, sums = count_and_sum(index, latents, self.codes)
+            codebook = torch.where(counts.unsqueeze(-1) > 0, sums / counts.clamp_min(1).unsqueeze(-1), codebook)
+        return codebook
+
+    def _by_means(self, codebook: Tensor, latents: Tensor) -> Tensor:
+        """Means of equal shares of the latents, (trials, codes, dim)."""
+        share = latents.shape[1] // self.codes
+        return latents[:, : share * self.codes].reshape(len(latents), self.codes, share, -1).mean(2)
 
     def prepare(self, state: State, latents: Tensor) -> Tensor:
         return product(latents, state["inwards"], state["inwards_bias"]) if self.projection else latents
@@ -259,7 +272,8 @@ class VectorQuantizer(CodebookQuantizer):
 
     @torch.no_grad()
     def update(self, state: State, trace: Trace, streams: Streams, step: int) -> None:
-        if self.update_by == "gradient" and not self.restart:
+        restarting = largest(self.restart) > 0
+        if self.update_by == "gradient" and not restarting:
             return
         ((latents, code),) = trace
         assert code.indices is not None
@@ -269,13 +283,14 @@ class VectorQuantizer(CodebookQuantizer):
             state["counts"].lerp_(counts, new.squeeze(-1))
             state["sums"].lerp_(sums, new)
             state["codewords"].copy_(self._means(state))
-        if self.restart:
+        if restarting:
             decay = self.decay.squeeze(-1)
             rules.track(self.restart_by, state["usage"], counts, latents.shape[1], decay)
             if self.restart_by == "online":
                 codebook = self.codebook(state)
                 anchors = take(latents, self._search(latents, codebook))
-                self._place_all(state, rules.towards(state["usage"], codebook, anchors, self.restart))
+                moved = rules.towards(state["usage"], codebook, anchors, self.restart.unsqueeze(1))
+                self._place(state, moved, (self.restart > 0).unsqueeze(1))
             elif self.restart_by == "idle" or step % self.restart_every == 0:
                 self._restart(state, latents, streams)
 
@@ -290,23 +305,24 @@ class VectorQuantizer(CodebookQuantizer):
 
     def _restart(self, state: State, latents: Tensor, streams: Streams) -> None:
         """Give dead codes another codeword, in place."""
-        dead = rules.dead(self.restart_by, state["usage"], self.restart, self.restart_every)
+        threshold = self.restart.unsqueeze(1)
+        dead = rules.dead(self.restart_by, state["usage"], threshold, self.restart_every)
         if self.restart_by == "hits":
             candidates = rules.from_codewords(self.codebook(state), dead, streams)
         elif self.restart_by == "weighted_hits":
             candidates = rules.from_used_codewords(self.codebook(state), state["usage"], dead, streams)
         else:
-            noise = self.restart if self.restart_by == "idle" else 0.0
+            noise = self.restart.view(-1, 1, 1) if self.restart_by == "idle" else None
             candidates = rules.from_latents(latents, self.codes, noise, streams)
         self._place(state, candidates, dead)
-        rules.forget(self.restart_by, state["usage"], dead, self.restart)
+        rules.forget(self.restart_by, state["usage"], dead, threshold)
 
     def _place_all(self, state: State, codewords: Tensor) -> None:
         """Put codewords (trials, codes, dim) in the places of all that there are."""
         self._place(state, codewords, torch.ones_like(codewords[..., 0], dtype=torch.bool))
 
     def _place(self, state: State, codewords: Tensor, chosen: Tensor) -> None:
-        """Put codewords (trials, codes, dim) in the places of the chosen codes (trials, codes)."""
+        """Put codewords (trials, codes, dim) in the places of the chosen codes (trials, codes), or (trials, 1) for all."""
         if self.affine:
             scale, shift = self._affine(state)
             codewords = (codewords - shift) / scale

@@ -13,10 +13,13 @@ import pandas as pd
 from quantbench.errors import ConfigError, brief
 from quantbench.paths import published_folder
 from quantbench.results.cells import read_csv, unguarded
+from quantbench.results.chosen import chosen as chosen_by
+from quantbench.results.chosen import render_chosen
 from quantbench.results.diff import Comparison, compare
 from quantbench.results.diff_text import render_comparison
-from quantbench.results.frame import DROP, POLICIES, WHOLE_SEED, WORST, find_metric, frame, has_goal
+from quantbench.results.frame import DROP, POLICIES, WHOLE_SEED, WORST, Frame, find_metric, frame, has_goal
 from quantbench.results.load import Results, load
+from quantbench.results.orders import Orders, compare_orders, render_orders
 from quantbench.results.rank import Over, Ranking
 from quantbench.results.rank import rank as rank_frame
 from quantbench.results.rank_text import render_ranking
@@ -71,11 +74,13 @@ class Ranked:
         rankings: one, or one a rate.
         points: every method at every rate, those of the Pareto set marked; empty where there is one rate.
         curves: Bjøntegaard's differences from the method ``against``.
+        chosen: what a search chose, and how often, where it was asked for.
     """
 
     rankings: list[Ranking]
     points: list[Point]
     curves: list[Bjontegaard]
+    chosen: pd.DataFrame | None = None
 
 
 def rank(
@@ -90,12 +95,15 @@ def rank(
     table: str | None = None,
     track: str | None = None,
     others: str | Path | None = None,
+    chosen: bool = False,
 ) -> Reading[Ranked]:
     """Rank the methods of one or several runs, as ``quantbench rank`` does; the arguments are its options.
 
     Args:
-        over: by default other tasks where the results are of `quantbench tune`, else other seeds.
+        over: by default other tasks where the results are of `quantbench tune` and have tasks enough to tell any two methods
+            apart, else other seeds.
         others: further results of `quantbench tune`, or ``published`` for those that come with the project.
+        chosen: whether to say, too, what `quantbench tune` chose, and how often; as CSV and JSON that alone.
 
     Raises:
         ConfigError: no such metric, setting or method, or nothing to rank.
@@ -107,8 +115,12 @@ def rank(
     by, within = words_of("by", by), words_of("within", within)
     every = _loaded(*runs) if others is None else _among(_loaded(*runs), others)
     usual: Over = "tasks" if has_tracks(every) else "seeds"
+    choices = chosen_by(every) if chosen else None
     every = of_track(every, track)
-    found = rank_frame(frame(every, metric, by, within, goal=True), over or usual, failures)
+    framed = frame(every, metric, by, within, goal=True)
+    found = rank_frame(framed, over or usual, failures)
+    if over is None and usual == "tasks" and not any(one.separable for one in found):
+        found = _over_seeds(found, framed, failures)
     found[0].notes[:0] = every.notes
     if table == "bd" and against is None:
         raise ConfigError("--table bd: needs --against METHOD")
@@ -117,9 +129,27 @@ def rank(
     if len({(point.task, number(point.rate, 12)) for point in points}) == len({point.task for point in points}):
         points = []  # a single rate each: nothing to trade
     curves = [] if against is None else bjontegaard(over_rates, against)
-    return Reading(
-        Ranked(found, points, curves), lambda form: render_ranking(found, points, over_rates.rate, curves, form, table)
+
+    def text(form: str) -> str:
+        if choices is not None and form in ("csv", "json"):
+            return render_chosen(choices, form)
+        ranking = render_ranking(found, points, over_rates.rate, curves, form, table)
+        return ranking if choices is None else f"{ranking}\n\n{render_chosen(choices, form)}"
+
+    return Reading(Ranked(found, points, curves, choices), text)
+
+
+def _over_seeds(found: list[Ranking], framed: Frame, failures: str) -> list[Ranking]:
+    """Rankings over seeds in the place of those over tasks, which are too few to tell any two methods apart; said in a note."""
+    others = rank_frame(framed, "seeds", failures)
+    if not any(one.separable for one in others):
+        return found
+    one = found[0]
+    others[0].notes.append(
+        f"{len(one.tasks)} tasks cannot tell {len(one.standings)} methods apart ({one.needed} could): intervals and letters "
+        "are over seeds, and speak of these tasks alone, with the settings that were chosen in them"
     )
+    return others
 
 
 def diff(a: Runs, b: Runs, metric: Names = None, by: Names = None, within: Names = None) -> Reading[Comparison]:
@@ -162,8 +192,38 @@ def transfer(
     if failures == WORST:
         raise ConfigError("failures=worst: has no meaning for an order of means; use drop or whole-seed")
     _check("failures", failures, (DROP, WHOLE_SEED))
-    found = transfer_runs(_loaded(toy), _loaded(real), metrics, words_of("by", by), failures)
+    sides = _loaded(toy), _loaded(real)
+    if any(map(has_tracks, sides)):
+        raise ConfigError(
+            "results of `quantbench tune` are compared by quantbench.results.reading.orders, or `quantbench transfer`"
+        )
+    found = transfer_runs(*sides, metrics, words_of("by", by), failures)
     return Reading(found, lambda form: render_transfer(found, form))
+
+
+def orders(
+    first: Runs, second: Runs, track: str | None = None, over: Over | None = None, metric: str | None = None
+) -> Reading[Orders]:
+    """Whether two searches order their methods alike, as ``quantbench transfer`` does for results of `quantbench tune`.
+
+    Args:
+        over: what the order and tau's interval are over, tasks by default.
+
+    Raises:
+        ConfigError: results of another command, no such track or metric, or too few methods in both.
+    """
+    _check("over", over, (None, *get_args(Over)))
+    _check("track", track, (None, *TRACKS))
+    sides = _loaded(first), _loaded(second)
+    if not all(map(has_tracks, sides)):
+        raise ConfigError("--track and --over: both results must be of `quantbench tune`")
+    found = compare_orders(*sides, track, over or "tasks", metric)
+    return Reading(found, lambda form: render_orders(found, form))
+
+
+def of_searches(*runs: Runs) -> bool:
+    """Whether any of these results is of `quantbench tune`."""
+    return any(has_tracks(_loaded(one)) for one in runs)
 
 
 def _among(mine: Results, others: str | Path) -> Results:

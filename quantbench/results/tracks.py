@@ -44,7 +44,7 @@ def of_track(found: Results, track: str | None = None) -> Results:
     table = table[(table["phase"] == SCORE) & (table["track"] == track)]
     if table.empty:
         raise ConfigError(f"--track {track}: there are no scores of it yet; `quantbench resume` goes on with the search")
-    table = _told_less(table, found, labels=False)
+    table = told_less(table, found, labels=False)
     notes = [*found.notes, f"track {track}"]
     if track == TUNED:
         studies = table.groupby(_keys(table), dropna=False, observed=True).size()
@@ -89,7 +89,7 @@ def of_search(found: Results) -> Results:
     """The search of every method, with settings as seeds; their values are means over validation seeds. Raises ConfigError."""
     table = _phase(found, SEARCH)
     table = table.assign(seed=table["setting"])
-    return replace(found, results=_told_less(table, found), apart=[name for name in found.apart if name not in found.tuned])
+    return replace(found, results=told_less(table, found), apart=[name for name in found.apart if name not in found.tuned])
 
 
 def losses(found: Results, metric: str | None = None) -> tuple[pd.DataFrame, Frame]:
@@ -105,10 +105,10 @@ def losses(found: Results, metric: str | None = None) -> tuple[pd.DataFrame, Fra
     score = _phase(found, SCORE)
     score = score[score["track"] == TUNED]
     chosen = find_metric(found, metric, goal=True)
-    keys = [*_keys(_told_less(score, found, labels=False)), "setting"]
+    keys = [*_keys(told_less(score, found, labels=False)), "setting"]
     centre = score[keys].astype(str).assign(centre=_worst(score, chosen)).drop_duplicates(keys)
     joined = moved[keys].astype(str).assign(value=_worst(moved, chosen), row=moved.index).merge(centre, on=keys, how="inner")
-    told = _told_less(moved.loc[joined["row"]], found)
+    told = told_less(moved.loc[joined["row"]], found)
     rows = frame(replace(found, results=told, apart=[]), chosen.name, goal=True)
     values = told.assign(
         loss=(joined["value"] - joined["centre"]).to_numpy(), moved=moved.loc[joined["row"], "moved"].to_numpy()
@@ -137,7 +137,7 @@ def _phase(found: Results, phase: str) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def _told_less(table: pd.DataFrame, found: Results, labels: bool = True) -> pd.DataFrame:
+def told_less(table: pd.DataFrame, found: Results, labels: bool = True) -> pd.DataFrame:
     """A table without what a search moved."""
     gone = [*(name for name in found.tuned if name not in found.apart), *(LABELS if labels else [])]
     return table.drop(columns=[name for name in gone if name in table]).reset_index(drop=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from quantbench.errors import ConfigError, brief
 from quantbench.results.load import Results, load
 from quantbench.sweeps import runner
+from quantbench.sweeps import tune as tuning
 from quantbench.sweeps.compose import compose
 from quantbench.sweeps.execute import SweepFailed
 from quantbench.sweeps.plan import Plan
@@ -38,6 +39,26 @@ def sweep(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -
     return load(folder)
 
 
+def tune(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Results:
+    """Tune every method of a sweep alike, as ``quantbench tune`` does, and read what it found; failed trials are rows.
+
+    ``tune(["+experiment=verdict_small", "budget=10", "studies=2"])``; ``rank`` and ``plot`` read its results.
+
+    Raises:
+        ConfigError: something in the configuration is wrong; nothing was trained.
+    """
+    place = _path(config_dir)
+    settings, words = tuning.asked(_words(overrides))
+    try:
+        folder = tuning.tune(compose(words, place), settings, place)
+    except SweepFailed as error:
+        warnings.warn(str(error), stacklevel=2)
+        folder = tuning.folder_of(error.folder)
+    if folder is None:
+        raise ConfigError("dry_run=true: nothing was trained; `quantbench tune --dry-run` says how long it would take")
+    return load(folder)
+
+
 def plan(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Plan:
     """What a sweep would be: its trials with all settings, and why some are skipped; trains nothing. Raises ConfigError."""
     return plan_sweep(compose(_words(overrides), _path(config_dir)))
@@ -49,7 +70,7 @@ def resume(
     allow: str | Sequence[str] = (),
     collect: bool = False,
 ) -> Results:
-    """Finish an interrupted sweep, as ``quantbench resume`` does, and read what it found.
+    """Finish an interrupted sweep or search, as ``quantbench resume`` does, and read what it found.
 
     Args:
         config_dirs: one or several folders with classes of your own that the sweep may use.
@@ -63,7 +84,8 @@ def resume(
     if len(packages) != len(_each(allow)):
         raise ConfigError(f"allow={brief(allow)}: must be the name of a package, or a list of names")
     try:
-        runner.resume(place, [_folder("config_dirs", one) for one in _each(config_dirs)], packages, collect)
+        resume_any = tuning.resume if tuning.is_search(place) else runner.resume
+        resume_any(place, [_folder("config_dirs", one) for one in _each(config_dirs)], packages, collect)
     except SweepFailed as error:
         warnings.warn(str(error), stacklevel=2)
     return load(place)

@@ -104,6 +104,11 @@ def is_search(folder: Path) -> bool:
     return (folder / DESIGN_FILE).is_file()
 
 
+def folder_of(phase: Path) -> Path:
+    """The folder of a search, from that of one of its phases."""
+    return phase.parent if is_search(phase.parent) else phase
+
+
 def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[str] = (), collect: bool = False) -> None:
     """Finish a search. Raises as ``runner.resume`` does, whose arguments these are."""
     found = _read_design(folder)
@@ -213,7 +218,7 @@ def _write_tables(folder: Path, found: Design) -> None:
     for name in ("environment.json", SWEEP_FILE):
         write_text(folder / name, read_text(phases[-1] / name, LARGEST))
     if phases[-1].name == SCORE and _complete(phases[-1]):
-        say("", *str(rank(load(folder, curves=False))).split("\n"), "", f"results: {results_path(folder)}")
+        say("", *str(rank(load(folder, curves=False), chosen=True)).split("\n"), "", f"results: {results_path(folder)}")
 
 
 def _read_design(folder: Path) -> Design:

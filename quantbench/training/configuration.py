@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from quantbench.components import Component
+from quantbench.components import Component, alike, hints
 from quantbench.training.stack import Stack
 
 PARTS = ("simulator", "codec", "quantizer", "gradient", "loss", "train")
@@ -34,6 +34,8 @@ def _settings(one: Component, trial: int, prefix: str) -> dict[str, Any]:
             found |= _settings(value, trial, name)
         elif isinstance(value, Tensor):
             found[name] = float(f"{float(value[trial]):.7g}")  # as it was written: a float32 has seven digits
+        elif isinstance(value, tuple) and alike(hints(type(one))[field.name]):
+            found[name] = value[trial]
         else:
             found[name] = list(value) if isinstance(value, tuple) else value
     return found

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from quantbench.codecs import MLP
-from quantbench.components import Component
+from quantbench.components import Component, largest
 from quantbench.gradients import MSTE, STE, ClippedSTE, Moment, RotationTrick
 from quantbench.losses import MSE
 from quantbench.quantizers import FSQ, Uniform, VectorQuantizer
@@ -239,7 +239,7 @@ def misfit(stack: Stack) -> str | None:
         "features of a frame": max(simulator.input_dim, simulator.target_dim),
     }
     if isinstance(quantizer, VectorQuantizer):
-        if quantizer.search != "euclidean" or quantizer.projection or quantizer.affine or quantizer.restart:
+        if quantizer.search != "euclidean" or quantizer.projection or quantizer.affine or largest(quantizer.restart) > 0:
             return "vq must search by euclidean distance, without projection, affine map and restarts"
         sizes["quantizer.codes"] = quantizer.codes
     large = next((name for name, size in sizes.items() if size > LARGEST[name]), None)

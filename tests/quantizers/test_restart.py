@@ -11,6 +11,7 @@ from quantbench.quantizers import Code, VectorQuantizer
 from quantbench.quantizers import restart as rules
 from quantbench.streams import Streams
 
+SEEDS = (3, 4, 5)
 LATENTS = torch.randn(2, 40, 3, generator=torch.Generator().manual_seed(0))
 
 
@@ -145,3 +146,40 @@ def test_online_moves_codes_by_how_little_they_are_used():
     assert torch.equal(after[0, :2], before[0, :2])
     with pytest.raises(ConfigError, match=r"restart_by=online: needs quantizer\.update_by=gradient"):
         VectorQuantizer(restart=1.0, restart_by="online", update_by="ema").check()
+
+
+RULES = {"usage": 1.0, "count": 2.0, "hits": 0.5, "weighted_hits": 0.5, "idle": 0.01, "online": 1.0}
+
+
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("rule", RULES)
+def test_trials_with_and_without_restarts_share_a_stack(rule, affine):
+    """Each has, bit by bit, the codebook that it has alone; that of a trial without restarts is not touched."""
+    shares = (0.0, RULES[rule], RULES[rule] / 2)
+    ones = [
+        VectorQuantizer(codes=8, restart=share, restart_by=rule, restart_every=3, decay=0.5, affine=affine, init_by=start)
+        for share, start in zip(shares, ("data", "kmeans", "means"), strict=True)
+    ]
+    latents = torch.randn(3, 40, 3, generator=torch.Generator().manual_seed(1))
+    index = torch.arange(40).remainder(4).expand(3, 40).unsqueeze(-1)
+
+    def trained(places):
+        streams, own = Streams([SEEDS[place] for place in places]), latents[places]
+        quantizer = joined([ones[place] for place in places])
+        state = quantizer.init(streams, 3)
+        if affine:
+            state["affine_scale"].data.add_(0.037)
+        quantizer.fit(state, own, streams)
+        before = state["codewords"].detach().clone()
+        for step in range(1, 80):
+            quantizer.update(state, [(own, Code(own, index[places]))], streams, step)
+        return before, state["codewords"].detach(), "usage" in state
+
+    starts, together, _ = trained([0, 1, 2])
+    assert torch.equal(starts[0], together[0])
+    assert not torch.equal(starts[1], together[1])
+    for place in range(3):
+        start, alone, counts = trained([place])
+        assert torch.equal(start[0], starts[place])
+        assert torch.equal(alone[0], together[place])
+        assert counts is bool(shares[place])  # who restarts nothing counts nothing

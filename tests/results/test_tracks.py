@@ -1,13 +1,16 @@
 """Tracks of a search, and its pictures, against loops over its rows."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from quantbench.errors import ConfigError
+from quantbench.results.chosen import _words, chosen
 from quantbench.results.load import Results, metrics_of
 from quantbench.results.plots.data import Data
 from quantbench.results.plots.draw import KINDS
 from quantbench.results.rank import rank
+from quantbench.results.reading import rank as rank_read
 from quantbench.results.report.payload import make_report
 from quantbench.results.statistics import best_of
 from quantbench.results.tables import results_table
@@ -18,12 +21,12 @@ TUNED = ["train.lr", "quantizer.commitment"]
 LEVEL = {"ste": 0.0, "mste": 1.0, "diveq": 2.5}
 
 
-def rows(diverged=()):
+def rows(diverged=(), seeds=(0, 1)):
     """Three methods in four tasks: 6 settings in 3 studies, each study's second one chosen, and two settings moved."""
     generator = np.random.default_rng(1)
     for bits in (2, 4, 6, 8):
         for gradient, level in LEVEL.items():
-            for phase, track, study, setting, moved, seed, lr in planned():
+            for phase, track, study, setting, moved, seed, lr in planned(seeds):
                 name = f"{bits}-{gradient}-{phase}-{track}-{study}-{setting}-{moved}-{seed}-{lr}"
                 bad = (gradient, bits, phase, study, seed) in diverged
                 value = -bits + level * (bits / 2) + generator.normal() / 10 + 3 * bool(moved) * lr
@@ -39,10 +42,10 @@ def rows(diverged=()):
                 }
 
 
-def planned():
+def planned(seeds):
     for setting in range(1, 7):
         yield "search", "tuned", (setting + 1) // 2, setting, "", 10**6 + (setting + 1) // 2, 0.01 * setting
-    for seed in (0, 1):
+    for seed in seeds:
         yield "score", "default", 0, 0, "", seed, 0.5
         for study in (1, 2, 3):
             yield "score", "tuned", study, 2 * study, "", seed, 0.02 * study
@@ -99,6 +102,35 @@ def test_a_track_is_ranked_as_any_run_is():
     (found,) = rank(Data(view).frame(None, goal=True), "tasks")
     assert [one.method for one in found.standings] == ["vq ste", "vq mste", "vq diveq"]
     assert len(found.tasks) == 4
+
+
+def test_where_tasks_are_too_few_the_default_is_over_seeds():
+    few = rank_read(results()).found.rankings[0]
+    assert (few.over, few.separable) == ("tasks", False)  # seeds are too few, too
+    read = rank_read(results(seeds=range(8)))
+    (found,) = read.found.rankings
+    assert (found.over, found.separable, found.blocks) == ("seeds", True, 8)
+    assert "4 tasks cannot tell 3 methods apart (7 could): intervals and letters are over seeds" in " ".join(str(read).split())
+    assert rank_read(results(seeds=range(8)), over="tasks").found.rankings[0].over == "tasks"
+
+
+def test_what_was_chosen_is_counted_over_studies_and_tasks():
+    whole = results()
+    table = chosen(whole).set_index(["method", "setting"])
+    assert {*table.index} == {(f"vq {name}", setting) for name in LEVEL for setting in TUNED}
+    assert (table["studies"] == 4 * 3).all()
+    row = table.loc["vq ste"].loc["quantizer.commitment"]
+    assert row["chosen"] == "2: 4, 4: 4, 6: 4"  # each study's second setting, in four tasks
+    assert row["tried"] == ", ".join(f"{value}: 4" for value in range(1, 7))
+    assert list(rank_read(whole, chosen=True).found.chosen.columns) == ["method", "setting", "studies", "chosen", "tried"]
+    assert "What the studies chose" in str(rank_read(whole, chosen=True))
+    with pytest.raises(ConfigError, match="--chosen: these results have no search"):
+        chosen(Results(whole.results.drop(columns=["phase"])))
+
+
+def test_of_many_values_there_are_the_median_and_the_range():
+    assert _words(pd.Series([0.0, 0.01, 0.1, 0.03, 0.0]), False) == "0.03 [0.01, 0.1], 0: 2"
+    assert _words(pd.Series(["ema", "gradient", "ema"]), True) == "ema: 2, gradient: 1"
 
 
 def drawn(kind):

@@ -48,6 +48,15 @@ def test_stacks_share_shape_but_not_per_trial_settings():
     assert planned.columns == ["simulator.bits", "quantizer.commitment", "quantizer.codes"]
 
 
+def test_restarts_and_starts_from_latents_share_a_shape():
+    base = config(quantizer={"restart": 0.0, "init_by": "data"})
+    axes = {"quantizer.restart": [0.0, 0.1], "quantizer.init_by": ["data", "kmeans", "means", "normal", "kmeans++"]}
+    trials = plan(sweep(axes, combinations=[Combination(CHOICES, base)])).trials
+    shapes = {trial.config["quantizer"]["init_by"]: trial.shape for trial in trials}
+    assert shapes["data"] == shapes["kmeans"] == shapes["means"]
+    assert len({trial.shape for trial in trials}) == len({*shapes.values()}) == 3
+
+
 def test_interpolations_follow_the_values():
     planned = plan(sweep({"simulator.bits": [4, 6]}))
     assert [trial.config["quantizer"]["codes"] for trial in planned.trials] == [16, 64]

@@ -7,6 +7,7 @@ import shutil
 import pandas as pd
 import pytest
 
+import quantbench as qb
 from quantbench.cli import main
 from quantbench.errors import ConfigError
 from quantbench.results.load import load
@@ -120,6 +121,32 @@ def test_a_search_that_stopped_goes_on(folder, tmp_path):
     before = (again / "results.csv").read_bytes()
     assert main(["resume", str(again)]) == 0
     assert (again / "results.csv").read_bytes() == before
+
+
+def test_python_tunes_and_goes_on(folder, table, tmp_path, monkeypatch):
+    """``tune`` and ``resume`` of the Python face do what the commands do."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="dry_run=true: nothing was trained"):
+        qb.tune([*WORDS, "dry_run=true"])
+    found = qb.tune(WORDS)
+    names = [name for name in table if name not in COST]
+    pd.testing.assert_frame_equal(pd.DataFrame(found.results)[names], table[names], check_dtype=False)
+    assert list(qb.rank(found, chosen=True).found.chosen["method"].unique()) == ["vq ste", "vq diveq"]
+    (place,) = (tmp_path / "outputs" / "default").iterdir()
+    shutil.rmtree(place / "score")
+    again = qb.resume(place)
+    pd.testing.assert_frame_equal(again.results[names], found.results[names])
+
+
+def test_two_searches_are_compared(folder, quantbench):
+    code, _, err = quantbench("transfer", str(folder), str(folder), "--track", "tuned", "--by", "gradient")
+    assert code == 2
+    assert "--by: is for a toy and a real codec" in err
+    code, _, err = quantbench("transfer", str(folder), str(folder))
+    assert code == 2  # two methods have no order
+    assert "2 methods are in both, at least 3 are needed" in err
+    with pytest.raises(ConfigError, match="results of `quantbench tune` are compared by"):
+        qb.transfer(folder, folder)
 
 
 def test_another_protocol_is_refused(folder, tmp_path):

@@ -14,9 +14,10 @@ from quantbench.components import joined
 from quantbench.config import build_stack
 from quantbench.errors import ConfigError
 from quantbench.gradients import DSQ, MSTE, STE, Schedule, SoftToHard, WarmUp
-from quantbench.quantizers import FSQ, LFQ, VectorQuantizer
+from quantbench.quantizers import FSQ, LFQ, Residual, VectorQuantizer
 from quantbench.simulators import Codeword
-from quantbench.training import Stack, TrainSettings
+from quantbench.training import Stack, TrainSettings, train
+from quantbench.training.configuration import configuration
 from tests.sweeps.test_plan import config
 
 
@@ -35,6 +36,30 @@ def test_settings_per_trial_have_the_shape_of_what_they_multiply() -> None:
     schedule = stack.gradient.then.temperature  # type: ignore[attr-defined]
     assert torch.equal(schedule.at(0.3), torch.tensor([1.0, 2.0]).view(2, 1, 1))
     assert schedule.shape == "constant"
+
+
+@pytest.mark.parametrize("update_by", ["gradient", "ema"])
+def test_restarts_and_starts_of_a_codebook_differ_within_a_stack(update_by: str) -> None:
+    """Each trial, of a residual quantizer too, is trained bit by bit as it is alone."""
+    ones = [
+        Residual(stages=2, stage=VectorQuantizer(codes=8, restart=share, restart_every=2, init_by=start, update_by=update_by))  # type: ignore[arg-type]
+        for share, start in ((0.0, "data"), (0.9, "kmeans"), (0.0, "kmeans"), (0.5, "data"))
+    ]
+    settings = TrainSettings(steps=8, batch=16, log_every=8, lr=0.01)
+
+    def outcomes(places: list[int]) -> list[Any]:
+        whole = of(quantizer=[ones[i] for i in places], seeds=[i + 7 for i in places], train=settings)
+        assert [configuration(whole, i)["quantizer.stage.init_by"] for i in range(len(places))] == [
+            ones[i].stage.init_by
+            for i in places  # type: ignore[attr-defined]
+        ]
+        timed = ("seconds", "step_seconds")
+        return [({k: v for k, v in one.metrics.items() if k not in timed}, one.curves) for one in train(whole)]
+
+    together = outcomes([0, 1, 2, 3])
+    assert [outcomes([i])[0] for i in range(4)] == together
+    with pytest.raises(ConfigError, match=r"VectorQuantizer.init_by=data, normal: trials of one stack must have the same"):
+        of(quantizer=[VectorQuantizer(), VectorQuantizer(init_by="normal")])
 
 
 def test_a_stack_from_components_is_that_of_the_command_line() -> None:
