@@ -1,5 +1,6 @@
 """Sources of frames with a known number of bits."""
 
+from quantbench.simulators.array import Array
 from quantbench.simulators.audio import Audio
 from quantbench.simulators.audio_frames import AudioFrames
 from quantbench.simulators.base import Frames, Simulator
@@ -9,6 +10,7 @@ from quantbench.simulators.rotation import Rotation
 from quantbench.simulators.toy import Banana, Sawbridge
 
 __all__ = [
+    "Array",
     "Audio",
     "AudioFrames",
     "Banana",

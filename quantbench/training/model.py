@@ -102,9 +102,10 @@ class Model:
         self.features = simulator.target_dim / self.item
         self.codec = stack.codec.init(streams, simulator.input_dim, simulator.side_dim, simulator.target_dim)
         self.quantizer = stack.quantizer.init(streams, stack.codec.latent_dim)
-        self.parameters = Parameters([self.codec, self.quantizer])
+        empty = torch.zeros(len(stack.seeds), 0, device=stack.device)
+        self.parameters = Parameters([self.codec, self.quantizer], empty)
         self.critic = stack.loss.init(streams)
-        self.critic_parameters = Parameters([self.critic]) if self.critic else None
+        self.critic_parameters = Parameters([self.critic], empty) if self.critic else None
         self.memories, self.refits = self._asked()
         self.encoder = self.parameters.columns(self.codec, "encoder.")
         self._buffers = [
