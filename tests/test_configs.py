@@ -70,7 +70,7 @@ def by_class():
 @pytest.mark.parametrize(("group", "name"), by_class())
 def test_a_class_is_by_default_the_choice_with_its_name(group, name):
     _, given, default = choice(group, name)
-    assert {*settings(given)} - {*repeated(given, default)} <= {"arguments"}  # which name the trial's latent_dim
+    assert {*settings(given)} - {*repeated(given, default)} <= {"arguments", "latent_dim"}  # which name the trial's
 
 
 @pytest.mark.parametrize(("group", "name"), COMPONENT_CHOICES)

@@ -202,8 +202,9 @@ def _moments(table: Table, train: NDArray[np.int64]) -> tuple[NDArray[np.float64
     alike = np.all([(table.values[part] == table.values[train[0]]).all(0) for part in parts], axis=0)
     if alike.any():
         column = int(alike.argmax())
+        value = table.values[train[0], column]
         raise ConfigError(
-            f"simulator.file={table.files[0][0]}: column {column} (from 0) is {table.values[train[0], column]} in all rows to train "
-            f"on, as are {int(alike.sum())} columns in all; take constant columns out"
+            f"simulator.file={table.files[0][0]}: column {column} (from 0) is {value} in all rows to train on, as are "
+            f"{int(alike.sum())} columns in all; take constant columns out"
         )
     return mean, np.sqrt(square)

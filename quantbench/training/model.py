@@ -105,7 +105,7 @@ class Model:
         empty = torch.zeros(len(stack.seeds), 0, device=stack.device)
         self.parameters = Parameters([self.codec, self.quantizer], empty)
         self.critic = stack.loss.init(streams)
-        self.critic_parameters = Parameters([self.critic], empty) if self.critic else None
+        self.critic_parameters = Parameters([self.critic]) if self.critic else None
         self.memories, self.refits = self._asked()
         self.encoder = self.parameters.columns(self.codec, "encoder.")
         self._buffers = [
@@ -118,6 +118,11 @@ class Model:
         for tensor in self.quantizer.values():
             if not tensor.requires_grad:
                 tensor.copy_(self._rounded(tensor, self.bottleneck))
+
+    @property
+    def still(self) -> bool:
+        """Whether nothing of it can change: no weights, and nothing that a quantizer or a strategy keeps."""
+        return not (self.parameters.leaves or self._buffers or self.critic or self.refits)
 
     def _trained(self) -> list[tuple[State, Parameters]]:
         """Every state with what trains it."""
@@ -271,7 +276,7 @@ class Model:
         if self.networks not in LOW:
             return self.codec
         return {
-            name: rounded_weights(tensor, LOW[self.networks]) if name.startswith(half) else tensor
+            name: rounded_weights(tensor, LOW[self.networks]) if name.startswith(half) and tensor.requires_grad else tensor
             for name, tensor in self.codec.items()
         }
 

@@ -130,8 +130,8 @@ def check_seed(seed: object) -> None:
 
 def check_fit(simulator: Simulator, codec: Codec, quantizer: Quantizer, loss: Loss) -> None:
     """Raise ConfigError where the parts of a trial cannot work on each other's frames and latents."""
-    quantizer.check_dim(codec.latent_dim)
     check_inputs(simulator, codec, loss)
+    quantizer.check_dim(codec.latent_dim)
 
 
 def check_step(simulator: Simulator, codec: Codec, quantizer: Quantizer, gradient: Gradient, train: TrainSettings) -> None:
@@ -175,6 +175,7 @@ def check_precision(quantizer: Quantizer, train: TrainSettings) -> None:
 def check_inputs(simulator: Simulator, codec: Codec, loss: Loss) -> None:
     """Raise ConfigError where a codec or a loss cannot work on a source's frames."""
     codec.check_input(simulator.waveform_rate, simulator.lengths)
+    codec.check_frames(simulator.input_dim, simulator.side_dim, simulator.target_dim)
     loss.check_input(simulator.waveform_rate, simulator.lengths)
 
 
