@@ -10,6 +10,7 @@ from typing import Any, SupportsIndex
 
 import torch
 
+from quantbench import quantizers
 from quantbench.codecs import Codec
 from quantbench.components import Component, joined, within
 from quantbench.devices import find_device
@@ -165,7 +166,7 @@ def check_precision(quantizer: Quantizer, train: TrainSettings) -> None:
     if train.bottleneck == "float32":
         return
     for name, one in within(quantizer, "quantizer"):
-        if isinstance(one, External):
+        if isinstance(one, External | quantizers.Module):
             raise ConfigError(
                 f"train.quantizer_precision=same: modules of other packages ({name}: {type(one).__name__}) choose the "
                 f"precision that they compute in; it must be float32"

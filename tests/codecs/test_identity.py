@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_refused(simulator, dim, message):
 
 def test_the_choice_takes_its_dimensions_from_the_simulator(quantbench):
     words = ["run", "codec=identity", "simulator=gaussian", "dry_run=true", "executor=inline"]
-    code, _, err = quantbench(*words, "simulator.frame_dim=3,6")
+    code, _, err = quantbench(*words, "-m", "simulator.frame_dim=3,6")
     assert code == 0, err
     code, _, err = quantbench(*words, "simulator.frame_dim=3", "codec.latent_dim=4")
     assert (code, "codec.latent_dim=4: must be 3" in err) == (2, True)

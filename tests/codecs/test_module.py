@@ -127,12 +127,12 @@ def test_a_warm_start_scales_latents_and_leaves_the_output():
         encoded = training.model.encode(training.held_out)
     assert float(encoded.std()) == pytest.approx(1, abs=0.2)
     own = dict(training.model.codec)
+    plain, count = training.stack.codec, training.held_out.input.shape[1]
     with torch.no_grad():
-        output = training.model.decode(encoded, training.held_out)
+        output = plain.decode(own, encoded, None, count)
     own["encoder.:scale"] = torch.ones(2)
-    plain = training.stack.codec
     with torch.no_grad():
-        again = plain.decode(own, plain.encode(own, training.held_out.input), None, training.held_out.input.shape[1])
+        again = plain.decode(own, plain.encode(own, training.held_out.input), None, count)
     assert torch.allclose(output, again, atol=1e-5)
 
 
