@@ -93,7 +93,8 @@ def read(path: Path, key: str | None, wanted: Mapping[str, str | None]) -> Table
         ConfigError: a file cannot be read, or does not hold (rows, features) of floating-point numbers.
     """
     files = find(path)
-    parts, firsts, rows = [], [], 0
+    parts: list[Values] = []
+    firsts, rows = [], 0
     labels: dict[str, list[Values]] = {setting: [] for setting, name in wanted.items() if name is not None}
     for number, file in enumerate(files):
         arrays = _Arrays(file, key, [name for name in wanted.values() if name is not None])

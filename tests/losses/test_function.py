@@ -84,9 +84,7 @@ def test_the_mean_square_error_is_that_of_mse():
 )
 def test_what_cannot_be_a_loss_is_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
-        one = Callable(**settings)
-        one.check()
-        one.check_input(None, {})
+        loss(**{"function": f"{HERE}.whole"} | settings)
 
 
 def test_it_trains_from_the_command_line(quantbench):

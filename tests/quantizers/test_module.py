@@ -156,7 +156,8 @@ def test_the_command_line_at_the_first_try(quantbench, tmp_path):
     (tmp_path / "my_vq.py").write_text(
         "import torch\nfrom torch import nn\nclass VQ(nn.Module):\n"
         "    def __init__(self, dim, codes):\n        super().__init__()\n        self.words = nn.Embedding(codes, dim)\n"
-        "    def forward(self, z):\n        i = torch.cdist(z[0], self.words.weight).argmin(-1)\n        q = self.words(i)[None]\n"
+        "    def forward(self, z):\n        i = torch.cdist(z[0], self.words.weight).argmin(-1)\n"
+        "        q = self.words(i)[None]\n"
         "        return z + (q - z).detach(), i, (q - z).square().mean()\n"
     )
     words = ["quantizer=module", "quantizer.module=my_vq.VQ", "quantizer.arguments={dim:8,codes:16}", "gradient=own"]
