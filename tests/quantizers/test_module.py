@@ -9,6 +9,7 @@ from torch import nn
 from quantbench.errors import ConfigError
 from quantbench.quantizers import External, Module, Moment
 from quantbench.streams import Streams
+from tests.conformance import checks
 from tests.conftest import SMALL
 
 DIM, FRAMES, CODES = 6, 10, 12
@@ -78,6 +79,7 @@ def own(form, **settings):
     return Module(module=f"{__name__}.Own", arguments={"form": form}, **settings)
 
 
+@checks("module")
 @pytest.mark.parametrize(
     ("form", "told", "weight"),
     [
@@ -96,6 +98,7 @@ def own(form, **settings):
     ],
 )
 def test_it_is_understood_and_trains_so(form, told, weight, capsys):
+    """the nearest codeword by a plain loop, for eight ways of calling a module"""
     quantizer = own(form)
     quantizer.check()
     quantizer.check_dim(DIM)
