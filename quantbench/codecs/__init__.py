@@ -1,6 +1,7 @@
 """Encoders and decoders."""
 
 from quantbench.codecs.base import Codec
+from quantbench.codecs.conv import Conv
 from quantbench.codecs.dac import DAC
 from quantbench.codecs.encodec import EnCodec
 from quantbench.codecs.identity import Identity
@@ -9,4 +10,4 @@ from quantbench.codecs.module import Module
 from quantbench.codecs.seanet import SEANet
 from quantbench.codecs.waveform import WaveformCodec
 
-__all__ = ["DAC", "MLP", "Codec", "EnCodec", "Identity", "Module", "SEANet", "WaveformCodec"]
+__all__ = ["DAC", "MLP", "Codec", "Conv", "EnCodec", "Identity", "Module", "SEANet", "WaveformCodec"]

@@ -72,7 +72,7 @@ class Own(nn.Module):
             return q
         if self.form == "codeless":
             return q, commit
-        return q, index.view(shape[:-1]), commit + book
+        return q, index.view(shape[0], -1) if self.form == "conv" else index.view(shape[:-1]), commit + book
 
 
 def own(form, **settings):
