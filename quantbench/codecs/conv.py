@@ -55,7 +55,7 @@ class Conv(Codec):
             raise ConfigError(f"codec.halvings={self.halvings}: images of {side} pixels a side cannot be halved so often")
 
     def latents_per_frame(self, input_dim: int) -> int:
-        return (input_dim // self.colours) // 4**self.halvings
+        return int((input_dim // self.colours) // 4**self.halvings)
 
     def init(self, streams: Streams, input_dim: int, side_dim: int, target_dim: int) -> State:
         return modules.stacked(self._build, streams.integers("initialisation", 2**31).tolist(), streams.device)
