@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from quantbench.cli import SUBCOMMANDS
@@ -100,6 +101,9 @@ def place(tmp_path):
         (tmp_path / "data" / "speech").mkdir(parents=True, exist_ok=True)
         soundfile.write(tmp_path / "data" / "speech" / f"{name}.flac", speech(3.0, seed=int(name)), 16000)
     extension(README, tmp_path / "mine")
+    (networks,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "yours.md").read_text(), re.DOTALL)
+    (tmp_path / "mine" / "my.py").write_text(networks)
+    np.save(tmp_path / "latents.npy", np.random.default_rng(0).standard_normal((400, 16)).astype("float32"))
     (tmp_path / "mine" / "experiment").mkdir()
     (tmp_path / "mine" / "experiment" / "mine.yaml").write_text(MINE)
     return tmp_path

@@ -86,7 +86,11 @@ def fingerprint(folder: Path) -> str:
 
     Kept in the cache by the names, sizes and times of the files, so that they are read once.
     """
-    files = find(folder)
+    return fingerprint_of(folder, find(folder))
+
+
+def fingerprint_of(folder: Path, files: list[Path]) -> str:
+    """The same of these files below ``folder``, whatever they are."""
     cache = cache_path("content", f"content {FINGERPRINT_VERSION}", folder, files, ".txt")
     with contextlib.suppress(OSError, ValueError):  # there is none yet, or it is damaged and made anew
         if re.fullmatch("[0-9a-f]{64}", kept := cache.read_text()):

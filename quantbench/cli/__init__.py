@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from quantbench.cli import audit, diff, listing, plot, rank, report, resume, run, transfer, tune, watch
+from quantbench.cli import audit, diff, listing, new, plot, rank, report, resume, run, transfer, tune, watch
 from quantbench.cli.options import with_negative_limits
 from quantbench.errors import ConfigError, QuantBenchError, interrupted
 from quantbench.signals import INTERRUPTED
@@ -20,6 +20,7 @@ COMMANDS = {
     "tune": tune,
     "audit": audit,
     "list": listing,
+    "new": new,
     "diff": diff,
     "rank": rank,
     "plot": plot,

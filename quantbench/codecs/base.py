@@ -47,6 +47,9 @@ class Codec(Component):
                 "encodec_tiny, seanet or one of their presets, for frames of features another simulator"
             )
 
+    def check_frames(self, input_dim: int, side_dim: int, target_dim: int) -> None:
+        """Raise ConfigError when this codec cannot take frames of so many features, or give such."""
+
     def latents_per_frame(self, input_dim: int) -> int:
         """Latents that a frame of ``input_dim`` features becomes."""
         return 1

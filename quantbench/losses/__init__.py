@@ -3,5 +3,6 @@
 from quantbench.losses.adversarial import Adversarial
 from quantbench.losses.audio import Audio
 from quantbench.losses.base import MSE, Loss
+from quantbench.losses.function import Callable
 
-__all__ = ["MSE", "Adversarial", "Audio", "Loss"]
+__all__ = ["MSE", "Adversarial", "Audio", "Callable", "Loss"]

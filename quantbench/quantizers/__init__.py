@@ -8,6 +8,7 @@ from quantbench.quantizers.entropy import EntropyScalar
 from quantbench.quantizers.external import External
 from quantbench.quantizers.gaussian import GaussianQuant
 from quantbench.quantizers.lattice import Lattice
+from quantbench.quantizers.module import Module
 from quantbench.quantizers.none import Identity
 from quantbench.quantizers.planar import Q2D2
 from quantbench.quantizers.product import Product
@@ -47,6 +48,7 @@ __all__ = [
     "Grid",
     "Identity",
     "Lattice",
+    "Module",
     "Moment",
     "OptVQ",
     "Passed",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 from functools import lru_cache
@@ -11,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quantbench import imports, modules
+from quantbench import modules
 from quantbench.components import PerTrial, State, at_least, component
 from quantbench.errors import ConfigError
-from quantbench.install import how_to_install
+from quantbench.named import built, module_class
 from quantbench.quantizers.base import Code, Moment, Passed, PassThrough, Quantizer
-from quantbench.quantizers.outputs import Losses, Outputs
+from quantbench.quantizers.outputs import Layout, Losses, Outputs
 from quantbench.streams import Streams
 
 DECODERS = ("get_output_from_indices", "indices_to_codes")
@@ -60,6 +59,7 @@ class External(Quantizer):
         loss_at: a list of those outputs whose sum is the loss; ``third``: the third of a tuple, where there is one that is a
             tensor; ``none``: it has no loss.
         channels_first: whether the module takes and gives ``(1, dim, frames)``.
+        layout: ``rows``: it takes and gives ``(frames, dim)``; ``image``: ``(1, dim, frames, 1)``; null: as above.
     """
 
     own_gradient = True
@@ -75,6 +75,7 @@ class External(Quantizer):
     codes_at: int | str = 1
     loss_at: Losses = "third"
     channels_first: bool = False
+    layout: Layout = None
 
     def check(self) -> None:
         at_least("quantizer.slots", self.slots, 2)
@@ -136,7 +137,7 @@ class External(Quantizer):
     @property
     def outputs(self) -> Outputs:
         """How to read what the module returns."""
-        return Outputs(self.values_at, self.codes_at, self.loss_at, self.channels_first, self.slots)
+        return Outputs(self.values_at, self.codes_at, self.loss_at, self.channels_first, self.slots, self.layout)
 
     def alphabet(self, dim: int) -> list[int]:
         return list(self.slots)
@@ -188,22 +189,9 @@ class External(Quantizer):
         return torch.stack(values), torch.stack(indices), torch.stack(losses)
 
     def _build(self) -> nn.Module:
-        if reason := imports.refusal(self.module):
-            raise ConfigError(f"quantizer.module={self.module}: {reason}")
-        package, _, name = self.module.rpartition(".")
-        try:
-            cls = getattr(importlib.import_module(package), name)
-        except (ImportError, ValueError, AttributeError) as error:
-            raise ConfigError(
-                f"quantizer.module={self.module}: cannot be imported ({error}); vector-quantize-pytorch is installed "
-                f"with {how_to_install('peers')}"
-            ) from error
-        if not (isinstance(cls, type) and issubclass(cls, nn.Module)):  # anything else would be called all the same
-            raise ConfigError(f"quantizer.module={self.module}: must be a class that derives from torch.nn.Module")
-        try:
-            module: nn.Module = cls(**(self.arguments or {}))
-        except Exception as error:
-            raise ConfigError(f"quantizer.arguments={self.arguments}: {self.module} refuses them ({error})") from error
+        module: nn.Module = built(
+            module_class("quantizer.module", self.module), self.arguments, "quantizer.arguments", self.module
+        )
         return module
 
     def _skeleton(self) -> nn.Module:

@@ -12,7 +12,10 @@ from torch import Tensor
 from quantbench.errors import ConfigError, brief
 
 Place = int | str
-"""An index of a tuple, a key of a mapping, or the name of an attribute."""
+"""An index of a tuple, a key of a mapping, or the name of an attribute; ``2.0`` is the first within the third."""
+Layout = Literal["rows", "image"] | None
+"""How a module takes latents that takes them neither as (1, frames, dim) nor as (1, dim, frames): (frames, dim), or
+(1, dim, frames, 1)."""
 Losses = Literal["third", "none"] | tuple[Place, ...]
 
 
@@ -23,6 +26,7 @@ class Outputs:
     Attributes:
         values_at, codes_at, loss_at, channels_first: the settings of ``External``.
         slots: number of codes of each slot.
+        layout: in the place of ``channels_first``.
     """
 
     values_at: Place
@@ -30,9 +34,12 @@ class Outputs:
     loss_at: Losses
     channels_first: bool
     slots: tuple[int, ...]
+    layout: Layout = None
 
     def input(self, frames: Tensor) -> Tensor:
-        """What the module takes: (1, frames, dim), or (1, dim, frames)."""
+        """What the module takes: (1, frames, dim), or (1, dim, frames), or as the layout says."""
+        if self.layout is not None:
+            return frames if self.layout == "rows" else frames.t().unsqueeze(0).unsqueeze(-1)
         return (frames.t() if self.channels_first else frames).unsqueeze(0)
 
     def read(self, result: Any, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -47,8 +54,13 @@ class Outputs:
                 f"{tuple(expected)} (channels {'first' if self.channels_first else 'last'}: quantizer.channels_first); the "
                 f"module gives {_outline(result)}"
             )
-        values = values[0].t() if self.channels_first else values[0]
-        return values, self._codes(result, len(frames)), self._loss(result, frames)
+        return self._rows(values), self._codes(result, len(frames)), self._loss(result, frames)
+
+    def _rows(self, values: Tensor) -> Tensor:
+        """Values as they are here, (frames, dim), from what has the shape of the module's input."""
+        if self.layout is not None:
+            return values if self.layout == "rows" else values[0, :, :, 0].t()
+        return values[0].t() if self.channels_first else values[0]
 
     def check_range(self, indices: Tensor) -> None:
         """Raise ConfigError where a code (..., slots) is none of those that ``quantizer.slots`` speaks of."""
@@ -75,7 +87,7 @@ class Outputs:
             )
         # (1, frames), (1, frames, slots) or (1, slots, frames), (groups, 1, frames, stages): where that fits, for there may be
         # as many frames as slots
-        usual = {2: 1, 3: 2 if self.channels_first else 1, 4: 2}.get(codes.dim(), 0)
+        usual = {2: 1, 3: 2 if self.channels_first else 1, 4: 2}.get(codes.dim(), 0) if self.layout != "rows" else 0
         fitting = [axis for axis in (usual, *range(codes.dim())) if axis < codes.dim() and codes.shape[axis] == frames]
         return (codes.movedim(fitting[0], 0) if fitting else codes).reshape(frames, -1).long()
 
@@ -100,13 +112,21 @@ class Outputs:
     def _tensor(self, result: Any, setting: str, place: Place) -> Tensor:
         """One of the outputs. Raises ConfigError."""
         try:
-            named = isinstance(place, str) and not isinstance(result, Mapping)
-            found = getattr(result, str(place)) if named else result[place]
-        except (LookupError, TypeError, AttributeError):
+            found = at(result, place)
+        except (LookupError, TypeError, AttributeError, ValueError):
             found = None
         if not isinstance(found, Tensor):
             raise ConfigError(f"quantizer.{setting}={place}: must name a tensor; the module gives {_outline(result)}")
         return found
+
+
+def at(result: Any, place: Place) -> Any:
+    """What is at a place of a module's outputs. Raises LookupError, TypeError, ValueError or AttributeError."""
+    if isinstance(place, str) and "." in place and not (isinstance(result, Mapping) and place in result):
+        first, _, rest = place.partition(".")
+        return at(at(result, int(first) if first.isdecimal() else first), int(rest) if rest.isdecimal() else rest)
+    named = isinstance(place, str) and not isinstance(result, Mapping)
+    return getattr(result, str(place)) if named else result[place]
 
 
 def _outline(result: Any) -> str:

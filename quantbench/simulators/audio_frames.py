@@ -20,6 +20,7 @@ from quantbench.components import State, at_least, between, component
 from quantbench.errors import ConfigError
 from quantbench.files import write_cache
 from quantbench.simulators.base import Frames, Simulator
+from quantbench.simulators.splits import half
 from quantbench.streams import Streams
 from quantbench.terminal import say
 
@@ -95,27 +96,15 @@ class AudioFrames(Simulator):
     def evaluation(self, world: State, streams: Streams) -> Frames:
         """Every frame of the held-out files, the same for all trials; a run ends where a file does, and before silence."""
         held_out, runs = world["held_out"], world["runs"].tolist()
+        # Between runs of one file lies silence, so that the halves share no sound, and at most one file.
         if self.evaluate_on != "all":
-            held_out, runs = _half(held_out, runs, first=self.evaluate_on == "validation")
+            held_out, runs = half(held_out, runs, first=self.evaluate_on == "validation")
         frames = held_out.expand(streams.trials, -1, -1)
         return Frames(frames, frames, runs=tuple(runs))
 
     def _load(self) -> State:
         folder = Path(self.folder).resolve()
         return _load(folder, self.sample_rate, self.frame_dim, self.window, self.hop, self.held_out)
-
-
-def _half(frames: Tensor, runs: list[int], first: bool) -> tuple[Tensor, list[int]]:
-    """The first or the second half of frames (frames, bands), as near as whole runs allow; a single run is cut.
-
-    Between runs of one file lies silence, so that the halves share no sound, and at most one file.
-    """
-    if len(runs) == 1:
-        runs = [runs[0] // 2, runs[0] - runs[0] // 2]
-    ends = np.cumsum(runs)
-    place = 1 + int(np.abs(ends[:-1] - ends[-1] / 2).argmin())
-    middle = int(ends[place - 1])
-    return (frames[:middle], runs[:place]) if first else (frames[middle:], runs[place:])
 
 
 @lru_cache(maxsize=2)

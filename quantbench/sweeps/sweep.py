@@ -17,9 +17,10 @@ from omegaconf.errors import OmegaConfBaseException
 from quantbench.errors import ConfigError
 from quantbench.resolvers import interpolated, register
 from quantbench.suggest import dotted, unknown_setting
-from quantbench.sweeps import stored
+from quantbench.sweeps import frame_features, stored
 
 register()
+frame_features.register()
 
 
 @dataclass(frozen=True)

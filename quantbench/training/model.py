@@ -102,7 +102,8 @@ class Model:
         self.features = simulator.target_dim / self.item
         self.codec = stack.codec.init(streams, simulator.input_dim, simulator.side_dim, simulator.target_dim)
         self.quantizer = stack.quantizer.init(streams, stack.codec.latent_dim)
-        self.parameters = Parameters([self.codec, self.quantizer])
+        empty = torch.zeros(len(stack.seeds), 0, device=stack.device)
+        self.parameters = Parameters([self.codec, self.quantizer], empty)
         self.critic = stack.loss.init(streams)
         self.critic_parameters = Parameters([self.critic]) if self.critic else None
         self.memories, self.refits = self._asked()
@@ -117,6 +118,11 @@ class Model:
         for tensor in self.quantizer.values():
             if not tensor.requires_grad:
                 tensor.copy_(self._rounded(tensor, self.bottleneck))
+
+    @property
+    def still(self) -> bool:
+        """Whether nothing of it can change: no weights, and nothing that a quantizer or a strategy keeps."""
+        return not (self.parameters.leaves or self._buffers or self.critic or self.refits)
 
     def _trained(self) -> list[tuple[State, Parameters]]:
         """Every state with what trains it."""
@@ -270,7 +276,7 @@ class Model:
         if self.networks not in LOW:
             return self.codec
         return {
-            name: rounded_weights(tensor, LOW[self.networks]) if name.startswith(half) else tensor
+            name: rounded_weights(tensor, LOW[self.networks]) if name.startswith(half) and tensor.requires_grad else tensor
             for name, tensor in self.codec.items()
         }
 

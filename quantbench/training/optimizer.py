@@ -21,14 +21,16 @@ class Parameters:
 
     Args:
         states: tensors by name; each ``nn.Parameter`` is replaced, in the dictionary, by a view of the matrix.
+        empty: (trials, 0), on the device; only where there may be nothing to train.
     """
 
-    def __init__(self, states: Sequence[State]) -> None:
+    def __init__(self, states: Sequence[State], empty: Tensor | None = None) -> None:
         places = [(state, name) for state in states for name, value in state.items() if isinstance(value, nn.Parameter)]
         initial = [state[name].detach() for state, name in places]
         sizes = [value[0].numel() for value in initial]
         # Rows of whole cache lines: weights then lie alike for every trial, and products of them round alike.
-        self.filling = initial[0].new_zeros(len(initial[0]), -sum(sizes) % 16)
+        like = empty if empty is not None else initial[0]
+        self.filling = like.new_zeros(len(like), -sum(sizes) % 16 if sizes else 16)
         self.matrix = torch.cat([*(value.flatten(1) for value in initial), self.filling], dim=1)
         parts = torch.split(self.matrix, [*sizes, self.filling.shape[1]], dim=1)[:-1]
         self.leaves = [part.view(value.shape).requires_grad_() for part, value in zip(parts, initial, strict=True)]
@@ -45,6 +47,8 @@ class Parameters:
 
     def gradient(self, loss: Tensor) -> Tensor:
         """Gradient of ``loss``, a scalar, in the shape of ``matrix``; zero where the loss does not depend on it."""
+        if not self.leaves or not loss.requires_grad:  # a bottleneck alone, that has nothing to train or is never asked
+            return torch.zeros_like(self.matrix)
         parts = torch.autograd.grad(loss, self.leaves, allow_unused=True, materialize_grads=True)
         return torch.cat([*(part.flatten(1) for part in parts), self.filling], dim=1)
 

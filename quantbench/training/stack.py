@@ -10,6 +10,7 @@ from typing import Any, SupportsIndex
 
 import torch
 
+from quantbench import quantizers
 from quantbench.codecs import Codec
 from quantbench.components import Component, joined, within
 from quantbench.devices import find_device
@@ -130,8 +131,8 @@ def check_seed(seed: object) -> None:
 
 def check_fit(simulator: Simulator, codec: Codec, quantizer: Quantizer, loss: Loss) -> None:
     """Raise ConfigError where the parts of a trial cannot work on each other's frames and latents."""
-    quantizer.check_dim(codec.latent_dim)
     check_inputs(simulator, codec, loss)
+    quantizer.check_dim(codec.latent_dim)
 
 
 def check_step(simulator: Simulator, codec: Codec, quantizer: Quantizer, gradient: Gradient, train: TrainSettings) -> None:
@@ -165,7 +166,7 @@ def check_precision(quantizer: Quantizer, train: TrainSettings) -> None:
     if train.bottleneck == "float32":
         return
     for name, one in within(quantizer, "quantizer"):
-        if isinstance(one, External):
+        if isinstance(one, External | quantizers.Module):
             raise ConfigError(
                 f"train.quantizer_precision=same: modules of other packages ({name}: {type(one).__name__}) choose the "
                 f"precision that they compute in; it must be float32"
@@ -175,6 +176,7 @@ def check_precision(quantizer: Quantizer, train: TrainSettings) -> None:
 def check_inputs(simulator: Simulator, codec: Codec, loss: Loss) -> None:
     """Raise ConfigError where a codec or a loss cannot work on a source's frames."""
     codec.check_input(simulator.waveform_rate, simulator.lengths)
+    codec.check_frames(simulator.input_dim, simulator.side_dim, simulator.target_dim)
     loss.check_input(simulator.waveform_rate, simulator.lengths)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from quantbench.metrics import METRICS, declared
 from quantbench.precision import computing
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
+from quantbench.terminal import say
 from quantbench.training.configuration import PARTS
 from quantbench.training.divergence import Divergence
 from quantbench.training.evaluate import evaluate
@@ -108,6 +109,8 @@ class Training:
         """
         settings, reported = self.stack.train, self.step
         last = settings.steps if steps is None else min(self.step + steps, settings.steps)
+        if self.model.still:
+            self._stand_still(last, report)
         while self.step < last:
             began = time.perf_counter()
             if self.step and self._frozen(self.step + 1) and not self._frozen(self.step):
@@ -128,6 +131,15 @@ class Training:
             if reports:
                 report(self.step - reported)
                 reported = self.step
+
+    def _stand_still(self, last: int, report: Report) -> None:
+        """What ``advance`` does where no step can change anything."""
+        codec, quantizer = type(self.stack.codec).__name__, type(self.stack.quantizer).__name__
+        _say_once(f"codec={codec}, quantizer={quantizer}: nothing to train, so it is measured as it is, and no step is taken")
+        report(last - self.step)
+        self.step = last
+        if last == self.stack.train.steps:
+            self._log({})
 
     @property
     def steps_by(self) -> str:
@@ -276,6 +288,11 @@ class Training:
         for trial, frozen in enumerate(self.divergence.frozen.tolist()):
             if not frozen:
                 self.outcomes[trial].curves += [(self.step, name, values[trial]) for name, values in columns.items()]
+
+
+@cache
+def _say_once(text: str) -> None:
+    say(text, error=True)
 
 
 def check_finite(frames: Frames, stack: Stack, what: str) -> None:

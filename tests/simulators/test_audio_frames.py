@@ -4,7 +4,8 @@ import torch
 
 from quantbench.errors import ConfigError
 from quantbench.simulators import AudioFrames
-from quantbench.simulators.audio_frames import _half, _load
+from quantbench.simulators.audio_frames import _load
+from quantbench.simulators.splits import half
 from quantbench.streams import Streams
 
 soundfile = pytest.importorskip("soundfile", reason="needs the extra 'audio'")
@@ -60,11 +61,11 @@ def test_validation_and_test_are_two_halves_in_whole_runs(recordings):
 
 def test_a_single_run_is_cut_in_the_middle():
     frames = torch.arange(7.0)[:, None]
-    assert [part.flatten().tolist() for part in (_half(frames, [7], True)[0], _half(frames, [7], False)[0])] == [
+    assert [part.flatten().tolist() for part in (half(frames, [7], True)[0], half(frames, [7], False)[0])] == [
         [0, 1, 2],
         [3, 4, 5, 6],
     ]
-    assert _half(frames, [7], False)[1] == [4]
+    assert half(frames, [7], False)[1] == [4]
 
 
 def test_runs_end_with_files_and_before_silence(recordings):

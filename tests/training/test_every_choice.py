@@ -11,7 +11,7 @@ from quantbench.codecs import MLP
 from quantbench.components import Component, component, hints, over_trials
 from quantbench.errors import ConfigError
 from quantbench.gradients import STE, Gradient, Moment, Own, misfit
-from quantbench.quantizers import FSQ, External, Lattice, VectorQuantizer
+from quantbench.quantizers import FSQ, External, Lattice, Module, VectorQuantizer
 from quantbench.schema import check_settings, without_target
 from quantbench.simulators import Codeword
 from quantbench.streams import Streams
@@ -31,6 +31,8 @@ DIMS = {"scalar": 4, "lsq": 4, "fsq": 4, "ifsq": 4, "cdf": 4, "rfsq": 4, "rlfq":
 def quantizer_of(name, dim):
     """The choice with fewer codes, and a module's arguments for the latents' dimensions."""
     found = default_component("quantizer", name)
+    if isinstance(found, Module):
+        return dataclasses.replace(found, module="vector_quantize_pytorch.VectorQuantize", arguments={"codebook_size": 16})
     if isinstance(found, External):
         from omegaconf import OmegaConf
 
@@ -131,7 +133,7 @@ def test_settings_per_trial_are_those_of_each_trial(gradient, kind):
     assert outcome(stack(quantizers[1], gradients[1], 4, seeds=SEEDS[1:2])) == together[1:2]
 
 
-@pytest.mark.parametrize("name", [name for name in QUANTIZERS if name != "none"])
+@pytest.mark.parametrize("name", [name for name in QUANTIZERS if name not in ("none", "module")])
 def test_codes_decode_from_their_indices(name):
     """Every quantizer's code can be packed: indices within the alphabet, and the values come back from them."""
     dim = DIMS.get(name, 8)
