@@ -19,6 +19,7 @@ from quantbench.nn.clock import UNKNOWN
 from quantbench.nn.random import TorchStreams
 from quantbench.nn.tensors import Tensors, copied
 from quantbench.quantizers import Quantizer, by_means
+from quantbench.quantizers.base import Trace
 from quantbench.streams import Streams
 
 FrameLoss = Callable[[Tensor], Tensor]
@@ -60,14 +61,14 @@ class _Layout:
 class Bottleneck(nn.Module):
     """A quantizer and the strategy that passes its gradient, as on QuantBench's command line.
 
-    ``quantized, indices, loss = bottleneck(x)``. The components are those that train a stack, with one trial, so that all tensors
-    of the state have a first axis of length 1. What a quantizer changes by itself (moving averages, restarts) it changes in a
-    forward pass while training, once the code is made; a stack does so after the optimizer's step. With several ranks of
-    ``torch.distributed``, it does so with the latents of all of them, by random numbers of rank 0. All is computed in float32,
-    within autocast too, and given back in the type of ``x``.
+    ``quantized, indices, loss = bottleneck(x)``. The components are those that train a stack, with one trial, so that all
+    tensors of the state have a first axis of length 1. What a quantizer changes by itself (moving averages, restarts) it
+    changes in a forward pass while training, once the code is made; a stack does so after the optimizer's step. With several
+    ranks of ``torch.distributed``, it does so with the latents of all of them, by random numbers of rank 0. All is computed in
+    float32, within autocast too, and given back in the type of ``x``.
 
-    The first batch of a training starts the codebook, where the quantizer starts from data. Evaluation gives hard codes, without
-    gradient, and a loss of 0.
+    The first batch of a training starts the codebook, where the quantizer starts from data. Evaluation gives hard codes,
+    without gradient, and a loss of 0.
 
     Args:
         quantizer, gradient: names as on the command line, or components. Without a gradient, ``ste``, or the quantizer's own.
@@ -274,8 +275,8 @@ class Bottleneck(nn.Module):
     def _check_made(self) -> None:
         if self.refits and not self.made:
             raise QuantBenchError(
-                f"gradient={type(self.gradient).__name__} learns no codebook: call bottleneck.fit(latents) once it has trained, "
-                f"with {self.refits} latents or more, before codes are asked for"
+                f"gradient={type(self.gradient).__name__} learns no codebook: call bottleneck.fit(latents) once it has "
+                f"trained, with {self.refits} latents or more, before codes are asked for"
             )
 
     def _train(self, frames: Tensor, layout: _Layout, frame_loss: FrameLoss | None) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -292,8 +293,8 @@ class Bottleneck(nn.Module):
         def loss_of(received: Tensor) -> Tensor:
             if frame_loss is None:
                 raise QuantBenchError(
-                    f"{self.extra_repr()}: looks at distortions while training; give forward(x, frame_loss=...), which maps what "
-                    f"the decoder would receive, in the shape of x, to the distortion of each latent"
+                    f"{self.extra_repr()}: looks at distortions while training; give forward(x, frame_loss=...), which "
+                    f"maps what the decoder would receive, in the shape of x, to the distortion of each latent"
                 )
             with torch.no_grad():
                 each = frame_loss(layout.values(quantizer.restore(state, received))).reshape(1, -1)
@@ -310,22 +311,19 @@ class Bottleneck(nn.Module):
         if self.refits:
             self.made.fill_(False)
         if quantizer.updates:
-            self._update(passed.trace, quantizer, streams)
+            self._update(passed.trace, quantizer)
         return values, passed.code.indices, loss.squeeze(0)
 
     @torch.no_grad()
-    def _update(self, trace: Any, quantizer: Quantizer, streams: Streams) -> None:
+    def _update(self, trace: Trace, quantizer: Quantizer) -> None:
         """What the quantizer changes by itself, alike on all ranks."""
-        if ranks.several():
-            trace, streams = ranks.gathered_trace(trace), self._common(streams.device)
-        else:
-            trace = [(latents.detach(), code) for latents, code in trace]
-        quantizer.update(self.tensors.state(), trace, streams, self.step)
+        trace = ranks.gathered_trace(trace)
+        quantizer.update(self.tensors.state(), trace, self._common(trace[0][0].device), self.step)
 
     @torch.no_grad()
     def _start(self, frames: Tensor, maker: Quantizer | None = None) -> None:
         quantizer = maker or self._components(frames.device)[0]
-        streams = self._common(frames.device) if ranks.several() else self.streams(frames.device)
+        streams = self._common(frames.device)
         frames = ranks.gathered(frames)
         wanted = max(self.refits if maker else 0, quantizer.fit_frames(frames.shape[1]))
         if (missing := wanted - frames.shape[1]) > 0:

@@ -54,7 +54,8 @@ def chosen(
                 group, *path = place.split(".")
                 parts[group] = _changed(parts[group], path, _value(old, place, value))
     found, strategy = checked(parts["quantizer"], "quantizer"), checked(parts["gradient"], "gradient")
-    assert isinstance(found, Quantizer) and isinstance(strategy, Gradient)
+    assert isinstance(found, Quantizer)
+    assert isinstance(strategy, Gradient)
     if reason := misfit(found, strategy):
         raise ConfigError(f"gradient={type(strategy).__name__} does not fit quantizer={type(found).__name__}: {reason}")
     return found, strategy

@@ -9,7 +9,8 @@ from quantbench.errors import QuantBenchError
 
 def _refuse(*_: object) -> NoReturn:
     raise QuantBenchError(
-        "this strategy changes in the course of the training: call bottleneck.at(step, of=total) before every step, 1 for the first"
+        "this strategy changes in the course of the training: call bottleneck.at(step, of=total) before every step, with 1 for "
+        "the first"
     )
 
 

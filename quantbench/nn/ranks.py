@@ -40,6 +40,8 @@ def gathered(frames: Tensor) -> Tensor:
 
 def gathered_trace(trace: Trace) -> Trace:
     """Latents and codes of all ranks: what one process would have of the whole batch, so that all change alike."""
+    if not several():
+        return [(latents.detach(), code) for latents, code in trace]
     found = []
     for latents, code in trace:
         indices = None if code.indices is None else gathered(code.indices)

@@ -12,7 +12,7 @@ from quantbench.components import State
 from quantbench.gradients import Moment
 from quantbench.gradients.acting import Strategy, asked
 from quantbench.precision import LOW, TF32, computing, rounded, rounded_weights
-from quantbench.quantizers import Code, Passed, Quantizer, by_means
+from quantbench.quantizers import Code, Passed, by_means
 from quantbench.quantizers.base import Trace
 from quantbench.simulators import Frames
 from quantbench.streams import Streams

@@ -78,7 +78,7 @@ def compare(name, gradient, progress=(1, 3)):
     ours.started.fill_(True)
     position = model.streams.state()
     theirs, mine = restored(position), restored(position)
-    ours.streams = lambda device: mine
+    ours.streams = ours._common = lambda device: mine
     different = []
     for step in progress:
         x = encoded[:, :FRAMES] * (1 + 0.1 * step)
