@@ -209,6 +209,11 @@ class Bottleneck(nn.Module):
         self._start(frames, by_means(self._components(frames.device)[0]) if self.refits else None)
         self.made.fill_(True)
 
+    def begun(self) -> None:
+        """Say that the state is one that was trained, and needs no start."""
+        self.started.fill_(True)
+        self.made.fill_(True)
+
     def get_extra_state(self) -> Tensor:
         """Step and progress; a progress that is not known is -1."""
         return torch.tensor([self.step, -1.0 if self.progress is UNKNOWN else self.progress], dtype=torch.float64)
