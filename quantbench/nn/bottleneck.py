@@ -13,7 +13,7 @@ from quantbench.components import joined
 from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.gradients import Gradient, Moment
 from quantbench.gradients.acting import Strategy, asked
-from quantbench.nn import ranks
+from quantbench.nn import peers, ranks
 from quantbench.nn.choose import chosen
 from quantbench.nn.clock import UNKNOWN
 from quantbench.nn.random import TorchStreams
@@ -114,6 +114,20 @@ class Bottleneck(nn.Module):
         self.register_buffer("started", torch.tensor(self._needs_no_start()))
         self.register_buffer("made", torch.tensor(not refits))
         self._started = self._needs_no_start()
+
+    @classmethod
+    def like(cls, module: nn.Module) -> Bottleneck:
+        """A bottleneck with method, settings and weights of a module of vector-quantize-pytorch (docs/nn.md has the table).
+
+        Raises ConfigError where the module does what no method here does.
+        """
+        peer = peers.of(module)
+        found = cls(peer.quantizer, peer.gradient, dim=peer.dim, channel_first=peer.channel_first)
+        with torch.no_grad():
+            peers.fill(found.tensors.state(), peer.state)
+        if peer.started:
+            found.begun()
+        return found.train(module.training)
 
     @property
     def alphabet(self) -> list[int]:
