@@ -1,7 +1,7 @@
 """Time and memory of `quantbench.nn.Bottleneck` beside the same method of vector-quantize-pytorch.
 
-Forward and backward of (32, 1024, 64) with 1024 codes, in one process, one after the other; the ratio is of medians. Peak memory is
-that of a process of its own for each, beyond what it has after its first, small batch.
+Forward and backward of (32, 1024, 64) with 1024 codes, in one process, one after the other; the ratio is of medians. Peak
+memory is that of a process of its own for each, beyond what it has after its first, small batch.
 
     python scripts/benchmarks/bottleneck.py [--repeats 5] [--batch 32] [--json FILE]
 """
@@ -74,15 +74,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--json", help="a file for the figures")
     parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.memory:
         print(memory(*arguments.memory, arguments.batch))
         return
-    found = {case: measure(case, arguments.batch, arguments.repeats) for case in CASES}
-    for case, one in found.items():
-        print(case, " ".join(f"{name}={value:.3f}" for name, value in one.items()))
+    found = {}
+    for case in arguments.cases:
+        found[case] = measure(case, arguments.batch, arguments.repeats)
+        print(case, " ".join(f"{name}={value:.3f}" for name, value in found[case].items()), flush=True)
     if arguments.json:
         about = {"torch": torch.__version__, "threads": torch.get_num_threads(), "batch": arguments.batch}
         with open(arguments.json, "w") as file:
