@@ -34,7 +34,11 @@ def main(steps: int = 300, path: str | None = None) -> list[float]:
     )
     bottleneck = Bottleneck("fsq", dim=len(LEVELS), channel_first=True, levels=LEVELS)
     decoder = nn.Sequential(
-        nn.ConvTranspose2d(len(LEVELS), 64, 4, 2, 1), nn.GELU(), nn.ConvTranspose2d(64, 32, 4, 2, 1), nn.GELU(), nn.Conv2d(32, 1, 1)
+        nn.ConvTranspose2d(len(LEVELS), 64, 4, 2, 1),
+        nn.GELU(),
+        nn.ConvTranspose2d(64, 32, 4, 2, 1),
+        nn.GELU(),
+        nn.Conv2d(32, 1, 1),
     )
     model = nn.ModuleList([encoder, bottleneck, decoder])
     optimizer = torch.optim.Adam(model.parameters(), 2e-3)

@@ -1,6 +1,6 @@
 """A bottleneck in PyTorch Lightning (`pip install lightning`): schedules follow the trainer's steps.
 
-    python docs/examples/lightning_module.py [STEPS]
+python docs/examples/lightning_module.py [STEPS]
 """
 
 import sys

@@ -2,5 +2,6 @@
 
 from quantbench.nn.bottleneck import Bottleneck
 from quantbench.nn.codec import Codec, load_codec
+from quantbench.nn.export import Decode, Encode, to_onnx, to_torchscript
 
-__all__ = ["Bottleneck", "Codec", "load_codec"]
+__all__ = ["Bottleneck", "Codec", "Decode", "Encode", "load_codec", "to_onnx", "to_torchscript"]

@@ -111,6 +111,8 @@ class Bottleneck(nn.Module):
         kept, refits = asked(strategy, own, state, lambda: own.prepare(state, latent), streams)
         self.memories = nn.ModuleList(Tensors(memory) for memory in kept)
         self.refits = refits
+        self.started: Tensor
+        self.made: Tensor
         self.register_buffer("started", torch.tensor(self._needs_no_start()))
         self.register_buffer("made", torch.tensor(not refits))
         self._started = self._needs_no_start()
@@ -143,7 +145,7 @@ class Bottleneck(nn.Module):
             raise ConfigError(f"step={step}: must lie between 1 and of={of}")
         self.step, self.progress = step - 1, (step - 1) / max(1, of - 1)
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(
         self, x: Tensor, mask: Tensor | None = None, frame_loss: FrameLoss | None = None
     ) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -241,7 +243,7 @@ class Bottleneck(nn.Module):
         return self.__dict__ | {"_joined": {}, "progress": None if self.progress is UNKNOWN else self.progress}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.progress = UNKNOWN if self.progress is None else self.progress
 
     def _components(self, device: torch.device) -> tuple[Quantizer, Gradient]:

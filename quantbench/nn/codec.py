@@ -40,7 +40,7 @@ class Half(nn.Module):
 
     def __init__(self, component: codecs.Codec, half: str, weights: State, latents: int) -> None:
         super().__init__()
-        self.component, self.half, self.latents = joined([component]), half, latents
+        self.component, self.side, self.latents = joined([component]), half, latents
         own = {name: tensor for name, tensor in weights.items() if name.startswith(f"{half}.")}
         trained = {name: tensor.unsqueeze(0).clone() for name, tensor in own.items()}
         self.tensors = Tensors(
@@ -53,10 +53,10 @@ class Half(nn.Module):
         Args:
             side: for the decoder, side information (..., side_dim).
         """
-        weights, inner = self.tensors.state(), 2 if self.half == "decoder" and self.latents > 1 else 1
+        weights, inner = self.tensors.state(), 2 if self.side == "decoder" and self.latents > 1 else 1
         outer = x.shape[:-inner]
         rows = x.reshape(1, -1, x.shape[-1])
-        if self.half == "encoder":
+        if self.side == "encoder":
             found = self.component.encode(weights, rows)
             shape = (*outer, self.latents) if self.latents > 1 else outer
             return found.reshape(*shape, found.shape[-1])
