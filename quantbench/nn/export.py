@@ -55,7 +55,8 @@ def to_torchscript(half: Half, example: Tensor) -> torch.jit.ScriptModule:
         expected = half(example)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", torch.jit.TracerWarning)  # of shapes, which stay; what it gives is compared
+                # Of shapes, which stay; what the graph gives is compared.
+                warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
                 traced = torch.jit.trace(half.eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
         except RuntimeError as error:
             raise _refused(half, "TorchScript", error) from error
