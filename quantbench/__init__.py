@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from quantbench import limits as limits
     from quantbench import losses as losses
     from quantbench import metrics as metrics
+    from quantbench import nn as nn
     from quantbench import quantizers as quantizers
     from quantbench import simulators as simulators
     from quantbench.errors import ConfigError as ConfigError
     from quantbench.errors import QuantBenchError as QuantBenchError
+    from quantbench.nn.codec import load_codec as load_codec
     from quantbench.results.diff import Comparison as Comparison
     from quantbench.results.load import Results as Results
     from quantbench.results.load import load as load
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "quantbench.errors": ("ConfigError", "QuantBenchError"),
+    "quantbench.nn.codec": ("load_codec",),
     "quantbench.results.load": ("Results", "load"),
     "quantbench.results.diff": ("Comparison",),
     "quantbench.results.transfer": ("Transfer",),
@@ -52,7 +55,7 @@ _PLACES = {
     "quantbench.training": ("Outcome", "Stack", "TrainSettings", "train"),
     "quantbench.version": ("__version__",),
 }
-_MODULES = ("codecs", "components", "gradients", "limits", "losses", "metrics", "quantizers", "simulators")
+_MODULES = ("codecs", "components", "gradients", "limits", "losses", "metrics", "nn", "quantizers", "simulators")
 
 __all__ = [*_MODULES, *(name for names in _PLACES.values() for name in names)]
 

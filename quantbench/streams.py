@@ -87,7 +87,7 @@ class Streams:
 
         def draw(keys: Tensor, position: Position, numbers: int) -> Tensor:
             drawn = philox.normal(keys, position, numbers).cpu().view(len(keys), *shape, dim, dim)
-            return torch.stack([_rotation(one) for one in drawn]).to(self.device)
+            return torch.stack([rotation(one) for one in drawn]).to(self.device)
 
         return self._draw(purpose, draw, philox.UNIFORM, (*shape, dim, dim))
 
@@ -125,7 +125,7 @@ def _sorted(values: Tensor) -> Tensor:
     return torch.from_numpy(np.sort(values.numpy())) if values.device.type == "cpu" else values.sort(dim=1).values
 
 
-def _rotation(normal: Tensor) -> Tensor:
+def rotation(normal: Tensor) -> Tensor:
     """A rotation of the Haar measure from a matrix (..., dim, dim) of normal numbers."""
     orthogonal, upper = torch.linalg.qr(normal)
     # The signs of R's diagonal make the distribution uniform (Mezzadri 2007); one column's sign, the determinant 1.

@@ -192,6 +192,11 @@ class Quantizer(Component):
         """The middle of the codes, (dim,), where a further stage has what is left over; None for 0."""
         return None
 
+    @property
+    def updates(self) -> bool:
+        """Whether ``update`` may change anything."""
+        return type(self).update is not Quantizer.update
+
     def check_dim(self, dim: int) -> None:
         """Raise ConfigError when latents of ``dim`` dimensions cannot be quantized."""
 

@@ -40,6 +40,10 @@ class Product(Quantizer):
         at_least("quantizer.groups", self.groups, 1)
         check_part("quantizer.part", self.part)
 
+    @property
+    def updates(self) -> bool:
+        return self.part.updates
+
     def check_dim(self, dim: int) -> None:
         if dim % self.groups:
             raise ConfigError(f"quantizer.groups={self.groups}: must divide codec.latent_dim={dim}")

@@ -69,6 +69,10 @@ class Residual(Quantizer):
             if isinstance(part, Residual) and part.dropout:
                 raise ConfigError(f"{name}.dropout={part.dropout}: must be 0; quantizer.dropout drops whole stages")
 
+    @property
+    def updates(self) -> bool:
+        return self.stage.updates
+
     def check_dim(self, dim: int) -> None:
         check_part_dim("quantizer.stage", self.stage, dim)
 

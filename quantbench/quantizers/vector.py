@@ -199,6 +199,10 @@ class VectorQuantizer(CodebookQuantizer):
         if self.affine and self.update_by == "ema":
             raise ConfigError("quantizer.affine=true: needs quantizer.update_by=gradient; moving averages leave no affine map")
 
+    @property
+    def updates(self) -> bool:
+        return self.update_by == "ema" or self.restart > 0
+
     def init(self, streams: Streams, dim: int) -> State:
         state: State = {}
         inner = self.projection or dim

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,9 +9,10 @@ import torch
 from torch import Tensor
 
 from quantbench.components import State
-from quantbench.gradients import Gradient, Moment
+from quantbench.gradients import Moment
+from quantbench.gradients.acting import Strategy, asked
 from quantbench.precision import LOW, TF32, computing, rounded, rounded_weights
-from quantbench.quantizers import Code, Passed, Quantizer, by_means
+from quantbench.quantizers import Code, Passed, by_means
 from quantbench.quantizers.base import Trace
 from quantbench.simulators import Frames
 from quantbench.streams import Streams
@@ -21,64 +21,6 @@ from quantbench.training.stack import Stack
 
 CHUNK = 1024
 """Frames encoded at a time for a codebook, so that memory stays bounded; fixed, as all that numbers may depend on."""
-
-
-class _Strategy:
-    """A gradient strategy at one moment, as quantizers call it.
-
-    Args:
-        memories: what it keeps of each elementary quantization, in the order of its calls; none where it keeps nothing.
-
-    Attributes:
-        losses: its own, of each call while training.
-    """
-
-    def __init__(self, gradient: Gradient, moment: Moment, memories: list[State]) -> None:
-        self.gradient, self.moment, self.memories = gradient, moment, iter(memories)
-        self.keeps = bool(memories)
-        self.losses: list[Tensor] = []
-
-    @property
-    def draws(self) -> bool:
-        return self.gradient.draws(self.moment.progress)
-
-    def counting(self, counted: Tensor) -> _Strategy:
-        """It goes on with its memories and losses."""
-        part = copy.copy(self)
-        part.moment = replace(self.moment, counted=counted)
-        return part
-
-    def __call__(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code) -> Tensor:
-        own = replace(self.moment, memory=next(self.memories)) if self.keeps else self.moment
-        received = self.gradient.pass_through(quantizer, state, latents, code, own)
-        if own.training and (loss := self.gradient.loss(quantizer, state, latents, code, received, own)) is not None:
-            self.losses.append(loss if own.counted is None else loss * own.counted.mean((1, 2)))
-        return received
-
-
-class _Asked:
-    """Asks a strategy, in the place of a training, what it keeps of each elementary quantization, and what it refits of.
-
-    Attributes:
-        memories: of each elementary quantization, in the order of the calls.
-        refits: most latents that any of their codebooks is made of.
-    """
-
-    draws = False
-
-    def __init__(self, gradient: Gradient, streams: Streams) -> None:
-        self.gradient, self.streams = gradient, streams
-        self.memories: list[State] = []
-        self.refits = 0
-
-    def counting(self, counted: Tensor) -> _Asked:
-        return self
-
-    def __call__(self, quantizer: Quantizer, state: State, latents: Tensor, code: Code) -> Tensor:
-        dim = latents.shape[-1]
-        self.memories.append(self.gradient.memory(quantizer, dim, self.streams))
-        self.refits = max(self.refits, self.gradient.refits(quantizer, dim))
-        return latents
 
 
 class Model:
@@ -129,16 +71,11 @@ class Model:
         critic = [(self.critic, self.critic_parameters)] if self.critic_parameters is not None else []
         return [(self.codec, self.parameters), (self.quantizer, self.parameters), *critic]
 
-    @torch.no_grad()
     def _asked(self) -> tuple[list[State], int]:
         """What the strategy keeps of every elementary quantization, in the order in which these ask it; what it refits of."""
+        latents = torch.zeros(self.streams.trials, 1, self.stack.codec.latent_dim, device=self.stack.device)
         gradient, quantizer = self.stack.gradient, self.stack.quantizer
-        if type(gradient).memory is Gradient.memory and type(gradient).refits is Gradient.refits:
-            return [], 0
-        ask = _Asked(gradient, self.streams)
-        one = torch.zeros(self.streams.trials, 1, self.stack.codec.latent_dim, device=self.stack.device)
-        quantizer.forward(self.quantizer, self.prepare(one), ask, Moment(0.0, self.streams, training=False))
-        return ask.memories if any(ask.memories) else [], ask.refits
+        return asked(gradient, quantizer, self.quantizer, lambda: self.prepare(latents), self.streams)
 
     def state_dict(self) -> State:
         """Everything that is learned or kept, by the name of its part and its own; not copied."""
@@ -215,7 +152,7 @@ class Model:
             remember: whether the strategy keeps, from now on, what it took in; only at a step of the training.
         """
         memories = self.memories if remember else [_copy(memory) for memory in self.memories]
-        strategy = _Strategy(self.stack.gradient, moment, memories)
+        strategy = Strategy(self.stack.gradient, moment, memories)
         with computing(self.bottleneck):
             passed = self.stack.quantizer.forward(self.codebooks(), latents, strategy, moment)
             loss = torch.zeros_like(passed.loss) if self.refits else passed.loss

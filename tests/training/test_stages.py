@@ -11,7 +11,7 @@ from quantbench.simulators import Gaussian
 from quantbench.streams import Streams
 from quantbench.training import Stack, TrainSettings
 from quantbench.training.evaluate import evaluate
-from quantbench.training.model import _Strategy
+from quantbench.gradients.acting import Strategy
 from quantbench.training.run import begin
 from quantbench.training.stages import usage_of_parts
 
@@ -48,7 +48,7 @@ def test_a_strategy_has_no_loss_of_frames_that_a_stage_does_not_code(quantizer, 
     model, joint = training.model, training.stack.gradient
     latents = model.prepare(model.encode(training.held_out.part(0, 60))).detach()
     runs = []
-    for kind in (_Strategy, Recorder):
+    for kind in (Strategy, Recorder):
         moment = Moment(0.02, Streams([0, 1]))
         memories = [{name: one.clone() for name, one in memory.items()} for memory in model.memories]
         runs.append(kind(joint, moment, memories))
