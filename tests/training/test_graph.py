@@ -1,5 +1,6 @@
 """Steps as graphs, without a GPU: a recorder takes the place of CUDA's, and results must be those of steps as they are."""
 
+import copy
 import dataclasses
 import math
 
@@ -249,6 +250,25 @@ def test_streams_of_tensor_operations_are_a_part_of_the_graph(monkeypatch):
     monkeypatch.setattr(trainer, "Streams", Counting)
     noise = Noise(distribution="gaussian")
     assert check(stack(SMALL[VectorQuantizer], noise), 1).one.model.streams.position == 12
+
+
+class OnDevice(Streams):
+    """As on a GPU: positions are tensors, and the graph moves them."""
+
+    capturable = _moved = True
+
+
+def test_a_graph_goes_on_from_a_state_that_its_training_takes_over(monkeypatch):
+    monkeypatch.setattr(trainer, "Streams", OnDevice)
+    whole = stack(SMALL[VectorQuantizer], Noise(distribution="gaussian"))
+    training = trained(whole, Recorder(), steps=5)
+    state = copy.deepcopy(training.state_dict())
+    with kernels.without():
+        training.advance(4)
+        training.load_state_dict(state)
+        training.advance()
+    assert training.graphs.reason is None
+    assert differing(found(trained(whole)), found(training)) == []
 
 
 def test_drawn_numbers_are_those_of_the_streams():
