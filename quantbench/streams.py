@@ -96,10 +96,11 @@ class Streams:
         return {purpose: int(position) for purpose, position in self._positions.items()}
 
     def restore(self, state: Mapping[str, int]) -> None:
-        """Go on from a state that ``state`` gave."""
-        self._positions.clear()
-        for purpose, position in state.items():
-            self._begin(purpose, position)
+        """Go on from a state that ``state`` gave. What lies on a device stays where it is: a graph may read and move it."""
+        before, self._positions = self._positions, {}
+        kept = {purpose: place for purpose, place in before.items() if isinstance(place, Tensor)}
+        for purpose in {**state, **kept}:
+            self._begin(purpose, state.get(purpose, 0), kept.get(purpose))
 
     @exact
     def _draw(self, purpose: str, draw: Draw, each: int, shape: tuple[int, ...]) -> Tensor:
@@ -112,12 +113,20 @@ class Streams:
         self._positions[purpose] = position
         return drawn if len(self._unique) == self.trials else drawn.index_select(0, self._of_trial)
 
-    def _begin(self, purpose: str, position: int) -> None:
-        """Have keys and position of a purpose on the device."""
+    @property
+    def _moved(self) -> bool:
+        """Whether positions are tensors."""
+        return self.device.type != "cpu"
+
+    def _begin(self, purpose: str, position: int, place: Tensor | None = None) -> None:
+        """Have keys and position of a purpose on the device, the position in a place where there is one."""
         with torch.inference_mode(False):  # what begins there goes on elsewhere
-            self._keys[purpose] = torch.tensor([key(seed, purpose) for seed in self._unique], device=self.device)
-            here = self.device.type == "cpu"
-            self._positions[purpose] = position if here else torch.tensor(position, device=self.device)
+            if purpose not in self._keys:
+                self._keys[purpose] = torch.tensor([key(seed, purpose) for seed in self._unique], device=self.device)
+            if place is not None:
+                self._positions[purpose] = place.fill_(position)
+            else:
+                self._positions[purpose] = torch.tensor(position, device=self.device) if self._moved else position
 
 
 def _sorted(values: Tensor) -> Tensor:

@@ -82,6 +82,10 @@ class Moment:
         """Uniform numbers in [0, 1) in the shape of ``like`` (trials, ...)."""
         return self.streams.uniform(self.purpose, *like.shape[1:])
 
+    def stream(self, purpose: str) -> str:
+        """The stream for a quantizer's own ``purpose``: while evaluating another, or looks at a training would change it."""
+        return purpose if self.training else f"evaluation {purpose}"
+
     def uniform_items(self, like: Tensor) -> Tensor:
         """Uniform numbers in [0, 1), one an item, for the frames of ``like``: (trials, frames, 1)."""
         drawn = self.streams.uniform(self.purpose, like.shape[1] // self.item, 1)

@@ -91,7 +91,7 @@ class EntropyScalar(PerDimension):
         return values + state["median"].detach() if self.median else values
 
     def loss(self, state: State, latents: Tensor, code: Code, moment: Moment) -> Tensor:
-        noisy = latents + (moment.streams.uniform("rate noise", *latents.shape[1:]) - 0.5)
+        noisy = latents + (moment.streams.uniform(moment.stream("rate noise"), *latents.shape[1:]) - 0.5)
         bits = -self._likelihood(state, noisy).log2().sum(-1).mean(1)
         loss = super().loss(state, latents, code, moment) + self.rate_weight * bits
         if not self.median:

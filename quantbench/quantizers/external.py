@@ -173,14 +173,17 @@ class External(Quantizer):
     def forward(self, state: State, latents: Tensor, pass_through: PassThrough, moment: Moment) -> Passed:
         if not moment.training:  # a look at what the module does in training must not change it
             state = {name: tensor.detach().clone() for name, tensor in state.items()}
-        values, indices, losses = self._every(state, latents, moment.streams, training=True)
+        purpose = moment.stream("external")
+        values, indices, losses = self._every(state, latents, moment.streams, training=True, purpose=purpose)
         code = Code(values.detach(), indices)
         return Passed(values, code, self.loss_weight * losses, [(latents, code)])
 
-    def _every(self, state: State, latents: Tensor, streams: Streams | None, training: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _every(
+        self, state: State, latents: Tensor, streams: Streams | None, training: bool, purpose: str = "external"
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Values, indices and loss of every trial."""
         module = self._skeleton().train(training)
-        seeds = streams.integers("external", 2**31).tolist() if streams else [0] * len(latents)
+        seeds = streams.integers(purpose, 2**31).tolist() if streams else [0] * len(latents)
         found = []
         for trial, (seed, frames) in enumerate(zip(seeds, latents, strict=True)):
             with modules.seeded(seed), modules.holding(module, state, trial):

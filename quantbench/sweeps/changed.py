@@ -53,12 +53,27 @@ def check_complete(found: Stored, planned: Plan, folder: Path, trials: Collectio
 
 
 def _refusal(found: Stored, folder: Path, kept: str, copy: Path | None) -> ConfigError:
-    put_back = f"put it back as it was ({copy} is a copy)" if copy and copy.is_file() else "put it back as it was"
     other = f"; QuantBench {found.version} began it, this is {__version__}" if found.version != __version__ else ""
+    begun = f"{folder / SWEEP_FILE}: its trials are not those that this run began with"
+    if _is_as_it_was(found, copy):
+        return ConfigError(
+            f"{begun}, and it is as it was{other}: other code, of QuantBench or of a class of yours, makes other trials of "
+            f"it{kept}. To go on, use the code that began it ({folder / 'environment.json'} names it); with this one, run a "
+            "sweep of its own with `quantbench run`"
+        )
+    put_back = f"put it back as it was ({copy} is a copy)" if copy and copy.is_file() else "put it back as it was"
     return ConfigError(
-        f"{folder / SWEEP_FILE}: its trials are not those that this run began with{_told(found, copy)}{other}{kept}. To go on, "
-        f"{put_back}; for other settings, run a sweep of its own with `quantbench run`"
+        f"{begun}{_told(found, copy)}{other}{kept}. To go on, {put_back}; for other settings, run a sweep of its own with "
+        "`quantbench run`"
     )
+
+
+def _is_as_it_was(found: Stored, copy: Path | None) -> bool:
+    """Whether a sweep is what its copy of the beginning says."""
+    try:
+        return copy is not None and copy.is_file() and stored.read(copy).content == found.content
+    except ConfigError:
+        return False
 
 
 def _told(found: Stored, copy: Path | None) -> str:

@@ -76,8 +76,13 @@ class Yardsticks:
         return len(self._rows)
 
     def ask(self, trial: Trial, record: Record) -> None:
-        """Have the limits and the reference of a trained trial found."""
+        """Have the limits and the reference of a trained trial found.
+
+        What was asked before of the same record is asked once; of another record of this trial, it is no answer any more.
+        """
         of = measured(record.row)
+        if trial.id in self._rows and self._rows[trial.id][0] == of:  # a job may bring a stack that the journal had, too
+            return
         ask = Ask(trial.id, trial.config["simulator"], trial.config["seed"], of)
         parts = {LIMITS, REFERENCE} if self.references else {LIMITS}
         off: Row = {"reference_mse": SWITCHED_OFF.mse, "reference_note": SWITCHED_OFF.note}
@@ -174,7 +179,9 @@ class Yardsticks:
         for reason in dict.fromkeys(str(note) for row in rows for note in row.values() if str(note).startswith(FAILED)):
             say(f"{job.key[0]} of {job.asks[0].trial} and trials alike: {reason}", error=True)
         for ask, row in zip(job.asks, rows, strict=True):
-            of, whole, parts = self._rows[ask.trial]
+            of, whole, parts = self._rows.get(ask.trial, (None, {}, set()))
+            if of is not ask.measured:
+                continue
             whole.update(row)
             parts.remove(job.key[0])
             if not parts:

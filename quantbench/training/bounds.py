@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from torch import Tensor
+
 from quantbench.limits import Sandwich, sandwich
 from quantbench.simulators import Simulator
 from quantbench.streams import Streams
@@ -24,7 +26,9 @@ class Bounds(NamedTuple):
     note: str
 
 
-_bounds: dict[tuple[str, int], Bounds] = {}
+Known = tuple[type[Simulator], str]
+
+_bounds: dict[tuple[Known, int], Bounds] = {}
 """Found so far in this process, by source and seed."""
 
 
@@ -37,7 +41,7 @@ def bounded(simulator: Simulator, seed: int, reason: str, spent: object, referen
         return {"limit_note": reason}
     if not references:
         return {"limit_note": f"{reason}; bounds are switched off (references=false)"}
-    key = (f"{type(simulator).__qualname__} {vars(simulator)}", 0 if simulator.shared_world else seed)
+    key = (known_as(simulator), 0 if simulator.shared_world else seed)
     if key not in _bounds:
         _bounds[key] = _find(simulator, key[1])
     found, note = _bounds[key]
@@ -50,6 +54,12 @@ def bounded(simulator: Simulator, seed: int, reason: str, spent: object, referen
         "upper_mse": found.upper(spent),
         "limit_note": f"{reason}; {note}{beyond}",
     }
+
+
+def known_as(simulator: Simulator) -> Known:
+    """What tells a source from all others that this process meets: another class of the same name is another source."""
+    settings = {name: value.tolist() if isinstance(value, Tensor) else value for name, value in vars(simulator).items()}
+    return type(simulator), str(settings)
 
 
 def _may_have(simulator: Simulator) -> bool:

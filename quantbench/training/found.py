@@ -27,6 +27,7 @@ from quantbench import limits
 from quantbench.errors import ConfigError
 from quantbench.files import read_text, write_cache
 from quantbench.limits import Limit, Sandwich, samples
+from quantbench.limits.densities import Density
 from quantbench.limits.finite import Tangent
 from quantbench.limits.kmeans import Frames
 from quantbench.paths import cache_folder
@@ -35,6 +36,8 @@ SWITCH = "QUANTBENCH_YARDSTICKS"
 """Environment variable; ``off`` keeps nothing from run to run."""
 LARGEST = 2**26
 """Bytes of a file: the codebooks that k-means is run for take a quarter of that at most."""
+PLACES = 257
+"""Where a density is looked at, to tell it from others."""
 MOST_BYTES, MOST_FILES = 2**28, 20_000
 """Of the folder; beyond, what was written first goes, a quarter of it at a time."""
 
@@ -82,9 +85,11 @@ def codebook(method: str, frames: Frames, codes: int, seed: int, how_often: int,
     return _remembered(f"{method} {codes} {seed} {how_often}", (frames,), make, packed, unpacked)
 
 
-def number(name: str, make: Callable[[], float]) -> float:
-    """A number that follows from a name alone, as ``lloyd_max gaussian 512``."""
-    return _remembered(name, (), make, float, float)
+def number(name: str, density: Density, make: Callable[[], float]) -> float:
+    """A number that follows from a name and a density, as ``lloyd_max 512``. What the density is called says nothing."""
+    x = np.linspace(-density.reach, density.reach, PLACES)
+    given = (np.array([density.entropy, density.reach]), density.pdf(x), *density.tails(x))
+    return _remembered(name, given, make, float, float)
 
 
 def bounds(fitted: Frames, judged: Frames, runs: tuple[int, ...] | None, make: Callable[[], Sandwich]) -> Sandwich:

@@ -64,12 +64,15 @@ class CudaCapture:
         gc.collect()
         torch.cuda.empty_cache()
         before = torch.cuda.memory_reserved(self.device)
-        graph = torch.cuda.CUDAGraph()
-        with (
-            torch.cuda.device(self.device),
-            torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
-        ):
-            run()
+        graph, now = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self.device)
+        try:
+            with (
+                torch.cuda.device(self.device),
+                torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
+            ):
+                run()
+        finally:
+            torch.cuda.set_stream(now)  # where a capture breaks, PyTorch leaves its stream in the place of this one
         self.bytes += max(0, torch.cuda.memory_reserved(self.device) - before)
         graph.replay()
         return graph.replay

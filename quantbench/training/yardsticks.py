@@ -15,7 +15,7 @@ from quantbench.limits.densities import Density
 from quantbench.simulators import Frames, Simulator
 from quantbench.streams import Streams
 from quantbench.training import found
-from quantbench.training.bounds import Row, bounded
+from quantbench.training.bounds import Known, Row, bounded, known_as
 from quantbench.training.phases import PHASES, Told, silent
 from quantbench.training.stack import Stack
 
@@ -161,7 +161,7 @@ def _reference(source: Source, metrics: Row) -> Reference:
 
 
 def _lloyd_max(density: Density, levels: int) -> float:
-    return found.number(f"lloyd_max {density.name} {levels}", lambda: scalar_quantizers.lloyd_max(density, levels).mse)
+    return found.number(f"lloyd_max {levels}", density, lambda: scalar_quantizers.lloyd_max(density, levels).mse)
 
 
 def _entropy_coded(density: Density | None, spent: object, dim: int) -> Reference:
@@ -170,20 +170,20 @@ def _entropy_coded(density: Density | None, spent: object, dim: int) -> Referenc
         return Reference(None, "no reference is known for this rate")
     # To a hundredth of a bit, so that what was found serves other trials too.
     bits = min(max(math.floor(100 * spent / dim) / 100, lowest), highest)
-    mse = found.number(f"entropy_coded {density.name} {bits!r}", lambda: scalar_quantizers.entropy_coded(density, bits).mse)
+    mse = found.number(f"entropy_coded {bits!r}", density, lambda: scalar_quantizers.entropy_coded(density, bits).mse)
     return Reference(mse * 2.0 ** (2 * (bits - spent / dim)), "entropy-coded scalar quantizer")
 
 
-_references: dict[tuple[str, int, int], Reference] = {}
+_references: dict[tuple[Known, int, int], Reference] = {}
 """Found so far in this process, by source, seed and number of codes."""
-_codebooks: dict[tuple[str, int, int], kmeans.Frames | None] = {}
+_codebooks: dict[tuple[Known, int, int], kmeans.Frames | None] = {}
 """Likewise; a source without random parts of its own has one for all seeds."""
 
 
 def _kmeans(source: Source, codes: int) -> Reference:
     """K-means on every symbol of a finite source, otherwise on frames drawn for it; by mini-batch where that takes long."""
     simulator, seed = source.simulator, source.seed
-    name = f"{type(simulator).__qualname__} {vars(simulator)}"
+    name = known_as(simulator)
     if (name, seed, codes) not in _references:
         target = source.target
         restarts = max(1, min(SYMBOL_RESTARTS, MOST_WORK // (len(target) * codes))) if simulator.exact else kmeans.RESTARTS
@@ -230,7 +230,7 @@ def _passes(frames: int, dim: int, codes: int, restarts: int, exact: bool) -> in
     return min(kmeans.PASSES, int(MOST_SECONDS / kmeans.minibatch_seconds(frames, dim, codes))) or None
 
 
-def _codebook(source: str, simulator: Simulator, seed: int, codes: int, passes: int) -> kmeans.Frames | None:
+def _codebook(source: Known, simulator: Simulator, seed: int, codes: int, passes: int) -> kmeans.Frames | None:
     """The codebook for frames of a source, by so many passes of mini-batches or, for 0, by k-means; None where the target is
     not the input."""
     if (source, seed, codes) not in _codebooks:

@@ -271,6 +271,18 @@ def test_a_sweep_that_was_changed_is_refused_and_nothing_is_lost(cut_short, quan
     assert "was changed" not in err
 
 
+def test_a_sweep_of_other_code_is_refused_and_nobody_is_sent_to_change_its_file(cut_short, quantbench, monkeypatch):
+    """As of a version whose random numbers, or defaults, were others: what its trials are called follows from these, too."""
+    folder, journal = cut_short
+    monkeypatch.setattr("quantbench.sweeps.data.HOW", ())
+    code, _, err = quantbench("resume", str(folder))
+    assert code == 2
+    assert "its trials are not those that this run began with, and it is as it was" in err
+    assert f"use the code that began it ({folder / 'environment.json'} names it)" in err
+    assert "put it back" not in err
+    assert all(path.exists() for path in journal)
+
+
 def test_a_change_that_makes_no_other_trials_is_told(cut_short, quantbench):
     folder, _ = cut_short
     edit(folder, "stack_size: 1", "stack_size: 2")

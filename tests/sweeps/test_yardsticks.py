@@ -1,6 +1,7 @@
 """Limits and references are found beside the training: nothing waits for them, nothing fails for them, nothing is lost."""
 
 import json
+import math
 import sys
 from concurrent.futures import Future
 
@@ -188,6 +189,27 @@ def test_what_is_lost_with_others_is_looked_for_alone(tmp_path):
         future.set_result(function(*given))
     later.look(0)
     assert later.left == 0
+
+
+@pytest.mark.parametrize("again", [{}, {"mse": 0.6}], ids=["the same", "trained again"])
+def test_a_trial_that_is_brought_twice_has_one_answer_and_that_of_its_last_record(tmp_path, again):
+    """A job of a cluster may have written its stack just before the journal was read, and be lost before it found limits."""
+    (trial,) = plan(sweep({"seed": [0]})).trials
+    new = []
+    later = Yardsticks(Instant(9), True, tmp_path, new.extend)
+    later._helpers = Helper(later)
+    later.ask(trial, Record(trial.id, dict(TRAINED), Points()))
+    later.look(0)
+    last = Record(trial.id, TRAINED | again, Points())
+    later.ask(trial, last)
+    while later.left or later.running:
+        for future in list(later.running):
+            function, given = future.answer
+            future.set_result(function(*given))
+        later.look(0)
+    assert [one.trial for one in new] == [trial.id]
+    row = completed({trial.id: last}, new)[trial.id].row
+    assert row["gap_db"] == pytest.approx(10 * math.log10(last.row["mse"] / row["limit_mse"]))
 
 
 AXES = ["-m", "simulator.bits=4", "quantizer.codes=4", "gradient=ste,mste", "seed=0,1"]

@@ -194,3 +194,20 @@ def test_pairs_that_do_not_fit_are_refused_with_a_reason():
     assert "own" in misfit(FSQ(), Own())
     assert misfit(External(), Own()) is None
     assert misfit(Lattice(), default_component("gradient", "universal")) is None
+
+
+@pytest.mark.parametrize("name", ["entropy_scalar", "external"])
+def test_how_often_a_training_is_looked_at_changes_no_number_of_it(name):
+    """Those whose forward pass draws by itself, which evaluation asks for, too."""
+    trained = []
+    for every in (6, 2):
+        quantizer = quantizer_of(name, DIMS.get(name, 8))
+        whole = stack(quantizer, Own() if quantizer.own_gradient else STE(), DIMS.get(name, 8))
+        training = begin(dataclasses.replace(whole, train=dataclasses.replace(whole.train, steps=6, log_every=every)))
+        training.advance()
+        trained.append(training)
+    one, other = trained
+    for key, tensor in one.model.state_dict().items():
+        assert torch.equal(tensor, other.model.state_dict()[key]), key
+    positions = [{k: v for k, v in each.streams.state().items() if not k.startswith("evaluation")} for each in trained]
+    assert positions[0] == positions[1]

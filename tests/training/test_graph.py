@@ -1,7 +1,9 @@
 """Steps as graphs, without a GPU: a recorder takes the place of CUDA's, and results must be those of steps as they are."""
 
+import copy
 import dataclasses
 import math
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
@@ -251,6 +253,48 @@ def test_streams_of_tensor_operations_are_a_part_of_the_graph(monkeypatch):
     monkeypatch.setattr(trainer, "Streams", Counting)
     noise = Noise(distribution="gaussian")
     assert check(stack(SMALL[VectorQuantizer], noise), 1).one.model.streams.position == 12
+
+
+class OnDevice(Streams):
+    """As on a GPU: positions are tensors, and the graph moves them."""
+
+    capturable = _moved = True
+
+
+def test_a_graph_goes_on_from_a_state_that_its_training_takes_over(monkeypatch):
+    monkeypatch.setattr(trainer, "Streams", OnDevice)
+    whole = stack(SMALL[VectorQuantizer], Noise(distribution="gaussian"))
+    training = trained(whole, Recorder(), steps=5)
+    state = copy.deepcopy(training.state_dict())
+    with kernels.without():
+        training.advance(4)
+        training.load_state_dict(state)
+        training.advance()
+    assert training.graphs.reason is None
+    assert differing(found(trained(whole)), found(training)) == []
+
+
+def test_a_capture_that_breaks_leaves_the_stream_that_was(monkeypatch):
+    """As PyTorch's ``graph.__exit__``, which raises before it puts the stream back."""
+    streams = ["usual"]
+
+    @contextmanager
+    def broken(graph, stream, **how):
+        streams[0] = stream
+        yield
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: "own")
+    monkeypatch.setattr(torch.cuda, "graph", broken)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: streams[0])
+    monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: streams.__setitem__(0, stream))
+    for name in ("CUDAGraph", "graph_pool_handle", "empty_cache"):
+        monkeypatch.setattr(torch.cuda, name, lambda: None)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+    with pytest.raises(RuntimeError, match="during capture"):
+        graph.CudaCapture(torch.device("cuda"))(lambda: None)
+    assert streams == ["usual"]
 
 
 def test_drawn_numbers_are_those_of_the_streams():
