@@ -6,12 +6,12 @@ import torch
 from quantbench.codecs import MLP
 from quantbench.components import joined
 from quantbench.gradients import STE, VP, IndexPropagation, NonStationary
+from quantbench.gradients.acting import Strategy
 from quantbench.quantizers import LFQ, VRVQ, Code, Moment, Product, QINCo, Residual, Uniform, VectorQuantizer
 from quantbench.simulators import Gaussian
 from quantbench.streams import Streams
 from quantbench.training import Stack, TrainSettings
 from quantbench.training.evaluate import evaluate
-from quantbench.gradients.acting import Strategy
 from quantbench.training.run import begin
 from quantbench.training.stages import usage_of_parts
 
