@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+export PIP_COMPILE=0  # most of what is installed is never imported
 venv=${VENV:-.venv-triton}
 [[ -x $venv/bin/python ]] || "${PYTHON:-python3}" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch pytest --editable ".[gpu]"
