@@ -90,7 +90,7 @@ def forget(rule: Rule, seen: Tensor, replaced: Tensor, threshold: Tensor) -> Non
     if rule in HITS:  # counted from one look to the next, for all codes
         seen.zero_()
     else:
-        fresh = {"usage": 1 / seen.shape[1], "count": threshold, "idle": 0.0}[rule]
+        fresh = threshold if rule == "count" else torch.full_like(threshold, 1 / seen.shape[1] if rule == "usage" else 0.0)
         seen.copy_(torch.where(replaced, fresh, seen))
 
 
