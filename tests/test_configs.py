@@ -19,7 +19,8 @@ COMPONENT_CHOICES = [(group, name) for group in COMPONENTS for name in choices(g
 def test_every_choice_can_be_used(group, name):
     cls, given, _ = choice(group, name)
     if name not in ("audio_frames", "audio", "array", "images"):  # whose folder is not there
-        check_settings(cls, given, group)
+        own = {setting: value for setting, value in given.items() if setting != "latent_dim" or isinstance(value, int)}
+        check_settings(cls, own, group)  # a simulator's frames decide about the others
 
 
 def test_large_codebooks_hold_several_evaluation_frames_a_code():

@@ -192,3 +192,17 @@ def test_a_run_from_the_command_line(quantbench, tmp_path):
     assert code == 0, err
     code, _, err = quantbench("run", *words, "quantizer=fsq", "codec.decoder=own_networks.Decode")
     assert (code, "codec.decoder=own_networks.Decode: cannot be imported (AttributeError" in err) == (2, True)
+
+
+def test_a_training_goes_on_from_its_state():
+    """Dropout draws what it would have drawn, and running statistics go on."""
+    whole = stack(codec())
+    straight = begin(whole)
+    straight.advance()
+    first = begin(whole)
+    first.advance(8)
+    second = begin(whole)
+    second.load_state_dict(first.state_dict())
+    second.advance()
+    expected = straight.model.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in second.model.state_dict().items())

@@ -28,9 +28,9 @@ def save(path, values, **more):
 
         save_file({"latents": values, **more}, path)
     else:
-        pyarrow = pytest.importorskip("pyarrow.parquet").pa
+        pyarrow, parquet = map(pytest.importorskip, ("pyarrow", "pyarrow.parquet"))
         columns = {f"c{number}": values[:, number] for number in range(values.shape[1])}
-        pyarrow.parquet.write_table(pyarrow.table(columns | more), path)
+        parquet.write_table(pyarrow.table(columns | more), path)
     return path
 
 
@@ -55,10 +55,10 @@ def test_every_format_gives_the_same_frames(tmp_path, suffix):
 
 
 def test_parquet_takes_a_column_of_vectors_and_leaves_labels_out(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow.parquet").pa
+    pyarrow, parquet = map(pytest.importorskip, ("pyarrow", "pyarrow.parquet"))
     values, speaker = latents(), np.repeat(["a", "b", "c", "d"], ROWS // 4)
     table = pyarrow.table({"z": list(values), "speaker": speaker})
-    pyarrow.parquet.write_table(table, tmp_path / "z.parquet")
+    parquet.write_table(table, tmp_path / "z.parquet")
     _, held_out, world = frames_of(Array(file=str(tmp_path / "z.parquet"), groups="speaker", normalise="none", held_out=0.25))
     assert len({*speaker[world["held_out"].numpy()]}) == 1
     assert held_out.runs == (ROWS // 4,)
