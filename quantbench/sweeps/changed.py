@@ -53,6 +53,11 @@ def check_complete(found: Stored, planned: Plan, folder: Path, trials: Collectio
 
 
 def _refusal(found: Stored, folder: Path, kept: str, copy: Path | None) -> ConfigError:
+    if not found.changed:
+        return ConfigError(
+            f"{folder / SWEEP_FILE}: is as it was, but another version of QuantBench began this run, and its trials are others "
+            f"now{kept}. Run it anew with `quantbench run`, or go on with the version that began it"
+        )
     put_back = f"put it back as it was ({copy} is a copy)" if copy and copy.is_file() else "put it back as it was"
     other = f"; QuantBench {found.version} began it, this is {__version__}" if found.version != __version__ else ""
     return ConfigError(

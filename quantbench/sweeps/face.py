@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quantbench.errors import ConfigError, brief
+from quantbench.paths import whole
 from quantbench.results.load import Results, load
-from quantbench.sweeps import runner
+from quantbench.sweeps import runner, tune
 from quantbench.sweeps.compose import compose
 from quantbench.sweeps.execute import SweepFailed
 from quantbench.sweeps.plan import Plan
@@ -49,7 +50,7 @@ def resume(
     allow: str | Sequence[str] = (),
     collect: bool = False,
 ) -> Results:
-    """Finish an interrupted sweep, as ``quantbench resume`` does, and read what it found.
+    """Finish an interrupted sweep or search, as ``quantbench resume`` does, and read what it found.
 
     Args:
         config_dirs: one or several folders with classes of your own that the sweep may use.
@@ -59,11 +60,12 @@ def resume(
     Raises:
         ConfigError: there is no sweep, or it is not what it was.
     """
-    place, packages = _folder("folder", folder), [one for one in _each(allow) if isinstance(one, str)]
+    place, packages = whole(_folder("folder", folder)), [one for one in _each(allow) if isinstance(one, str)]
     if len(packages) != len(_each(allow)):
         raise ConfigError(f"allow={brief(allow)}: must be the name of a package, or a list of names")
     try:
-        runner.resume(place, [_folder("config_dirs", one) for one in _each(config_dirs)], packages, collect)
+        finish = tune.resume if tune.is_search(place) else runner.resume
+        finish(place, [_folder("config_dirs", one) for one in _each(config_dirs)], packages, collect)
     except SweepFailed as error:
         warnings.warn(str(error), stacklevel=2)
     return load(place)
