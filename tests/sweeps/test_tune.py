@@ -291,7 +291,7 @@ def test_a_search_whose_choices_were_scored_stays_as_it_is(folder, tmp_path, cap
     [
         (["budget=5,10"], "budget=5,10: is one value for the whole search"),
         (["validation=1000000000"], "validation=1000000000: more than 1000000 trials of each method"),
-        (["budget=200000", "gradient=ste,mste,noise,diveq,rotation,ewgs"], "has more than 1000000 trials"),
+        (["budget=2", "studies=2", "validation=400000", "gradient=ste,mste"], "has more than 1000000 trials"),
     ],
 )
 def test_a_search_without_end_is_refused(words, message, capsys):
