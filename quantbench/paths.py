@@ -11,6 +11,13 @@ OUTPUTS = "outputs"
 """Where results go that are given no other place."""
 SWEEP_FILE = "sweep.yaml"
 """What a run writes before it trains anything."""
+DESIGN_FILE = "design.json"
+"""What a search writes first, in its folder; its two sweeps are in folders therein."""
+
+
+def whole(folder: Path) -> Path:
+    """The folder of a search, where a folder is that of one of its sweeps; any other folder as it is."""
+    return folder.parent if (folder.parent / DESIGN_FILE).is_file() else folder
 
 
 def config_folder() -> Path:

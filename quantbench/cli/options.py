@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from quantbench.paths import LATEST, OUTPUTS, SWEEP_FILE
+from quantbench.paths import DESIGN_FILE, LATEST, OUTPUTS, SWEEP_FILE, whole
 from quantbench.terminal import say
 
 FORMATS = ("table", "csv", "json", "markdown")
@@ -37,10 +37,11 @@ def run_path(word: str) -> Path:
 
 def _runs(output: Path) -> Iterator[tuple[int, Path]]:
     """When each run began that a folder of results, or of an experiment, holds, and its folder."""
-    for pattern in (f"*/{SWEEP_FILE}", f"*/*/{SWEEP_FILE}"):
-        for file in output.glob(pattern):
-            if file.is_file():
-                yield file.stat().st_mtime_ns, file.parent
+    for name in (SWEEP_FILE, DESIGN_FILE):
+        for pattern in (f"*/{name}", f"*/*/{name}"):
+            for file in output.glob(pattern):
+                if file.is_file() and whole(file.parent) == file.parent:
+                    yield file.stat().st_mtime_ns, file.parent
 
 
 def finite(word: str) -> float:

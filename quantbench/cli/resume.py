@@ -29,8 +29,10 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from quantbench.paths import whole
     from quantbench.sweeps import runner, tune
 
-    resume = tune.resume if tune.is_search(arguments.folder) else runner.resume
-    resume(arguments.folder, arguments.config_dir, arguments.allow, arguments.collect)
+    folder = whole(arguments.folder)
+    resume = tune.resume if tune.is_search(folder) else runner.resume
+    resume(folder, arguments.config_dir, arguments.allow, arguments.collect)
     return 0

@@ -201,7 +201,7 @@ class VectorQuantizer(CodebookQuantizer):
 
     @property
     def updates(self) -> bool:
-        return self.update_by == "ema" or self.restart > 0
+        return self.update_by == "ema" or bool(largest(self.restart) > 0)
 
     def init(self, streams: Streams, dim: int) -> State:
         state: State = {}

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from quantbench.errors import ConfigError
 from quantbench.metrics import METRICS, known
+from quantbench.paths import DESIGN_FILE, whole
 from quantbench.results.frame import USUAL, Counts, frame
 from quantbench.results.layout import Layout, layout, nominal_rate
 from quantbench.results.load import Results, metrics_of
@@ -26,6 +27,7 @@ from quantbench.results.progress import COMPLETE, RUNNING, STOPPED, SUBMITTED, P
 from quantbench.results.render import Cell, Rounded, render, text
 from quantbench.results.schema import BAD, Status
 from quantbench.results.statistics import INTERVAL, Estimate
+from quantbench.results.tracks import SCORE, SEARCH
 from quantbench.suggest import no_such_metric
 from quantbench.terminal import duration, show, visible
 
@@ -49,7 +51,7 @@ def watch(folder: Path, metric: str | None = None, once: bool = False, form: str
     Raises:
         ConfigError: the folder is none of a run; a metric that is none.
     """
-    watched = Watch(folder)
+    watched = Watch(_under_way(folder))
     every = METRICS | watched.facts.metrics
     if metric is not None and metric not in every and not known(metric):
         raise no_such_metric("--metric ", metric, every)
@@ -70,6 +72,13 @@ def watch(folder: Path, metric: str | None = None, once: bool = False, form: str
             if now.state not in (RUNNING, SUBMITTED):
                 return
             time.sleep(max(POLL_SECONDS, 5 * (time.monotonic() - began)))  # the sweep needs the cores more
+
+
+def _under_way(folder: Path) -> Path:
+    """Of a search the folder of that of its two sweeps that began last; any other folder as it is."""
+    if not (folder / DESIGN_FILE).is_file():
+        return folder
+    return next((one for name in (SCORE, SEARCH) if (one := folder / name).is_dir()), folder)
 
 
 def standings(now: Progress, metric: str | None) -> tuple[list[str], list[list[Cell]]]:
@@ -147,7 +156,7 @@ def _head(now: Progress) -> Sequence[RenderableType]:
     if now.state == SUBMITTED:
         line.append(f"; `quantbench resume {folder} --collect --allow slurm` tells of its jobs")
     if now.state == STOPPED:
-        line.append(f"; `quantbench resume {folder}` goes on")
+        line.append(f"; `quantbench resume {visible(str(whole(now.folder)))}` goes on")
     return [line, ProgressBar(total=max(total, 1), completed=now.finished), Text()]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quantbench.errors import ConfigError, brief
+from quantbench.paths import whole
 from quantbench.results.load import Results, load
 from quantbench.sweeps import runner
 from quantbench.sweeps import tune as tuning
@@ -80,7 +81,7 @@ def resume(
     Raises:
         ConfigError: there is no sweep, or it is not what it was.
     """
-    place, packages = _folder("folder", folder), [one for one in _each(allow) if isinstance(one, str)]
+    place, packages = whole(_folder("folder", folder)), [one for one in _each(allow) if isinstance(one, str)]
     if len(packages) != len(_each(allow)):
         raise ConfigError(f"allow={brief(allow)}: must be the name of a package, or a list of names")
     try:

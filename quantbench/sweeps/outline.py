@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from quantbench.paths import whole
 from quantbench.results.schema import Status
 from quantbench.sweeps.executors import make_executor
 from quantbench.sweeps.plan import Plan
@@ -54,4 +55,4 @@ def left_to_jobs(planned: Plan, folder: Path, records: Mapping[str, Record]) -> 
 def how_to_resume(planned: Plan, folder: Path, *options: str) -> str:
     """The command that goes on with a sweep: it names what its executor reaches."""
     allowed = [f"--allow {shlex.quote(one)}" for one in make_executor(planned.executor).beyond]
-    return " ".join(["quantbench resume", shlex.quote(str(folder)), *options, *allowed])
+    return " ".join(["quantbench resume", shlex.quote(str(whole(folder))), *options, *allowed])

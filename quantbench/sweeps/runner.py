@@ -39,6 +39,8 @@ from quantbench.terminal import say
 from quantbench.training import checkpoint
 from quantbench.training.configuration import configuration, differences
 
+ENVIRONMENT_FILE = "environment.json"
+
 
 def run(sweep: Sweep) -> Path | None:
     """Run a new sweep and give its folder; None after a dry run.
@@ -78,9 +80,12 @@ def _begin(sweep: Sweep, planned: Plan, scheduled: Schedule, folder: Path, told:
     for place in (folder, journal.folder):  # twice: that in the journal tells what was changed in the other
         replace(sweep, data=planned.data).save(place / SWEEP_FILE)
     write_facts(planned.trials, planned.added, folder)
-    device = find_device(planned.run.device)
-    write_text(folder / "environment.json", json.dumps(environment(device), indent=2) + "\n")
+    _write_environment(planned, folder)
     execute(planned, scheduled, folder, journal, {}, told)
+
+
+def _write_environment(planned: Plan, folder: Path) -> None:
+    write_text(folder / ENVIRONMENT_FILE, json.dumps(environment(find_device(planned.run.device)), indent=2) + "\n")
 
 
 def resume(
@@ -166,6 +171,8 @@ def _left(found: Stored, folder: Path, journal: Journal, collect: bool) -> tuple
         say(f"{missing} trials are neither finished nor with a job" + ("; they are submitted" if missing else ""))
     if not (folder / COLUMNS_FILE).exists():  # an earlier version began it
         write_facts(planned.trials, planned.added, folder)
+    if not (folder / ENVIRONMENT_FILE).exists():  # killed before it was written
+        _write_environment(planned, folder)
     _prepare(planned)
     return planned, scheduled, records
 

@@ -19,6 +19,7 @@ from quantbench.schema import Settings
 from quantbench.suggest import no_such_metric
 from quantbench.sweeps.priors import Prior
 from quantbench.sweeps.spaces import method_space
+from quantbench.sweeps.stored import MOST_TRIALS
 from quantbench.sweeps.sweep import Combination, Sweep
 
 DEFAULT, TUNED = "default", "tuned"
@@ -134,12 +135,19 @@ def design(base: Sweep, asked: SearchSettings, config_dir: Path | None = None) -
     seeds = _test_seeds(base)
     varied = [name for name in base.axes if name != SEED]
     candidates: dict[str, Candidate] = {}
+    if asked.budget * asked.validation > MOST_TRIALS:
+        raise ConfigError(
+            f"budget={asked.budget}, validation={asked.validation}: more than {MOST_TRIALS} trials of each method"
+        )
     points = (places for number in range(len(base.combinations)) for places in base.points_of(number))
     for (combination, config), places in zip(base.configs(), points, strict=True):
         own = {name: base.axes[name][i] for name, i in zip(base.axes, places, strict=True) if name != SEED and i >= 0}
         number = next(i for i, one in enumerate(base.combinations) if one is combination)
         if (key := canonical([number, own])) not in candidates:
             candidates[key] = _candidate(number, own, combination.choices, config, asked.budget, varied, config_dir)
+        least = len(candidates) * (asked.budget * asked.validation + len(seeds) * (1 + asked.studies))
+        if least > MOST_TRIALS:
+            raise ConfigError(f"a search of these methods and tasks has more than {MOST_TRIALS} trials; ask for fewer")
     found = list(candidates.values())
     names = [name for one in found for values in (one.default, *one.settings, one.judged_on("")) for name in values]
     return Design(vars(asked).copy(), seeds, found, list(dict.fromkeys(names)))

@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Sweep as Many
 from hydra.errors import HydraException
 
-from quantbench.errors import ConfigError
+from quantbench.errors import ConfigError, QuantBenchError
 from quantbench.files import read_text, write_text
 from quantbench.metrics import known
-from quantbench.paths import SWEEP_FILE
+from quantbench.paths import DESIGN_FILE, SWEEP_FILE
 from quantbench.results.cells import read_csv
 from quantbench.results.facts import COLUMNS_FILE
 from quantbench.results.load import load
@@ -36,8 +38,8 @@ from quantbench.sweeps.estimate import estimate
 from quantbench.sweeps.execute import SweepFailed
 from quantbench.sweeps.journal import check_new, new_folder
 from quantbench.sweeps.plan import Plan, plan
+from quantbench.sweeps.runner import ENVIRONMENT_FILE, run_in, trusting
 from quantbench.sweeps.runner import resume as resume_sweep
-from quantbench.sweeps.runner import run_in, trusting
 from quantbench.sweeps.search import (
     SCORE,
     SEARCH,
@@ -54,7 +56,7 @@ from quantbench.sweeps.search import (
 from quantbench.sweeps.sweep import Sweep
 from quantbench.terminal import say
 
-DESIGN_FILE, LABELS_FILE = "design.json", "labels.csv"
+LABELS_FILE = "labels.csv"
 FEWEST_SEEDS = 5
 """Test seeds that the protocol asks for."""
 LARGEST = 2**28
@@ -71,6 +73,8 @@ def asked(overrides: Sequence[str]) -> tuple[SearchSettings, list[str]]:
                 own[key] = OverridesParser.create().parse_override(word).value()
             except HydraException as error:
                 raise ConfigError(f"{word}: cannot be read in Hydra's grammar") from error
+            if isinstance(own[key], Many):
+                raise ConfigError(f"{word}: is one value for the whole search")
     settings = SearchSettings(**check_settings(SearchSettings, own, ""))
     return settings, [word for word in overrides if word.partition("=")[0] not in names]
 
@@ -94,8 +98,9 @@ def tune(base: Sweep, settings: SearchSettings, config_dir: Path | None = None) 
     folder = new_folder(run.output, run.experiment, run.name)
     say(f"folder: {folder}")
     write_text(folder / DESIGN_FILE, json.dumps({"protocol": PROTOCOL} | asdict(found)) + "\n")
-    failed = _run_phase(folder / SEARCH, sweep, planned, labels)
-    _go_on(folder, found, failed)
+    with _tables_at_the_end(folder, found):
+        failed = _run_phase(folder / SEARCH, sweep, planned, labels)
+        _go_on(folder, found, failed)
     return folder
 
 
@@ -115,13 +120,15 @@ def resume(folder: Path, config_dirs: Sequence[Path] = (), packages: Sequence[st
     failed: SweepFailed | None = None
     if not (folder / SEARCH / SWEEP_FILE).is_file():
         raise ConfigError(f"{folder}: its search never began; run `quantbench tune` again")
-    with trusting(read_sweep(folder / SEARCH), config_dirs, packages):
-        for phase in (SEARCH, SCORE):
-            if (folder / phase / SWEEP_FILE).is_file():
-                try:
-                    resume_sweep(folder / phase, config_dirs, packages, collect, told=False)
-                except SweepFailed as error:
-                    failed = error
+    scored = (folder / SCORE / SWEEP_FILE).is_file()
+    with trusting(read_sweep(folder / SEARCH), config_dirs, packages), _tables_at_the_end(folder, found):
+        try:
+            if not (scored and _complete(folder / SEARCH)):
+                resume_sweep(folder / SEARCH, config_dirs, packages, collect, told=False)
+            if scored:
+                resume_sweep(folder / SCORE, config_dirs, packages, collect, told=False)
+        except SweepFailed as error:
+            failed = error
         _go_on(folder, found, failed)
 
 
@@ -139,10 +146,36 @@ def _go_on(folder: Path, found: Design, failed: SweepFailed | None) -> None:
         seconds = pd.to_numeric(searched["seconds"]).mean() if "seconds" in searched else math.nan
         if math.isfinite(seconds):
             say(f"scores: {len(labels)} trainings, {seconds * len(labels) / 60:.0f} minutes of a core by the search's rate")
-        failed = _run_phase(folder / SCORE, sweep, _planned(sweep, labels), labels) or failed
-    _write_tables(folder, found)
+        failed = _run_phase(folder / SCORE, sweep, _planned(sweep, labels), labels)
+    if failed is None or failed.folder == folder / SEARCH:
+        failed = _lost(folder) or failed
     if failed is not None:
         raise failed
+
+
+def _lost(folder: Path) -> SweepFailed | None:
+    """Trials of the search that failed for good, for scores were made of the choices without them."""
+    lost = int((_table(folder / SEARCH)["status"] == Status.FAILED).sum())
+    if not lost or not (folder / SCORE / SWEEP_FILE).is_file():
+        return None
+    return SweepFailed(
+        f"{lost} trials of the search failed and were infinitely bad in its choices; the scores are of these", folder
+    )
+
+
+@contextmanager
+def _tables_at_the_end(folder: Path, found: Design) -> Iterator[None]:
+    """Write the tables of what is finished, whatever happens meanwhile."""
+    try:
+        yield
+    except SweepFailed:
+        _write_tables(folder, found)
+        raise
+    except BaseException:
+        with suppress(QuantBenchError):  # what happened first is told
+            _write_tables(folder, found)
+        raise
+    _write_tables(folder, found)
 
 
 def _planned(sweep: Sweep, labels: Sequence[Label]) -> Plan:
@@ -185,10 +218,13 @@ def choices_of(searched: pd.DataFrame, found: Design) -> tuple[dict[int, dict[in
     """
     metric = known(found.settings["score"])
     assert metric is not None
+    good = searched[searched["status"] == Status.COMPLETED]
+    if "mse" in good and good["mse"].notna().any() and not good[metric.name].notna().any():
+        raise ConfigError(f"score={metric.name}: no trial of the search has it, and nothing can be chosen by it")
     values: dict[int, dict[tuple[int, int], list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in searched[searched["status"] != Status.SKIPPED].to_dict("records"):
-        good = row["status"] == Status.COMPLETED
-        score = metric.sign * float(row[metric.name]) if good else math.inf
+        completed = row["status"] == Status.COMPLETED
+        score = metric.sign * float(row[metric.name]) if completed else math.inf
         values[int(row["candidate"])][int(row["study"]), int(row["setting"])].append(worse(score))
     chosen: dict[int, dict[int, int]] = {}
     best: dict[int, int] = {}
@@ -204,6 +240,8 @@ def choices_of(searched: pd.DataFrame, found: Design) -> tuple[dict[int, dict[in
 def _write_tables(folder: Path, found: Design) -> None:
     """The table of both phases, and what readers must know of its columns."""
     phases = [folder / name for name in (SEARCH, SCORE) if results_path(folder / name).exists()]
+    if not phases:
+        return
     tables = [_table(one).drop(columns="candidate") for one in phases]
     tables = [one[one["status"].notna()] for one in tables]
     names = list(dict.fromkeys(str(name) for one in tables for name in one))
@@ -215,8 +253,9 @@ def _write_tables(folder: Path, found: Design) -> None:
     facts: list[dict[str, Any]] = [json.loads(read_text(one / COLUMNS_FILE, LARGEST)) for one in phases]
     tuned = {"tuned": found.tuned, "protocol": PROTOCOL}
     write_text(folder / COLUMNS_FILE, json.dumps(facts[-1] | tuned, indent=2) + "\n")
-    for name in ("environment.json", SWEEP_FILE):
-        write_text(folder / name, read_text(phases[-1] / name, LARGEST))
+    for name in (ENVIRONMENT_FILE, SWEEP_FILE):
+        if (phases[-1] / name).is_file():  # a kill may come between these files
+            write_text(folder / name, read_text(phases[-1] / name, LARGEST))
     if phases[-1].name == SCORE and _complete(phases[-1]):
         say("", *str(rank(load(folder, curves=False), chosen=True)).split("\n"), "", f"results: {results_path(folder)}")
 

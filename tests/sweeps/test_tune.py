@@ -269,3 +269,74 @@ def test_recordings_are_judged_in_two_halves_and_waveforms_not_at_all(quantbench
     code, _, err = quantbench("tune", "simulator=audio", "codec=encodec_tiny")
     assert code == 2
     assert "one set of held-out clips" in err
+
+
+def test_a_search_that_is_interrupted_has_tables_and_a_name_to_go_on_by(folder, tmp_path, monkeypatch, capsys):
+    from quantbench.results.progress import COMPLETE
+    from quantbench.sweeps import face, tune
+
+    there = shutil.copytree(folder, tmp_path / "one")
+    for path in (there / "score", there / "results.csv", there / "sweep.yaml"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    run_in = tune.run_in
+
+    def interrupted(*arguments):
+        monkeypatch.setattr("quantbench.sweeps.execute._train", stop)
+        run_in(*arguments)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tune, "run_in", interrupted)
+        assert main(["resume", str(there / "search")]) == 130  # the folder of a part is that of the whole
+    monkeypatch.undo()
+    assert f"resume {there}` goes on" in capsys.readouterr().err
+    assert {*read_results(there)["phase"]} == {"search"}
+    (there / "score" / "journal" / "lock").unlink()  # of this process, which lives
+    assert main(["watch", str(tmp_path / "latest"), "--once"]) == 0
+    assert f"resume {there}` goes on" in "".join(capsys.readouterr().out.split("\n"))
+    assert face.resume(there).results["phase"].nunique() == 3
+    assert main(["watch", str(there), "--once"]) == 0
+    assert COMPLETE in capsys.readouterr().out
+
+
+def test_a_search_whose_choices_were_scored_stays_as_it_is(folder, tmp_path, capsys):
+    there = shutil.copytree(folder, tmp_path / "one")
+    path = there / "search" / "results.csv"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table.loc[0, ["status", "error"]] = "failed", "worker died"
+    table.to_csv(path, index=False)
+    before = path.read_bytes()
+    assert main(["resume", str(there)]) == 1
+    assert "1 trials of the search failed and were infinitely bad in its choices" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["budget=5,10"], "budget=5,10: is one value for the whole search"),
+        (["validation=1000000000"], "validation=1000000000: more than 1000000 trials of each method"),
+        (["budget=2", "studies=2", "validation=400000", "gradient=ste,mste"], "has more than 1000000 trials"),
+    ],
+)
+def test_a_search_without_end_is_refused(words, message, capsys):
+    assert main(["tune", *TINY, *words, "dry_run=true"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_nothing_is_chosen_by_a_metric_that_no_trial_has():
+    table = pd.DataFrame({"candidate": 0, "study": 1, "setting": [1, 2], "status": "completed", "mse": 0.5, "pesq": math.nan})
+    with pytest.raises(ConfigError, match="score=pesq: no trial of the search has it"):
+        choices_of(table, Design(vars(SearchSettings(score="pesq")), [0], []))
+
+
+def test_what_a_kill_left_out_of_a_part_is_written_again(folder, tmp_path):
+    there = shutil.copytree(folder, tmp_path / "one")
+    for name in ("results.csv", "environment.json"):
+        (there / "score" / name).unlink()
+        (there / name).unlink()
+    assert main(["resume", str(there)]) == 0
+    assert (there / "environment.json").is_file()
+    assert (there / "score" / "environment.json").is_file()
