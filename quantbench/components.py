@@ -136,9 +136,10 @@ def joined(ones: Sequence[One], device: torch.device | str = "cpu") -> One:
         elif lies := over_trials(hints(cls)[field.name]):
             values[field.name] = torch.tensor(each, dtype=torch.float32, device=device).view(lies.shape)
             _largest[values[field.name]] = float(max(each))
-        elif (apart := alike(hints(cls)[field.name])) and all(one in apart for one in each):
-            values[field.name] = tuple(each)
         elif other := next(([one] for one in each if one != each[0]), None):
+            if all(one in alike(hints(cls)[field.name]) for one in each):
+                values[field.name] = tuple(each)
+                continue
             raise ConfigError(f"{cls.__name__}.{field.name}={each[0]}, {other[0]}: trials of one stack must have the same")
         else:
             values[field.name] = each[0]

@@ -9,7 +9,7 @@ from typing import Any
 from quantbench.components import Component, One, within
 from quantbench.errors import ConfigError, brief
 from quantbench.gradients import STE, Gradient, Own, misfit
-from quantbench.quantizers import External, Quantizer
+from quantbench.quantizers import External, Module, Quantizer
 from quantbench.schema import checked
 from quantbench.suggest import unknown_setting
 from quantbench.sweeps.catalogue import default_component
@@ -33,7 +33,7 @@ def chosen(
         ConfigError: no such choice, no such setting, a value that cannot be used, or a pair that does not fit.
     """
     first = _component("quantizer", quantizer)
-    if isinstance(first, External):
+    if isinstance(first, External | Module):
         raise ConfigError(f"quantizer={brief(quantizer)}: is a module of another package; use that module, or Bottleneck.like")
     second = (Own() if first.own_gradient else STE()) if gradient is None else _component("gradient", gradient)
     parts: dict[str, Component] = {"quantizer": first, "gradient": second}

@@ -260,7 +260,7 @@ def test_external():
 def test_external_names_what_is_wrong():
     from quantbench.errors import ConfigError
 
-    with pytest.raises(ConfigError, match=r"quantizer\.module=nowhere\.Thing: cannot be imported .*peers"):
+    with pytest.raises(ConfigError, match=r"quantizer\.module=nowhere\.Thing: cannot be imported .*a file of your own"):
         External(module="nowhere.Thing").check_dim(4)
     with pytest.raises(ConfigError, match=r"quantizer\.arguments=.*refuses"):
         External(arguments={"nothing": 1}).check_dim(4)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from quantbench import kernels
+
 DOCS = Path(__file__).parents[2] / "docs"
 torch.set_num_threads(1)
 
@@ -28,7 +30,8 @@ def test_the_page_runs():
     assert space["quantized"].shape == (4, 50, 64)
     assert space["indices"].shape == (4, 50)
     assert space["again"].shape == (4, 50, 64)
-    assert torch.equal(space["encode"](space["x"].detach()), space["bottleneck"].encode(space["x"]))
+    with kernels.without():  # an exported graph has none, and rounding may change a nearest code
+        assert torch.equal(space["encode"](space["x"].detach()), space["bottleneck"].encode(space["x"]))
 
 
 @pytest.mark.parametrize(("name", "steps"), [("speech_codec", 3), ("image_tokenizer", 4), ("lightning_module", 40)])

@@ -6,7 +6,7 @@ import torch
 from quantbench.choices import choices
 from quantbench.gradients import Moment, misfit
 from quantbench.nn import Bottleneck
-from quantbench.quantizers import External
+from quantbench.quantizers import External, Module
 from quantbench.streams import Streams
 from quantbench.sweeps.catalogue import default_component
 from quantbench.training.model import Model
@@ -21,7 +21,7 @@ def quantizers():
     """Every quantizer that is no module of another package, and stages and groups of some."""
     for name in choices("quantizer"):
         found = quantizer_of(name, DIMS.get(name, 8))
-        if not isinstance(found, External):
+        if not isinstance(found, External | Module):
             yield name, found
 
 

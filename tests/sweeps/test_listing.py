@@ -62,7 +62,7 @@ def test_choices_of_the_users_own_are_looked_at_every_time(cache, tmp_path, monk
 def test_choices_for_machines(quantbench, monkeypatch):
     code, out, _ = quantbench("list", "loss", "--format", "json")
     assert code == 0
-    assert [row["choice"] for row in json.loads(out)] == ["audio", "audio_adversarial", "mse"]
+    assert [row["choice"] for row in json.loads(out)] == ["audio", "audio_adversarial", "callable", "mse"]
     assert quantbench("list", "--format", "csv")[1].splitlines()[0] == "group,choice,description"
 
 
