@@ -3,7 +3,7 @@
 Forward and backward of (32, 1024, 64) with 1024 codes, in one process, one after the other; the ratio is of medians. Peak
 memory is that of a process of its own for each, beyond what it has after its first, small batch.
 
-    python scripts/benchmarks/bottleneck.py [--repeats 5] [--batch 32] [--json FILE]
+    python scripts/benchmarks/nn_module.py [--repeats 5] [--batch 32] [--json FILE]
 """
 
 import argparse
