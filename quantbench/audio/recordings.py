@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -67,16 +67,26 @@ class Waveforms:
 
 def find(folder: Path) -> list[Path]:
     """The recordings below ``folder``, sorted. Raises ConfigError when there are none."""
+    return find_below(folder, SUFFIXES, "recordings", "scripts/get_audio.sh", "with speech")
+
+
+def find_below(folder: Path, suffixes: Sequence[str], what: str, script: str, filling: str) -> list[Path]:
+    """The files below a simulator's folder, sorted. Raises ConfigError where there are fewer than two.
+
+    Args:
+        what: they are called.
+        script: that fills the default folder, ``filling`` it with what.
+    """
     if not folder.is_dir():
         raise ConfigError(
-            f"simulator.folder={folder}: no such folder. Run scripts/get_audio.sh (in a checkout of QuantBench) to "
-            f"fill it with speech, or set simulator.folder to a folder of your own recordings"
+            f"simulator.folder={folder}: no such folder. Run {script} (in a checkout of QuantBench) to fill it {filling}, "
+            f"or set simulator.folder to a folder of your own {what}"
         )
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
     if len(found) < 2:
         raise ConfigError(
-            f"simulator.folder={folder}: {len(found)} recordings found, at least 2 are needed "
-            f"(one to train, one held out); allowed are {', '.join(SUFFIXES)}"
+            f"simulator.folder={folder}: {len(found)} {what} found, at least 2 are needed (one to train, one held out); "
+            f"allowed are {', '.join(suffixes)}"
         )
     return found
 

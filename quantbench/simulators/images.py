@@ -147,18 +147,7 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 
 def _find(folder: Path) -> list[Path]:
     """The images below a folder, sorted. Raises ConfigError where there are fewer than two."""
-    if not folder.is_dir():
-        raise ConfigError(
-            f"simulator.folder={folder}: no such folder. Run scripts/get_images.sh (in a checkout of QuantBench) to fill it, "
-            f"or set simulator.folder to a folder of your own images"
-        )
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if len(found) < 2:
-        raise ConfigError(
-            f"simulator.folder={folder}: {len(found)} images found, at least 2 are needed (one to train, one held out); "
-            f"allowed are {', '.join(SUFFIXES)}"
-        )
-    return found
+    return recordings.find_below(folder, SUFFIXES, "images", "scripts/get_images.sh", "with small ones")
 
 
 @lru_cache(maxsize=2)
